@@ -1,0 +1,1 @@
+"""What endpoint and server say to each other: messages, limits, problem bodies."""
