@@ -43,8 +43,12 @@ class Rule:
 
 RULES: dict[RefusalClass, Rule] = {
     RefusalClass.USE_NONCE: Rule(401, "Sign again with the nonce in this answer", anonymous=True),
-    RefusalClass.STALE_TIME: Rule(401, "The proof is too old; use the server's time in this answer", anonymous=True),
-    RefusalClass.UNAUTHENTICATED: Rule(401, "The proof of identity is missing or does not hold", anonymous=True),
+    RefusalClass.STALE_TIME: Rule(
+        401, "The proof is too old; use the server's time in this answer", anonymous=True
+    ),
+    RefusalClass.UNAUTHENTICATED: Rule(
+        401, "The proof of identity is missing or does not hold", anonymous=True
+    ),
     RefusalClass.TOKEN_EXPIRED: Rule(401, "The access token has expired; ask for a new one"),
     RefusalClass.UNKNOWN_DEVICE: Rule(404, "This server has no record of the device"),
     RefusalClass.FOREIGN_INSTALLATION: Rule(403, "It was issued by another installation"),

@@ -18,7 +18,7 @@ class Secret:
 
     def same(self, other: "Secret") -> bool:
         """Compare in constant time."""
-        return hmac.compare_digest(self._value, other._value)
+        return hmac.compare_digest(self._value, other.reveal())
 
     def __repr__(self) -> str:
         return "Secret(****)"

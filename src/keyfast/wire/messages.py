@@ -180,6 +180,20 @@ class AccessProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     ca: str = ""
 
 
+class SelfRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Answer of ``GET /endpoint/v1/self``: what the server holds of the caller."""
+
+    id: str
+    name: str
+    state: str
+    registered_at: int
+    seq: int
+    seen_at: int
+    next_due: int
+    profile_seq: int
+    policy_version: int
+
+
 class SignedTime(msgspec.Struct, frozen=True):
     """Claims of the signed time statement (typ ``keyfast-time+jwt``, receipt role)."""
 

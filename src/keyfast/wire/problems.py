@@ -32,7 +32,12 @@ def problem_bytes(refusal: Refusal, server_time: int) -> bytes:
         "title": refusal.rule.title,
         "server_time": server_time,
     }
-    told = {"detail": refusal.detail, "presented": refusal.presented, "expected": refusal.expected, "repair": refusal.repair}
+    told = {
+        "detail": refusal.detail,
+        "presented": refusal.presented,
+        "expected": refusal.expected,
+        "repair": refusal.repair,
+    }
     body.update({name: value for name, value in told.items() if value})
     body.update(refusal.extra)
     return msgspec.json.encode(body)
@@ -40,7 +45,12 @@ def problem_bytes(refusal: Refusal, server_time: int) -> bytes:
 
 def fault_bytes(fault: KeyfastError) -> bytes:
     """Encode a fault for the admin API: code, message and repair, never a stack trace."""
-    body = {"type": f"urn:keyfast:fault:{fault.code}", "class": fault.code, "status": fault.status, "detail": fault.message}
+    body = {
+        "type": f"urn:keyfast:fault:{fault.code}",
+        "class": fault.code,
+        "status": fault.status,
+        "detail": fault.message,
+    }
     if fault.repair:
         body["repair"] = fault.repair
     return msgspec.json.encode(body)

@@ -1,0 +1,215 @@
+"""The admin API: spoken over the server's local socket by the command line."""
+
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keyfast import __version__
+from keyfast.api import http
+from keyfast.core.endpoint import EndpointEvent, EndpointState
+from keyfast.core.refusal import Refusal
+from keyfast.core.secret import Secret
+from keyfast.errors import KeyfastError, NotFoundError, UsageError
+from keyfast.services.keyring import KeyringService
+from keyfast.services.live import LiveState
+from keyfast.services.package import PackageOrder, PackageService
+from keyfast.services.report import ReportService
+from keyfast.store.packages import PackageRow
+from keyfast.trust.keyset import Role
+from keyfast.wire import admin
+
+PAGE = 100
+MAX_PAGE = 1000
+MAX_BODY = 256 * 1024
+ADMINISTRATOR = "local administrator"
+"""Whoever may open the socket: its directory belongs to the server's user alone."""
+
+Asked = TypeVar("Asked")
+
+
+class Rotate(msgspec.Struct, forbid_unknown_fields=True):
+    """Which key to rotate."""
+
+    role: str
+
+
+class Passphrase(msgspec.Struct, forbid_unknown_fields=True):
+    """A passphrase, and the export it opens."""
+
+    passphrase: str
+    export: str = ""
+
+    def secret(self) -> Secret:
+        """The passphrase as a secret."""
+        return Secret(self.passphrase.encode())
+
+
+class AdminApi:
+    """Handlers of ``/admin/v1``."""
+
+    def __init__(
+        self,
+        live: LiveState,
+        reports: ReportService,
+        packages: PackageService,
+        keyring: KeyringService,
+        clock: Callable[[], float],
+    ) -> None:
+        self._live = live
+        self._reports = reports
+        self._packages = packages
+        self._keyring = keyring
+        self._clock = clock
+
+    async def installation(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/installation``."""
+        live = self._live.current
+        row = live.installation
+        return _ok(
+            admin.Installation(
+                row.id, row.name, row.epoch, tuple(live.issuers), __version__, int(self._clock())
+            )
+        )
+
+    async def endpoints(self, request: Request) -> Response:
+        """``GET /admin/v1/endpoints``: a page in order of name."""
+        query = request.query_params
+        return _ok(
+            await self._reports.list_page(
+                after=query.get("after", ""),
+                limit=http.query_int(query, "limit", PAGE, MAX_PAGE),
+                name=query.get("name", ""),
+                state=_state(query.get("state", "")),
+            )
+        )
+
+    async def endpoint(self, request: Request) -> Response:
+        """``GET /admin/v1/endpoints/{id}``."""
+        return _ok(await self._reports.show(request.path_params["id"]))
+
+    async def change_endpoint(self, request: Request) -> Response:
+        """``POST /admin/v1/endpoints/{id}/{event}``."""
+        events = {
+            "approve": EndpointEvent.APPROVED,
+            "revoke": EndpointEvent.REVOKED,
+            "reinstate": EndpointEvent.REINSTATED,
+            "clear": EndpointEvent.CLEARED,
+        }
+        event = events.get(request.path_params["event"])
+        if event is None:
+            raise NotFoundError("no such act")
+        return _ok(admin.Changed(await self._reports.change(request.path_params["id"], event, ADMINISTRATOR)))
+
+    async def events(self, request: Request) -> Response:
+        """``GET /admin/v1/events``: newest first."""
+        query = request.query_params
+        before = http.query_int(query, "before", 0, 2**31) or None
+        return _ok(await self._reports.events_page(before, http.query_int(query, "limit", PAGE, MAX_PAGE)))
+
+    async def packages(self, request: Request) -> Response:
+        """``GET /admin/v1/packages``."""
+        query = request.query_params
+        rows = await self._packages.list_page(
+            query.get("after", ""), http.query_int(query, "limit", PAGE, MAX_PAGE)
+        )
+        return _ok([self._package(row) for row in rows])
+
+    async def create_package(self, request: Request) -> Response:
+        """``POST /admin/v1/packages``."""
+        order = await _asked(request, PackageOrder)
+        return _ok(self._package(await self._packages.create(order, ADMINISTRATOR)))
+
+    async def revoke_package(self, request: Request) -> Response:
+        """``POST /admin/v1/packages/{id}/revoke``."""
+        await self._packages.revoke(request.path_params["id"], ADMINISTRATOR)
+        return _ok(admin.Changed("revoked"))
+
+    async def keys(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/keys``."""
+        await self._live.refresh()
+        return _ok(self._keyring.lines())
+
+    async def rotate_key(self, request: Request) -> Response:
+        """``POST /admin/v1/keys/rotate``."""
+        asked = await _asked(request, Rotate)
+        try:
+            role = Role(asked.role)
+        except ValueError:
+            raise UsageError(f"no role '{asked.role}'; roles: {', '.join(Role)}") from None
+        return _ok(await self._keyring.rotate(role, ADMINISTRATOR))
+
+    async def export_keys(self, request: Request) -> Response:
+        """``POST /admin/v1/keys/export``."""
+        asked = await _asked(request, Passphrase)
+        return _ok({"export": await self._keyring.export(asked.secret(), ADMINISTRATOR)})
+
+    async def import_keys(self, request: Request) -> Response:
+        """``POST /admin/v1/keys/import``."""
+        asked = await _asked(request, Passphrase)
+        return _ok(await self._keyring.restore(asked.export, asked.secret(), ADMINISTRATOR))
+
+    async def remove_root(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``POST /admin/v1/keys/remove-root``."""
+        return _ok(await self._keyring.remove_root(ADMINISTRATOR))
+
+    async def rewrap(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``POST /admin/v1/keys/rewrap``."""
+        return _ok({"rewrapped": await self._keyring.rewrap(ADMINISTRATOR)})
+
+    async def introspect(self, request: Request) -> Response:
+        """``POST /oauth/introspect`` (RFC 7662), for administrators only: it is not served to endpoints."""
+        body = await http.read_body(request, http.FORM, MAX_BODY)
+        if isinstance(body, Refusal):
+            raise UsageError(body.rule.title)
+        token = dict(parse_qsl(body.decode("ascii", "replace"))).get("token", "")
+        return _ok(await self._keyring.introspect(token))
+
+    def _package(self, row: PackageRow) -> admin.PackageLine:
+        return admin.PackageLine(
+            id=row.id,
+            created_at=row.created_at,
+            created_by=row.created_by,
+            mode=row.mode,
+            ring=row.ring,
+            admission=row.admission,
+            sha256=row.sha256,
+            path=str(self._packages.path(row)),
+            revoked=row.revoked_at is not None,
+        )
+
+
+def guarded(handler: http.Handler) -> http.Handler:
+    """Turn faults into problem bodies."""
+
+    async def inner(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except KeyfastError as fault:
+            return http.faulted(fault)
+
+    return inner
+
+
+def _ok(view: object) -> Response:
+    return http.answer(msgspec.json.encode(view))
+
+
+def _state(text: str) -> EndpointState | None:
+    try:
+        return EndpointState(text) if text else None
+    except ValueError:
+        raise UsageError(f"no state '{text}'; states: {', '.join(EndpointState)}") from None
+
+
+async def _asked(request: Request, kind: type[Asked]) -> Asked:
+    body = await http.read_body(request, http.JSON, MAX_BODY)
+    if isinstance(body, Refusal):
+        raise UsageError(body.rule.title)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise UsageError(f"not what this asks for: {cause}") from cause

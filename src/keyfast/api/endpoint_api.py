@@ -1,0 +1,75 @@
+"""The endpoint API: check-in, own record, signed time."""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keyfast.api import http
+from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.errors import NotReadyError
+from keyfast.services.authenticate import endpoint_caller
+from keyfast.services.check_in import CheckInService
+from keyfast.services.live import LiveState
+from keyfast.services.report import ReportService
+from keyfast.wire import limits, messages
+
+TIME_TYP = "keyfast-time+jwt"
+MAX_CHALLENGE = 64
+
+
+class EndpointApi:
+    """Handlers of ``/endpoint/v1``."""
+
+    def __init__(
+        self, live: LiveState, check_ins: CheckInService, reports: ReportService, clock: Callable[[], float]
+    ) -> None:
+        self._live = live
+        self._check_ins = check_ins
+        self._reports = reports
+        self._clock = clock
+
+    async def check_in(self, request: Request) -> Response:
+        """``POST /endpoint/v1/check-in``: one request in the steady state."""
+        body = await http.read_body(request, http.JSON, limits.MAX_CHECK_IN_BYTES)
+        if isinstance(body, Refusal):
+            return self._refused(body)
+        try:
+            reply = await self._check_ins.check_in(http.signed_request(request), body)
+        except NotReadyError as fault:
+            return self._refused(http.not_ready(fault))
+        if isinstance(reply.outcome, Refusal):
+            return http.refused(reply.outcome, int(self._clock()), reply.nonce)
+        return http.answer(reply.outcome, reply.nonce)
+
+    async def self_(self, request: Request) -> Response:
+        """``GET /endpoint/v1/self``: what the server holds of the caller."""
+        now = int(self._clock())
+        caller = endpoint_caller(
+            self._live.current, http.signed_request(request), None, now, limits.FRESH_NONCE_LIFETIME
+        )
+        if isinstance(caller, Refusal):
+            return self._refused(caller)
+        try:
+            record = await self._reports.own_record(caller.token)
+        except NotReadyError as fault:
+            return self._refused(http.not_ready(fault))
+        if isinstance(record, Refusal):
+            return self._refused(record)
+        return http.answer(messages.encode(record), self._live.current.nonces.issue(now))
+
+    async def time(self, request: Request) -> Response:
+        """``GET /endpoint/v1/time?challenge=``: signed time, for endpoints whose clock is wrong."""
+        challenge = request.query_params.get("challenge", "")
+        if not 0 < len(challenge) <= MAX_CHALLENGE:
+            return self._refused(Refusal(RefusalClass.MALFORMED, "challenge is missing or too long"))
+        live, now = self._live.current, int(self._clock())
+        claims = messages.SignedTime(installation=live.installation.id, time=now, challenge=challenge)
+        statement = live.keyset.sign(TIME_TYP, claims)
+        return http.answer(
+            messages.encode({"statement": statement, "delegations": live.keyset.delegations()})
+        )
+
+    def _refused(self, refusal: Refusal) -> Response:
+        now = int(self._clock())
+        return http.refused(refusal, now, self._live.current.nonces.issue(now))

@@ -1,0 +1,94 @@
+"""What every route shares: bounded bodies, refusals as problem bodies, faults without stack traces."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.errors import KeyfastError, NotReadyError
+from keyfast.services.authenticate import SignedRequest
+from keyfast.wire import limits, problems
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+NONCE_HEADER = "dpop-nonce"
+
+_BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+async def read_body(request: Request, media_type: str, limit: int) -> bytes | Refusal:
+    """Read a whole body, never more than ``limit`` bytes of it.
+
+    Returns:
+        The bytes, or a refusal for a wrong content type or a body that is too large.
+    """
+    sent = request.headers.get("content-type", "")
+    if sent != media_type and sent.partition(";")[0].strip().lower() != media_type:
+        return Refusal(RefusalClass.WRONG_MEDIA_TYPE, expected=media_type)
+    too_large = Refusal(RefusalClass.TOO_LARGE, expected=f"at most {limit} bytes")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and (len(announced) > 12 or int(announced) > limit):  # noqa: PLR2004 - digits of a terabyte
+        return too_large
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            return too_large
+    return body
+
+
+def signed_request(request: Request) -> SignedRequest:
+    """Collect what the request presents to prove its sender; oversized headers count as absent."""
+    authorization = request.headers.get("authorization", "")
+    proof = request.headers.get("dpop", "")
+    return SignedRequest(
+        method=request.method,
+        path=request.url.path,
+        authorization=authorization if len(authorization) <= limits.MAX_TOKEN_CHARS else "",
+        proof=proof if len(proof) <= limits.MAX_PROOF_CHARS else "",
+        address=request.client.host if request.client else "",
+    )
+
+
+def answer(body: bytes, nonce: str = "", status: int = 200, media_type: str = JSON) -> Response:
+    """A good answer."""
+    headers = {**_BASE_HEADERS, NONCE_HEADER: nonce} if nonce else _BASE_HEADERS
+    return Response(body, status, headers, media_type)
+
+
+def refused(refusal: Refusal, now: int, nonce: str = "") -> Response:
+    """A refusal as a problem body, with the headers OAuth clients expect (RFC 9449 sections 8 and 9)."""
+    headers = dict(_BASE_HEADERS)
+    if nonce:
+        headers[NONCE_HEADER] = nonce
+    if refusal.rule.status == 401:  # noqa: PLR2004 - the status this header belongs to
+        error = "use_dpop_nonce" if refusal.kind is RefusalClass.USE_NONCE else "invalid_token"
+        headers["www-authenticate"] = f'DPoP error="{error}", algs="ES256"'
+    if refusal.kind is RefusalClass.NOT_READY:
+        headers["retry-after"] = str(refusal.retry_after or 30)
+    return Response(problems.problem_bytes(refusal, now), refusal.rule.status, headers, problems.MEDIA_TYPE)
+
+
+def not_ready(fault: NotReadyError) -> Refusal:
+    """What a caller hears of an outage: never a 401, and when to come back."""
+    return Refusal(
+        RefusalClass.NOT_READY, "a dependency of the server is down or full", retry_after=fault.retry_after
+    )
+
+
+def faulted(fault: KeyfastError) -> Response:
+    """A fault as an administrator hears it."""
+    headers = dict(_BASE_HEADERS)
+    if isinstance(fault, NotReadyError):
+        headers["retry-after"] = str(fault.retry_after)
+    return Response(problems.fault_bytes(fault), fault.status, headers, problems.MEDIA_TYPE)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def query_int(values: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """Read a bounded whole number from a query; anything else is the default."""
+    text = values.get(name, "")
+    return min(int(text), most) if text.isdecimal() and len(text) < 10 else default  # noqa: PLR2004 - digits

@@ -1,0 +1,1 @@
+"""The ``keyfast`` command: noun and verb, one file per noun."""

@@ -1,0 +1,80 @@
+"""Speak to the running server's admin API over its local socket; never to the database behind its back."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import msgspec
+
+from keyfast.errors import EXIT_FAILED, KeyfastError, NotReadyError
+from keyfast.wire.problems import read_problem
+
+Answer = TypeVar("Answer")
+
+TIMEOUT = 60.0
+
+
+class AnsweredError(KeyfastError):
+    """The server said no; message and repair are the server's."""
+
+    code = "answered"
+    exit_code = EXIT_FAILED
+
+
+def default_data() -> Path:
+    """The data directory: ``KEYFAST_DATA``, else ``./data`` if it is one, else ``/var/lib/keyfast``."""
+    named = os.environ.get("KEYFAST_DATA")
+    if named:
+        return Path(named)
+    return Path("data") if Path("data/server.toml").exists() else Path("/var/lib/keyfast")
+
+
+class AdminClient:
+    """A connection to the admin API.
+
+    Args:
+        socket: path of the server's admin socket.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._http = httpx2.Client(
+            transport=httpx2.HTTPTransport(uds=str(socket)), base_url="http://keyfast", timeout=TIMEOUT
+        )
+
+    def get(self, path: str, kind: type[Answer], query: Mapping[str, str | int] | None = None) -> Answer:
+        """Read something."""
+        return self._call("GET", path, kind, params=dict(query or {}))
+
+    def post(self, path: str, kind: type[Answer], body: object = None) -> Answer:
+        """Change something."""
+        return self._call(
+            "POST",
+            path,
+            kind,
+            content=msgspec.json.encode(body or {}),
+            headers={"content-type": "application/json"},
+        )
+
+    def _call(self, method: str, path: str, kind: type[Answer], **request: Any) -> Answer:
+        try:
+            response = self._http.request(method, path, **request)
+        except (httpx2.ConnectError, FileNotFoundError) as cause:
+            raise NotReadyError(
+                f"no server answers on {self._socket}",
+                repair="keyfast server run --data DIR (or set KEYFAST_DATA)",
+            ) from cause
+        except httpx2.HTTPError as cause:
+            raise NotReadyError(f"the server on {self._socket} did not answer: {cause}") from cause
+        if response.is_success:
+            return msgspec.json.decode(response.content, type=kind)
+        problem = read_problem(response.content)
+        raise AnsweredError(
+            problem.detail or problem.title or f"status {response.status_code}", repair=problem.repair
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()

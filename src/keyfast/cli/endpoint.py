@@ -1,0 +1,174 @@
+"""``keyfast endpoint list|show|approve|revoke|reinstate|clear``."""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from keyfast.cli import output
+from keyfast.cli.options import Data, Json, client
+from keyfast.wire.admin import Changed, EndpointDetail, EndpointLine, ForkView
+from keyfast.wire.messages import Inventory
+
+app = typer.Typer(no_args_is_help=True, help="Endpoints: who checks in, and with what state.")
+
+Id = Annotated[str, typer.Argument(help="Endpoint id.")]
+
+
+@app.command("list")
+def list_(
+    data: Data = None,
+    name: Annotated[str, typer.Option(help="Only names that begin so.")] = "",
+    state: Annotated[str, typer.Option(help="Only this state.")] = "",
+    after: Annotated[
+        str, typer.Option(help="Continue after this endpoint id (last of the page before).")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    json: Json = False,
+) -> None:
+    """List endpoints, in order of name, a page at a time."""
+    query = {"name": name, "state": state, "after": after, "limit": limit}
+    rows = client(data).get("/admin/v1/endpoints", list[EndpointLine], query)
+    if json:
+        output.as_json(rows)
+        return
+    output.table(
+        ("NAME", "STATE", "DISKS", "LAST CHECK-IN", "NEXT", "AGENT", "ID"),
+        (
+            (
+                escape(row.name),
+                output.coloured(row.state, output.STATE_COLOUR),
+                output.coloured(row.disks, output.DISKS_COLOUR),
+                output.moment(row.seen_at) + (" [red]silent[/]" if row.silent else ""),
+                output.moment(row.next_due) if row.next_due else "",
+                escape(row.agent_version),
+                row.id,
+            )
+            for row in rows
+        ),
+        "No endpoints. Build a package and install it: keyfast package create",
+    )
+    if len(rows) == limit:
+        output.console.print(f"[dim]more: keyfast endpoint list --after {rows[-1].id}[/]")
+
+
+@app.command()
+def show(endpoint: Id, data: Data = None, json: Json = False) -> None:
+    """Show everything on record about one endpoint."""
+    detail = client(data).get(f"/admin/v1/endpoints/{endpoint}", EndpointDetail)
+    if json:
+        output.as_json(detail)
+        return
+    line = detail.line
+    rows = [
+        ("endpoint", f"[bold]{escape(line.name)}[/]  {line.id}"),
+        ("state", output.coloured(line.state, output.STATE_COLOUR)),
+        ("last check-in", f"{output.moment(line.seen_at)} from {detail.address or '-'}, number {detail.seq}"),
+        ("next check-in", output.moment(line.next_due) + (" [red]silent[/]" if line.silent else "")),
+        (
+            "agent",
+            f"{escape(line.agent_version)}, profile {detail.profile_seq}, policy {detail.policy_version}",
+        ),
+        ("device key", detail.thumbprint),
+        ("enrolled", f"{output.moment(detail.registered_at)} with package {detail.package}"),
+        ("clock", _clock(detail.clock_offset_s)),
+        (
+            "disks",
+            output.coloured(line.disks, output.DISKS_COLOUR)
+            + f", verified {output.moment(detail.verified_at)}",
+        ),
+    ]
+    if detail.last_refusal:
+        rows.append(
+            (
+                "last refusal",
+                f"{escape(detail.last_refusal)}, {detail.failures} failed tries before the last check-in",
+            )
+        )
+    output.table(("", ""), rows, "")
+    _volumes(detail.inventory)
+    _fork(detail.fork)
+    output.table(
+        ("WHEN", "EVENT", "DETAIL"),
+        (
+            (output.moment(row.at), row.kind, escape(", ".join(f"{k} {v}" for k, v in row.detail.items())))
+            for row in detail.events
+        ),
+        "",
+    )
+
+
+def _clock(offset: int) -> str:
+    off = abs(offset)
+    return "right" if off < 120 else f"[yellow]{output.span(off)} {'ahead' if offset > 0 else 'behind'}[/]"  # noqa: PLR2004 - two minutes
+
+
+def _volumes(inventory: Inventory | None) -> None:
+    if inventory is None:
+        return
+    output.table(
+        ("VOLUME", "MOUNT", "ROLE", "ENCRYPTION", "PROTECTION", "TECHNOLOGY", "PROTECTORS"),
+        (
+            (
+                escape(volume.id),
+                escape(volume.mount),
+                volume.role,
+                volume.encryption.value,
+                volume.protection.value,
+                escape(f"{volume.technology} {volume.method}".strip() or volume.detail),
+                escape(", ".join(volume.protectors)),
+            )
+            for volume in inventory.volumes
+        ),
+        "No volumes were reported.",
+    )
+
+
+def _fork(fork: ForkView | None) -> None:
+    if fork is None:
+        return
+    output.console.print(
+        f"[red]{fork.kind}[/]: two histories of this endpoint met {fork.count} times, "
+        f"last {output.moment(fork.last_at)}"
+    )
+    names = list(dict.fromkeys([*fork.displaced, *fork.arrived]))
+    output.table(
+        ("", "ONE SIDE", "OTHER SIDE"),
+        (
+            (name, escape(str(fork.displaced.get(name, ""))), escape(str(fork.arrived.get(name, ""))))
+            for name in names
+        ),
+        "",
+    )
+
+
+def _change(endpoint: str, event: str, data: Data, json: bool) -> None:
+    changed = client(data).post(f"/admin/v1/endpoints/{endpoint}/{event}", Changed)
+    if json:
+        output.as_json(changed)
+    else:
+        output.console.print(f"{endpoint} is now {output.coloured(changed.state, output.STATE_COLOUR)}")
+
+
+@app.command()
+def approve(endpoint: Id, data: Data = None, json: Json = False) -> None:
+    """Let a pending endpoint in."""
+    _change(endpoint, "approve", data, json)
+
+
+@app.command()
+def revoke(endpoint: Id, data: Data = None, json: Json = False) -> None:
+    """End an endpoint's access; it keeps its keys and asks again, and can be reinstated."""
+    _change(endpoint, "revoke", data, json)
+
+
+@app.command()
+def reinstate(endpoint: Id, data: Data = None, json: Json = False) -> None:
+    """Take a revocation back."""
+    _change(endpoint, "reinstate", data, json)
+
+
+@app.command()
+def clear(endpoint: Id, data: Data = None, json: Json = False) -> None:
+    """Clear the suspicion of a clone once it is resolved."""
+    _change(endpoint, "clear", data, json)

@@ -1,0 +1,36 @@
+"""The ``keyfast`` command."""
+
+import sys
+
+import typer
+
+from keyfast import __version__
+from keyfast.cli import endpoint, keys, output, package, server
+from keyfast.cli.up import up
+from keyfast.errors import KeyfastError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keyfast: an endpoint that was enrolled once keeps checking in.",
+)
+app.add_typer(server.app, name="server")
+app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(package.app, name="package")
+app.add_typer(keys.app, name="keys")
+app.command()(up)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    output.console.print(__version__)
+
+
+def main() -> None:
+    """Run a command; a fault ends it with a sentence, a repair and an exit code."""
+    try:
+        app()
+    except KeyfastError as fault:
+        sys.exit(output.fail(fault))

@@ -1,0 +1,180 @@
+"""``keyfast up``: a server on this machine, and this machine as its first endpoint. Run it again to go on."""
+
+import asyncio
+import contextlib
+import socket
+import tarfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from keyfast import settings as settings_room
+from keyfast.agent.install import seed
+from keyfast.cli import output
+from keyfast.cli.client import AdminClient
+from keyfast.disks import os_facts
+from keyfast.errors import KeyfastError, NotReadyError
+from keyfast.server import log, run
+from keyfast.server.supervisor import Child, Supervisor, python
+from keyfast.services.package import PackageOrder
+from keyfast.settings import Settings
+from keyfast.wire.admin import EndpointDetail, EndpointLine, Installation, PackageLine
+from keyfast.wire.messages import Volume
+
+Answer = TypeVar("Answer")
+
+READY_SECONDS = 60
+FIRST_CHECK_IN_SECONDS = 60
+
+
+def up(
+    data: Annotated[
+        Path, typer.Option(help="Directory that keeps everything; made if missing.", envvar="KEYFAST_DATA")
+    ] = Path("data"),
+    port: Annotated[int, typer.Option(help="TCP port of the endpoint API, for a new directory.")] = 8443,
+) -> None:
+    """Start a server here, enrol this machine with its real disk state, and keep both running."""
+    log.configure("up")
+    settings = _settings(data.resolve(), port)
+    installation = asyncio.run(
+        run.prepare(settings, found=True, name=socket.gethostname(), now=int(time.time()))
+    )
+    output.console.print(f"installation [bold]{installation}[/] in {settings.data}")
+    asyncio.run(_run(settings))
+
+
+def _settings(data: Path, port: int) -> Settings:
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data.chmod(0o700)
+    if not (data / settings_room.FILE_NAME).exists():
+        chosen = _free_port(port)
+        settings_room.write(
+            replace(settings_room.Settings(data), port=chosen, urls=(f"https://localhost:{chosen}",))
+        )
+    return settings_room.load(data)
+
+
+def _free_port(wanted: int) -> int:
+    """The port asked for, or one that is free if something else already listens there."""
+    for candidate in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise NotReadyError("no free TCP port on 127.0.0.1")
+
+
+async def _run(settings: Settings) -> None:
+    running = run.supervisor()
+    for child in run.children(settings, logs=True):
+        running.start(child)
+    welcome = asyncio.create_task(_welcome(settings, running))
+    await running.stopped()
+    welcome.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await welcome
+
+
+async def _welcome(settings: Settings, running: Supervisor) -> None:
+    """Enrol this machine, keep its agent running and show its first check-in."""
+    state = settings.data / "agent"
+    client = AdminClient(settings.admin_socket)
+    started = int(time.time())
+    try:
+        with _progress() as progress:
+            progress.add_task("starting the server")
+            await _until(lambda: client.get("/admin/v1/installation", Installation), READY_SECONDS)
+            if not (state / "client-database").exists():
+                progress.add_task("building a package for this machine")
+                await asyncio.to_thread(_seed_agent, client, state)
+            command = python("keyfast.agent.main", "--state-dir", str(state), "run")
+            running.start(Child("agent", command, settings.data / "log" / "agent.log"))
+            progress.add_task("waiting for this machine to check in")
+            detail = await _until(lambda: _checked_in(client, started), FIRST_CHECK_IN_SECONDS)
+    except KeyfastError as fault:
+        output.fail(fault)
+        output.errors.print(f"  the logs are in {settings.data / 'log'}", soft_wrap=True)
+    else:
+        _show(settings, detail)
+    finally:
+        client.close()
+
+
+def _seed_agent(client: AdminClient, state: Path) -> None:
+    order = PackageOrder(ring="this machine", max_uses=1)
+    package = client.post("/admin/v1/packages", PackageLine, order)
+    with tarfile.open(package.path) as archive:
+        member = archive.extractfile("keyfast-agent/keyfast.json")
+        if member is None:
+            raise NotReadyError(f"{package.path} is not a bundle")
+        seed(state, member.read())
+
+
+def _checked_in(client: AdminClient, since: int) -> EndpointDetail:
+    """This machine's record, once its agent has nothing due any more."""
+    name = os_facts.hostname()
+    for line in client.get("/admin/v1/endpoints", list[EndpointLine], {"name": name, "limit": 10}):
+        if line.name == name and line.next_due > since:
+            return client.get(f"/admin/v1/endpoints/{line.id}", EndpointDetail)
+    raise NotReadyError("this machine has not checked in yet", repair="look into agent.log")
+
+
+async def _until(read: Callable[[], Answer], seconds: float) -> Answer:
+    """Ask again until it works; the last failure is raised when the time is over."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return await asyncio.to_thread(read)
+        except NotReadyError:
+            if time.monotonic() > end:
+                raise
+        await asyncio.sleep(0.2)
+
+
+def _show(settings: Settings, detail: EndpointDetail) -> None:
+    line = detail.line
+    volumes = () if detail.inventory is None else detail.inventory.volumes
+    output.table(
+        ("", ""),
+        (
+            (
+                "endpoint",
+                f"[bold]{escape(line.name)}[/] {output.coloured(line.state, output.STATE_COLOUR)} {line.id}",
+            ),
+            *(("disk", escape(_volume(volume))) for volume in volumes),
+            ("last check-in", output.moment(line.seen_at)),
+            ("next check-in", output.moment(line.next_due)),
+            ("endpoint API", settings.urls[0]),
+            ("administrator", "you, through the local socket (a console comes with a later version)"),
+            (
+                "look around",
+                f"keyfast --help; for example: keyfast endpoint show {line.id} --data {settings.data}",
+            ),
+        ),
+        "",
+    )
+    output.console.print("Ctrl-C stops server and agent; the same command goes on with the same data.")
+
+
+def _volume(volume: Volume) -> str:
+    why = volume.technology or volume.detail
+    return f"{volume.mount or volume.id}: {volume.encryption}, protection {volume.protection} ({why})"
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=output.console,
+        transient=True,
+    )

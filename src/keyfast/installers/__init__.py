@@ -1,0 +1,1 @@
+"""Builders of the packages that install the agent."""

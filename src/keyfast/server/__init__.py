@@ -1,0 +1,1 @@
+"""Composition root: builds stores, services and routes, and runs them as processes."""

@@ -1,0 +1,114 @@
+"""The two processes of a server: ``python -m keyfast.server.process check-in|admin --data DIR``."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server
+from starlette.applications import Starlette
+
+from keyfast import settings as settings_room
+from keyfast.errors import KeyfastError
+from keyfast.server import compose, log
+from keyfast.settings import Settings
+
+BACKLOG = 4096
+
+
+async def check_in(settings: Settings) -> None:
+    """Serve the endpoint API over TLS until told to stop; drain what was accepted."""
+    parts = await compose.open_parts(settings)
+    app, writer = await compose.check_in_service(parts)
+    server = Server(
+        app,
+        address=settings.listen,
+        port=settings.port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=BACKLOG,
+        log_level=LogLevels.warning,
+        ssl_cert=settings.tls / "server.pem",
+        ssl_key=settings.tls / "server.key",
+    )
+    await _serve(server, parts)
+    await writer.close()
+    await parts.database.close()
+
+
+async def admin(settings: Settings) -> None:
+    """Serve the admin API on the local socket until told to stop."""
+    parts = await compose.open_parts(settings)
+    app: Starlette = compose.admin_service(parts)
+    settings.admin_socket.parent.mkdir(mode=0o700, exist_ok=True)
+    settings.admin_socket.unlink(missing_ok=True)
+    server = Server(
+        app,
+        uds=settings.admin_socket,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        log_level=LogLevels.warning,
+    )
+    await _serve(server, parts)
+    await parts.database.close()
+
+
+async def _serve(server: Server, parts: compose.Parts) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    following = asyncio.create_task(parts.live.follow(_refresh_failed))
+    try:
+        await server.serve()
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
+def _refresh_failed(cause: Exception) -> None:
+    log.get().error("refresh_failed", reason=str(cause)[:300])
+
+
+PROCESSES: dict[str, Callable[[Settings], Awaitable[None]]] = {"check-in": check_in, "admin": admin}
+
+
+def main() -> None:
+    """Run one process; a fault ends it with one line that says what and how to mend it."""
+    parser = argparse.ArgumentParser(prog="keyfast.server.process")
+    parser.add_argument("process", choices=PROCESSES)
+    parser.add_argument("--data", type=Path, required=True)
+    asked = parser.parse_args()
+    os.umask(0o077)
+    log.configure(asked.process)
+    try:
+        _run(PROCESSES[asked.process](settings_room.load(asked.data.resolve())))
+    except KeyfastError as fault:
+        log.get().error(
+            "cannot_serve", code=fault.code, reason=f"{fault.message}; {fault.repair}".rstrip("; ")
+        )
+        sys.exit(fault.exit_code)
+
+
+def _run(main_coroutine: Awaitable[None]) -> None:
+    async def entry() -> None:
+        await main_coroutine
+
+    if sys.platform == "win32":
+        asyncio.run(entry())
+        return
+    import uvloop  # noqa: PLC0415 - not on Windows
+
+    uvloop.run(entry())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One verb family each; stores and ports come by constructor, answers and refusals are values."""

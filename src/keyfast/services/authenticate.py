@@ -1,0 +1,100 @@
+"""Who is speaking: an access token bound to a key, and a proof made with that key for this request.
+
+Order matters: the cheap check first (HMAC, microseconds), the signature second, freshness third.
+"""
+
+from dataclasses import dataclass
+
+from keyfast.core.refusal import Refusal, RefusalClass, masked
+from keyfast.services.live import Live
+from keyfast.trust import dpop
+from keyfast.trust.access_token import AccessToken
+from keyfast.trust.dpop import Proof
+from keyfast.trust.nonce import NonceFacts
+from keyfast.wire import limits
+
+_SCHEME = "DPoP "
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """What a request presents to prove who sent it.
+
+    Attributes:
+        method: HTTP method.
+        path: path of the URL.
+        authorization: ``Authorization`` header, may be empty.
+        proof: ``DPoP`` header, may be empty.
+        address: peer address, for the record only.
+    """
+
+    method: str
+    path: str
+    authorization: str
+    proof: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A caller whose token and proof hold."""
+
+    token: AccessToken
+    proof: Proof
+    nonce: NonceFacts
+
+
+def endpoint_caller(
+    live: Live, request: SignedRequest, body: bytes | None, now: int, nonce_lifetime: int
+) -> Caller | Refusal:
+    """Verify token, proof and nonce.
+
+    Args:
+        live: keys in force.
+        request: what was presented.
+        body: the body that the proof must cover, or None for a request without one.
+        now: server time.
+        nonce_lifetime: seconds a nonce is good for here.
+    """
+    if not request.authorization.startswith(_SCHEME):
+        return Refusal(
+            RefusalClass.UNAUTHENTICATED, "no access token", expected="Authorization: DPoP <access token>"
+        )
+    text = request.authorization[len(_SCHEME) :]
+    token = live.tokens.read(text, now)
+    if isinstance(token, Refusal) and token.rule.anonymous:
+        return token  # not ours at all: not worth a signature check
+    proof = dpop.verify_proof(
+        request.proof,
+        method=request.method,
+        path=request.path,
+        origins=live.origins,
+        access_token=text,
+        body=body,
+    )
+    if isinstance(token, Refusal):
+        return masked(token) if isinstance(proof, Refusal) else token
+    if isinstance(proof, Refusal):
+        return proof
+    if proof.thumbprint != token.thumbprint:
+        return Refusal(
+            RefusalClass.UNAUTHENTICATED, "the proof was made with another key than the token is bound to"
+        )
+    nonce = fresh_nonce(live, proof, now, nonce_lifetime, token.endpoint_id)
+    return nonce if isinstance(nonce, Refusal) else Caller(token, proof, nonce)
+
+
+def fresh_nonce(
+    live: Live, proof: Proof, now: int, lifetime: int, endpoint_id: str = ""
+) -> NonceFacts | Refusal:
+    """Check the server's nonce in a proof: it is the only clock that counts."""
+    if not proof.nonce:
+        return Refusal(RefusalClass.USE_NONCE, "the proof carries no nonce")
+    facts = live.nonces.read(proof.nonce, endpoint_id)
+    if facts is None:
+        return Refusal(RefusalClass.USE_NONCE, "the nonce is not one of this installation")
+    if facts.issued_at > now + limits.ASSERTION_LEEWAY:
+        return Refusal(RefusalClass.USE_NONCE, "the nonce is from the future")
+    if now - facts.issued_at > lifetime:
+        return Refusal(RefusalClass.USE_NONCE, "the nonce has expired")
+    return facts

@@ -1,0 +1,183 @@
+"""Enrolment: an enrolment token buys only "ask to join"; the device key made on the endpoint is the identity.
+
+Registration is idempotent by the thumbprint of the device key, so a lost answer costs nothing. A use of
+the token counts only when the next message proves that the answer was saved (see ``services.tokens``).
+An endpoint that is on record gets its answer whatever became of the enrolment token since.
+"""
+
+import uuid
+from collections.abc import Callable
+
+import msgspec
+
+from keyfast.core import ids
+from keyfast.core.endpoint import EndpointState
+from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.errors import ConflictError, ForeignError, TrustError
+from keyfast.services.authenticate import SignedRequest, fresh_nonce
+from keyfast.services.live import Live, LiveState
+from keyfast.store import endpoints, events, packages
+from keyfast.store.database import Database
+from keyfast.store.endpoints import EndpointRow
+from keyfast.trust import dpop
+from keyfast.trust.device import parse_public_jwk
+from keyfast.trust.encoding import thumbprint
+from keyfast.trust.enrolment import TYP as ENROLMENT_TYP
+from keyfast.trust.enrolment import EnrolmentToken, judge
+from keyfast.wire import limits
+from keyfast.wire.messages import Receipt, Registered
+from keyfast.wire.oauth import RegisterRequest, decode_register
+
+RECEIPT_TYP = "keyfast-receipt+jwt"
+
+
+class EnrolService:
+    """Registers endpoints.
+
+    Args:
+        live: keys and profile in force.
+        database: the store.
+        clock: server time in unix seconds.
+        entropy: returns that many random bytes.
+    """
+
+    def __init__(
+        self, live: LiveState, database: Database, clock: Callable[[], float], entropy: Callable[[int], bytes]
+    ) -> None:
+        self._live = live
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+
+    async def register(self, signed: SignedRequest, body: bytes) -> Registered | Refusal:
+        """Register the endpoint that signed this request, or find it on record.
+
+        Raises:
+            NotReadyError: the store is down; nothing was written.
+        """
+        live, now = self._live.current, int(self._clock())
+        asked = _verified_request(live, signed, body, now)
+        if isinstance(asked, Refusal):
+            return asked
+        token = _enrolment_token(live, asked.software_statement)
+        if isinstance(token, Refusal):
+            return token
+        found = await self._find_or_insert(asked, token, now)
+        if isinstance(found, Refusal):
+            return found
+        row, state = found
+        return self._answer(live, row, state, now)
+
+    async def _find_or_insert(
+        self, asked: RegisterRequest, token: EnrolmentToken, now: int
+    ) -> tuple[EndpointRow, EndpointState] | Refusal:
+        async with self._database.read() as conn:
+            known = await endpoints.by_thumbprint(conn, _device_thumbprint(asked))
+        if known is None:
+            try:
+                return await self._insert(asked, token, now)
+            except ConflictError:  # the same registration came twice at once; the other one won
+                async with self._database.read() as conn:
+                    known = await endpoints.by_thumbprint(conn, _device_thumbprint(asked))
+                if known is None:
+                    raise
+        state = known.presence.state
+        if state is EndpointState.REVOKED:
+            return Refusal(RefusalClass.REVOKED, presented=f"the device key of endpoint {known.endpoint.id}")
+        return known.endpoint, state
+
+    async def _insert(
+        self, asked: RegisterRequest, token: EnrolmentToken, now: int
+    ) -> tuple[EndpointRow, EndpointState] | Refusal:
+        async with self._database.write() as conn:
+            record = await packages.token(conn, token.jti)
+            if record is None:
+                return Refusal(RefusalClass.ENROLMENT_REVOKED, "this enrolment token is not on record")
+            refusal = judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None)
+            if refusal is not None:
+                return refusal
+            state = EndpointState.PENDING if token.admission == "approve" else EndpointState.REGISTERED
+            row = _endpoint_row(asked, token, ids.endpoint_id(self._entropy(16)), now)
+            await endpoints.insert(conn, row, state)
+            await events.add(
+                conn,
+                at=now,
+                kind=f"endpoint_{state.value}",
+                endpoint_id=row.id,
+                detail={"name": row.name, "package": row.package_id, "thumbprint": row.thumbprint},
+            )
+            return row, state
+
+    def _answer(self, live: Live, row: EndpointRow, state: EndpointState, now: int) -> Registered:
+        receipt = Receipt(
+            installation=live.installation.id,
+            endpoint=row.id,
+            thumbprint=row.thumbprint,
+            seal_thumbprint=thumbprint(row.seal_jwk),
+            epoch=live.installation.epoch,
+            issued_at=now,
+        )
+        return Registered(
+            client_id=row.id,
+            client_id_issued_at=row.registered_at,
+            keyfast_receipt=live.keyset.sign(RECEIPT_TYP, receipt),
+            keyfast_profile=live.profile,
+            keyfast_delegations=live.keyset.delegations(),
+            keyfast_state=state.value if state is EndpointState.PENDING else EndpointState.REGISTERED.value,
+        )
+
+
+def _verified_request(live: Live, signed: SignedRequest, body: bytes, now: int) -> RegisterRequest | Refusal:
+    proof = dpop.verify_proof(
+        signed.proof, method=signed.method, path=signed.path, origins=live.origins, body=body
+    )
+    if isinstance(proof, Refusal):
+        return proof
+    nonce = fresh_nonce(live, proof, now, limits.FRESH_NONCE_LIFETIME)
+    if isinstance(nonce, Refusal):
+        return nonce
+    try:
+        asked = decode_register(body)
+        for use in ("sig", "enc"):
+            parse_public_jwk(asked.key(use) or {})
+    except (msgspec.DecodeError, UnicodeDecodeError, TrustError) as cause:
+        return Refusal(RefusalClass.MALFORMED, str(cause)[:200])
+    if _device_thumbprint(asked) != proof.thumbprint:
+        return Refusal(
+            RefusalClass.UNAUTHENTICATED, "the proof was not made with the device key being registered"
+        )
+    if asked.token_endpoint_auth_method != "private_key_jwt":  # noqa: S105 - a method name
+        return Refusal(RefusalClass.MALFORMED, "only private_key_jwt is offered")
+    return asked
+
+
+def _enrolment_token(live: Live, statement: str) -> EnrolmentToken | Refusal:
+    try:
+        return live.keyset.verify(statement, ENROLMENT_TYP, EnrolmentToken)
+    except ForeignError as cause:
+        return Refusal(
+            RefusalClass.FOREIGN_INSTALLATION,
+            presented=f"an enrolment token: {cause.message}",
+            expected=f"one issued by installation {live.installation.id}",
+            repair="build a package on this server: keyfast package create",
+        )
+    except TrustError:
+        return Refusal(RefusalClass.UNAUTHENTICATED, "the enrolment token does not verify")
+
+
+def _device_thumbprint(asked: RegisterRequest) -> str:
+    return thumbprint(asked.key("sig") or {})
+
+
+def _endpoint_row(asked: RegisterRequest, token: EnrolmentToken, endpoint_id: str, now: int) -> EndpointRow:
+    return EndpointRow(
+        id=endpoint_id,
+        name=asked.client_name,
+        registered_at=now,
+        package_id=str(uuid.UUID(token.package)),
+        enrolment_jti=token.jti,
+        thumbprint=_device_thumbprint(asked),
+        public_jwk=asked.key("sig") or {},
+        seal_jwk=asked.key("enc") or {},
+        hardware=msgspec.to_builtins(asked.keyfast_hardware),
+    )

@@ -1,0 +1,156 @@
+"""Administer the installation's keys: list, rotate, export, import, take the root off line, rewrap."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from keyfast.core.refusal import Refusal
+from keyfast.core.endpoint import WORKING
+from keyfast.core.secret import Secret
+from keyfast.errors import UsageError
+from keyfast.services.live import LiveState, key_from_row, row_from_key
+from keyfast.store import endpoints, events, installations, keys
+from keyfast.store.database import Database
+from keyfast.trust.export import export_keys, import_keys
+from keyfast.trust.kek import Kek
+from keyfast.trust.keyset import Keyset, Role
+from keyfast.wire.admin import Introspection, KeyLine
+
+MIN_PASSPHRASE = 12
+
+
+class KeyringService:
+    """The installation's keys, for administrators."""
+
+    def __init__(
+        self, live: LiveState, database: Database, kek: Kek, kek_file: Path, clock: Callable[[], float]
+    ) -> None:
+        self._live = live
+        self._database = database
+        self._kek = kek
+        self._kek_file = kek_file
+        self._clock = clock
+
+    def lines(self) -> list[KeyLine]:
+        """Public facts of every key."""
+        return [
+            KeyLine(
+                key.kid,
+                key.role.value,
+                key.status.value,
+                key.created_at,
+                private_here=key.private is not None,
+            )
+            for key in self._live.current.keyset.keys
+        ]
+
+    async def rotate(self, role: Role, by: str) -> list[KeyLine]:
+        """Bring the next key of a role into use; the previous one stays accepted."""
+        now = int(self._clock())
+        before = self._live.current.keyset
+        if role is Role.ROOT:
+            after, statement = before.rotate_root(now)
+        else:
+            after, statement = before.rotate(role, now), ""
+        await self._save(after, "keys_rotated", {"role": role.value, "by": by}, statement)
+        return self.lines()
+
+    async def remove_root(self, by: str) -> list[KeyLine]:
+        """Take the root's private half off this server; export it first."""
+        await self._save(self._live.current.keyset.without_root_private(), "root_removed", {"by": by})
+        return self.lines()
+
+    async def export(self, passphrase: Secret, by: str) -> str:
+        """Return all keys, encrypted under a passphrase, for a backup kept elsewhere."""
+        if len(passphrase.reveal()) < MIN_PASSPHRASE:
+            raise UsageError(f"the passphrase must have at least {MIN_PASSPHRASE} characters")
+        text = await asyncio.to_thread(export_keys, self._live.current.keyset, passphrase)
+        async with self._database.write() as conn:
+            await events.add(
+                conn, at=int(self._clock()), kind="keys_exported", endpoint_id=None, detail={"by": by}
+            )
+        return text
+
+    async def restore(self, text: str, passphrase: Secret, by: str) -> list[KeyLine]:
+        """Take back exported keys of this installation: private halves that are missing here are filled in.
+
+        Raises:
+            ForeignError: the export is another installation's.
+            TrustError: wrong passphrase, or the export is damaged.
+        """
+        current = self._live.current.keyset
+        imported = await asyncio.to_thread(import_keys, text, passphrase, current.installation)
+        theirs = {key.kid: key for key in imported.keys}
+        merged = tuple(
+            theirs[key.kid] if key.private is None and key.kid in theirs else key for key in current.keys
+        )
+        await self._save(Keyset(current.installation, merged), "keys_imported", {"by": by})
+        return self.lines()
+
+    async def rewrap(self, by: str) -> int:
+        """Seal every stored secret under a new KEK; return how many keys were sealed again.
+
+        The KEK file holds old and new together while rows are re-sealed, so that a crash at any point
+        leaves everything readable, and running it again finishes the work.
+        """
+        old = self._kek.current
+        self._kek.add_key()
+        self._kek.save(self._kek_file)
+        async with self._database.write() as conn:
+            rows = await keys.load(conn)
+            await keys.save(conn, [row_from_key(key_from_row(row, self._kek), self._kek) for row in rows])
+            await installations.set_kek(conn, self._kek.current)
+            await events.add(
+                conn,
+                at=int(self._clock()),
+                kind="keys_rewrapped",
+                endpoint_id=None,
+                detail={"by": by, "from": old},
+            )
+        self._reseal_authority()
+        self._kek.drop_keys()
+        self._kek.save(self._kek_file)
+        return len(rows)
+
+    def _reseal_authority(self) -> None:
+        sealed = self._kek_file.parent / "tls" / "ca.key.sealed"
+        if not sealed.exists():
+            return
+        again = self._kek.seal(
+            self._kek.open(sealed.read_text("ascii"), bound_to="tls/ca"), bound_to="tls/ca"
+        )
+        beside = sealed.with_name("ca.key.sealed.new")
+        beside.touch(mode=0o600)
+        beside.write_text(again, "ascii")
+        beside.replace(sealed)
+
+    async def introspect(self, token_text: str) -> Introspection:
+        """Tell whether an access token works now (RFC 7662)."""
+        token = self._live.current.tokens.read(token_text, int(self._clock()))
+        if isinstance(token, Refusal):
+            return Introspection(active=False)
+        async with self._database.read() as conn:
+            record = await endpoints.get(conn, token.endpoint_id)
+        if (
+            record is None
+            or record.presence.state not in WORKING
+            or token.issued_at < record.presence.tokens_from
+        ):
+            return Introspection(active=False)
+        return Introspection(
+            active=True,
+            client_id=token.endpoint_id,
+            token_type="DPoP",  # noqa: S106 - a type name
+            iat=token.issued_at,
+            exp=token.expires_at,
+            cnf={"jkt": token.thumbprint},
+        )
+
+    async def _save(self, keyset: Keyset, kind: str, detail: dict[str, str], root_change: str = "") -> None:
+        now = int(self._clock())
+        async with self._database.write() as conn:
+            await keys.save(conn, [row_from_key(key, self._kek) for key in keyset.keys])
+            if root_change:
+                await keys.add_root_change(conn, root_change)
+            await events.add(conn, at=now, kind=kind, endpoint_id=None, detail=detail)
+        await self._live.refresh()

@@ -1,0 +1,138 @@
+"""What the check-in process keeps in memory: keys, policy, profile. Small, and never per endpoint.
+
+The administrator changes these through another process, so they are read again every few seconds; a
+token key is published before it is used, so a process that has not read it yet loses nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from keyfast.core.secret import Secret
+from keyfast.store import installations, keys, policies, profiles
+from keyfast.store.database import Database
+from keyfast.store.installations import InstallationRow
+from keyfast.trust.access_token import AccessTokens
+from keyfast.trust.kek import Kek
+from keyfast.trust.keyset import Keyset, KeyStatus, Role, SigningKey
+from keyfast.trust.nonce import Nonces
+from keyfast.wire.messages import Policy
+
+REFRESH_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One consistent reading.
+
+    Attributes:
+        keyset: all signing keys with their private halves, where this server holds them.
+        profile: newest access profile as a signed statement; ``profile_seq`` is its number.
+        origins: scheme and authority of every URL endpoints may have used.
+    """
+
+    installation: InstallationRow
+    keyset: Keyset
+    tokens: AccessTokens
+    nonces: Nonces
+    policy: Policy
+    profile_seq: int
+    profile: str
+    origins: frozenset[str]
+
+    @property
+    def issuer(self) -> str:
+        """The OAuth issuer identifier (RFC 8414 section 2): the first URL endpoints use."""
+        return self.issuers[0]
+
+    @property
+    def issuers(self) -> Sequence[str]:
+        """Every origin, in a fixed order."""
+        return sorted(self.origins)
+
+
+def key_from_row(row: keys.SigningKeyRow, kek: Kek) -> SigningKey:
+    """Open the sealed halves of a stored key."""
+
+    def opened(sealed: str | None, part: str) -> Secret | None:
+        return None if sealed is None else kek.open(sealed, bound_to=f"signing_key/{row.kid}/{part}")
+
+    return SigningKey(
+        kid=row.kid,
+        role=Role(row.role),
+        status=KeyStatus(row.status),
+        public_jwk=row.public_jwk,
+        private=opened(row.private_sealed, "private"),
+        mac=opened(row.mac_sealed, "mac"),
+        delegation=row.delegation,
+        created_at=row.created_at,
+    )
+
+
+def row_from_key(key: SigningKey, kek: Kek) -> keys.SigningKeyRow:
+    """Seal a key for storage, each half bound to its row."""
+
+    def sealed(secret: Secret | None, part: str) -> str | None:
+        return None if secret is None else kek.seal(secret, bound_to=f"signing_key/{key.kid}/{part}")
+
+    return keys.SigningKeyRow(
+        kid=key.kid,
+        role=key.role.value,
+        status=key.status.value,
+        public_jwk=dict(key.public_jwk),
+        private_sealed=sealed(key.private, "private"),
+        mac_sealed=sealed(key.mac, "mac"),
+        delegation=key.delegation,
+        created_at=key.created_at,
+    )
+
+
+class LiveState:
+    """Holds the current reading and renews it."""
+
+    def __init__(self, database: Database, kek: Kek, origins: frozenset[str]) -> None:
+        self._database = database
+        self._kek = kek
+        self._origins = origins
+        self._rows: object = None
+        self.current: Live
+
+    async def refresh(self) -> None:
+        """Read everything again; keys are only opened when a row changed.
+
+        Raises:
+            NotReadyError: the database is down; the previous reading stays in force.
+            KeyFileError, TrustError: a key cannot be opened with this KEK.
+        """
+        async with self._database.read() as conn:
+            installation = await installations.get(conn)
+            key_rows = await keys.load(conn)
+            policy = await policies.newest(conn)
+            profile = await profiles.newest(conn)
+        if installation is None or policy is None or profile is None:
+            raise LookupError("the database holds no installation")
+        rows = (installation, tuple(key_rows), policy, profile)
+        if rows == self._rows:
+            return
+        keyset = Keyset(installation.id, tuple(key_from_row(row, self._kek) for row in key_rows))
+        secrets, current = keyset.access_token_keys()
+        self.current = Live(
+            installation=installation,
+            keyset=keyset,
+            tokens=AccessTokens(installation.id, secrets, current),
+            nonces=Nonces(keyset.nonce_keys()),
+            policy=policy,
+            profile_seq=profile.seq,
+            profile=profile.statement,
+            origins=self._origins,
+        )
+        self._rows = rows
+
+    async def follow(self, failed: Callable[[Exception], None]) -> None:
+        """Refresh for ever; a failure keeps the previous reading and is reported."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.refresh()
+            except Exception as cause:  # noqa: BLE001 - whatever it is, check-ins go on with what is known
+                failed(cause)

@@ -1,0 +1,157 @@
+"""Packages: build an installer for a set of endpoints, with an enrolment token of its own inside."""
+
+import hashlib
+import os
+import secrets
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from keyfast.errors import NotFoundError, UsageError
+from keyfast.installers import bundle
+from keyfast.services.live import Live, LiveState
+from keyfast.store import events, packages
+from keyfast.store.database import Database
+from keyfast.store.packages import EnrolmentTokenRow, PackageRow
+from keyfast.trust.enrolment import TYP, EnrolmentToken
+from keyfast.trust.keyset import Role
+from keyfast.wire.messages import Bundle
+
+DAY = 86400
+MAX_DAYS = 730
+
+
+class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is asked for.
+
+    Attributes:
+        ring: name of the set of endpoints it is for.
+        admission: ``auto`` or ``approve``.
+        days: how long the enrolment token may be used.
+        max_uses: how many endpoints may enrol with it.
+    """
+
+    ring: str = "default"
+    admission: str = "auto"
+    days: int = 30
+    max_uses: int = 1000
+
+    def check(self) -> None:
+        """Raise UsageError for an order that makes no sense."""
+        if self.admission not in ("auto", "approve"):
+            raise UsageError("admission is 'auto' or 'approve'")
+        if not 1 <= self.days <= MAX_DAYS:
+            raise UsageError(f"the enrolment token lives for 1 to {MAX_DAYS} days")
+        if not 1 <= self.max_uses <= 10_000_000:  # noqa: PLR2004 - a sanity bound
+            raise UsageError("the use ceiling is between 1 and 10,000,000")
+        if not self.ring or len(self.ring) > 64:  # noqa: PLR2004 - a sanity bound
+            raise UsageError("a ring has a name of 1 to 64 characters")
+
+
+class PackageService:
+    """Builds and lists packages; archives lie in ``directory``."""
+
+    def __init__(
+        self, live: LiveState, database: Database, directory: Path, clock: Callable[[], float]
+    ) -> None:
+        self._live = live
+        self._database = database
+        self._directory = directory
+        self._clock = clock
+
+    async def create(self, order: PackageOrder, builder: str) -> PackageRow:
+        """Build a package and put it on record; the token works only once the record is committed."""
+        order.check()
+        live, now = self._live.current, int(self._clock())
+        package_id = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+        token = EnrolmentToken(
+            installation=live.installation.id,
+            jti=secrets.token_hex(16),
+            package=package_id,
+            ring=order.ring,
+            admission=order.admission,
+            issued_at=now,
+            expires_at=now + order.days * DAY,
+            max_uses=order.max_uses,
+        )
+        archive = bundle.build(_content(live, token), now)
+        name = f"keyfast-agent-{package_id[:8]}.tar.gz"
+        self._write(name, archive)
+        row = PackageRow(
+            id=package_id,
+            created_at=now,
+            created_by=builder,
+            mode="oauth",
+            ring=order.ring,
+            admission=order.admission,
+            file_name=name,
+            sha256=hashlib.sha256(archive).hexdigest(),
+            revoked_at=None,
+        )
+        async with self._database.write() as conn:
+            await packages.create(
+                conn,
+                row,
+                EnrolmentTokenRow(
+                    jti=token.jti,
+                    package_id=package_id,
+                    issued_at=now,
+                    expires_at=token.expires_at,
+                    max_uses=order.max_uses,
+                    uses=0,
+                    revoked_at=None,
+                ),
+            )
+            await events.add(
+                conn,
+                at=now,
+                kind="package_created",
+                endpoint_id=None,
+                detail={"package": package_id, "by": builder},
+            )
+        return row
+
+    async def list_page(self, after: str, limit: int) -> list[PackageRow]:
+        """One page of packages."""
+        async with self._database.read() as conn:
+            return list(await packages.list_page(conn, after=after, limit=limit))
+
+    async def revoke(self, package_id: str, builder: str) -> None:
+        """Revoke a package's enrolment token; endpoints that enrolled with it are not touched."""
+        now = int(self._clock())
+        async with self._database.write() as conn:
+            if not await packages.revoke(conn, package_id, at=now):
+                raise NotFoundError(f"no package {package_id}")
+            await events.add(
+                conn,
+                at=now,
+                kind="package_revoked",
+                endpoint_id=None,
+                detail={"package": package_id, "by": builder},
+            )
+
+    def path(self, row: PackageRow) -> Path:
+        """Where the archive is."""
+        return self._directory / row.file_name
+
+    def _write(self, name: str, archive: bytes) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(archive)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _content(live: Live, token: EnrolmentToken) -> Bundle:
+    root = next(key for key in live.keyset.keys if key.role is Role.ROOT)
+    return Bundle(
+        installation=live.installation.id,
+        root=msgspec.json.encode(root.public_jwk).decode("ascii"),
+        delegations=live.keyset.delegations(),
+        profile=live.profile,
+        statement=live.keyset.sign(TYP, token),
+        package=token.package,
+    )

@@ -1,0 +1,169 @@
+"""What administrators read and decide about endpoints: list, show, approve, revoke, reinstate, clear."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from keyfast.core import endpoint
+from keyfast.core.check_in import NO_DIGEST
+from keyfast.core.endpoint import EndpointEvent, EndpointState
+from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.errors import ConflictError, NotFoundError
+from keyfast.store import endpoints, events
+from keyfast.store.database import Database
+from keyfast.store.endpoints import EndpointRecord
+from keyfast.wire.admin import EndpointDetail, EndpointLine, EventLine, ForkView, InventoryView
+from keyfast.trust.access_token import AccessToken
+from keyfast.wire.messages import Inventory, Protection, SelfRecord
+
+HISTORY = 20
+
+
+class ReportService:
+    """Reads and administers endpoint records."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def list_page(
+        self, *, after: str, limit: int, name: str, state: EndpointState | None
+    ) -> list[EndpointLine]:
+        """One page of endpoints in order of name, by key, so that every page costs the same."""
+        async with self._database.read() as conn:
+            rows = await endpoints.list_page(conn, after=after, limit=limit, name_prefix=name, state=state)
+            documents = await endpoints.inventories(conn, [row.endpoint.id for row in rows])
+        return [self._line(row, documents.get(row.endpoint.id)) for row in rows]
+
+    async def show(self, endpoint_id: str) -> EndpointDetail:
+        """Everything on record about one endpoint."""
+        async with self._database.read() as conn:
+            record = await endpoints.get(conn, endpoint_id)
+            if record is None:
+                raise NotFoundError(f"no endpoint {endpoint_id}", repair="keyfast endpoint list")
+            document = await endpoints.inventory(conn, endpoint_id)
+            history = await endpoints.inventory_history(conn, endpoint_id, limit=HISTORY)
+            fork = await endpoints.fork(conn, endpoint_id)
+            happened = await events.list_page(conn, endpoint_id=endpoint_id, before=None, limit=HISTORY)
+        presence = record.presence
+        return EndpointDetail(
+            line=self._line(record, None if document is None else document.document),
+            registered_at=record.endpoint.registered_at,
+            thumbprint=record.endpoint.thumbprint,
+            package=record.endpoint.package_id,
+            hardware=record.endpoint.hardware,
+            seq=presence.seq,
+            boot_id=presence.boot_id,
+            address=presence.address,
+            profile_seq=presence.profile_seq,
+            policy_version=presence.policy_version,
+            clock_offset_s=presence.clock_offset,
+            failures=presence.failures,
+            last_refusal=presence.last_refusal,
+            verified_at=presence.verified_at,
+            inventory=None if document is None else _inventory(document.document),
+            inventory_changes=tuple(
+                InventoryView(recorded_at_ms=row.recorded_at, inventory=_inventory(row.document))
+                for row in history
+            ),
+            fork=None
+            if fork is None
+            else ForkView(
+                kind=fork.kind,
+                first_at=fork.first_at,
+                last_at=fork.last_at,
+                count=fork.count,
+                displaced=fork.displaced,
+                arrived=fork.arrived,
+            ),
+            events=tuple(
+                EventLine(at=row.at, kind=row.kind, endpoint=row.endpoint_id or "", detail=row.detail)
+                for row in happened
+            ),
+        )
+
+    async def own_record(self, token: AccessToken) -> SelfRecord | Refusal:
+        """What the server holds of the endpoint that the token names, if that may speak now."""
+        async with self._database.read() as conn:
+            record = await endpoints.get(conn, token.endpoint_id)
+        if record is None:
+            return Refusal(RefusalClass.UNKNOWN_DEVICE)
+        presence = record.presence
+        if presence.state is EndpointState.REVOKED:
+            return Refusal(RefusalClass.REVOKED)
+        if token.issued_at < presence.tokens_from:
+            return Refusal(RefusalClass.TOKEN_EXPIRED, "the access token was revoked")
+        return SelfRecord(
+            id=record.endpoint.id,
+            name=record.endpoint.name,
+            state=presence.state.value,
+            registered_at=record.endpoint.registered_at,
+            seq=presence.seq,
+            seen_at=presence.seen_at,
+            next_due=presence.next_due,
+            profile_seq=presence.profile_seq,
+            policy_version=presence.policy_version,
+        )
+
+    async def change(self, endpoint_id: str, event: EndpointEvent, by: str) -> EndpointState:
+        """Apply an administrator's decision; the table says whether it is possible.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
+            TransitionError: not in its present state.
+            ConflictError: its state changed meanwhile; look again.
+        """
+        async with self._database.write() as conn:
+            record = await endpoints.get(conn, endpoint_id)
+            if record is None:
+                raise NotFoundError(f"no endpoint {endpoint_id}", repair="keyfast endpoint list")
+            state = record.presence.state
+            new = endpoint.step(state, event)
+            if not await endpoints.set_state(conn, endpoint_id, state, new):
+                raise ConflictError("its state changed meanwhile; look again")
+            await events.add(
+                conn,
+                at=int(self._clock()),
+                kind=f"endpoint_{event.value}",
+                endpoint_id=endpoint_id,
+                detail={"by": by},
+            )
+        return new
+
+    async def events_page(self, before: int | None, limit: int) -> list[EventLine]:
+        """Newest events first."""
+        async with self._database.read() as conn:
+            rows = await events.list_page(conn, endpoint_id=None, before=before, limit=limit)
+        return [
+            EventLine(at=row.at, kind=row.kind, endpoint=row.endpoint_id or "", detail=row.detail, id=row.id)
+            for row in rows
+        ]
+
+    def _line(self, record: EndpointRecord, document: bytes | None) -> EndpointLine:
+        presence = record.presence
+        late = presence.seq > 0 and self._clock() > presence.next_due + (presence.next_due - presence.seen_at)
+        return EndpointLine(
+            id=record.endpoint.id,
+            name=record.endpoint.name,
+            state=presence.state.value,
+            seen_at=presence.seen_at,
+            next_due=presence.next_due,
+            silent=late,
+            agent_version=presence.agent_version,
+            disks=disks_summary(document) if presence.inventory_digest != NO_DIGEST else "unknown",
+        )
+
+
+def disks_summary(document: bytes | None) -> str:
+    """One word for all volumes: the worst that is known; what is not known is ``unknown``."""
+    volumes = () if document is None else _inventory(document).volumes
+    kinds = {volume.protection for volume in volumes if volume.role != "boot"}
+    if Protection.OFF in kinds:
+        return "exposed"
+    if not kinds or Protection.UNKNOWN in kinds:
+        return "unknown"
+    return "protected"
+
+
+def _inventory(document: bytes) -> Inventory:
+    return msgspec.json.decode(document, type=Inventory)
