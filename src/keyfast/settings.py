@@ -1,5 +1,6 @@
 """Settings of a server: one frozen value per process, read once at start from ``server.toml``."""
 
+import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def load(data: Path) -> Settings:
     Raises:
         UsageError: the file is not TOML, names an unknown setting or has a value of the wrong type.
     """
-    path = data / FILE_NAME
+    path, default = data / FILE_NAME, Settings(data)
     try:
         found = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
@@ -65,20 +66,32 @@ def load(data: Path) -> Settings:
         raise UsageError(f"{path} names unknown settings: {', '.join(sorted(unknown))}")
     return Settings(
         data=data,
-        listen=_text(path, found, "listen", Settings.listen),
-        port=_port(path, found.get("port", Settings.port)),
-        urls=_urls(path, found.get("urls", list(Settings.urls))),
+        listen=_text(path, found, "listen", default.listen),
+        port=_port(path, found.get("port", default.port)),
+        urls=_urls(path, found.get("urls", list(default.urls))),
         database=_text(path, found, "database", ""),
     )
 
 
 def write(settings: Settings) -> None:
-    """Write ``server.toml``, for ``keyfast up``; an administrator's own file is never replaced."""
-    urls = ", ".join(f'"{url}"' for url in settings.urls)
-    text = f'listen = "{settings.listen}"\nport = {settings.port}\nurls = [{urls}]\n'
+    """Write ``server.toml`` for a new installation; an administrator's own file is never replaced."""
+    lines = [
+        f"listen = {_toml(settings.listen)}",
+        f"port = {settings.port}",
+        f"urls = [{', '.join(map(_toml, settings.urls))}]",
+    ]
+    if settings.database:
+        lines.append(f"database = {_toml(settings.database)}")
+    text = "\n".join(lines) + "\n"
     path = settings.data / FILE_NAME
     if not path.exists():
+        path.touch(mode=0o600)
         path.write_text(text, "utf-8")
+
+
+def _toml(text: str) -> str:
+    """A TOML basic string: JSON escapes are a subset of TOML's."""
+    return json.dumps(text)
 
 
 def _text(path: Path, found: dict[str, object], name: str, default: str) -> str:

@@ -14,6 +14,7 @@ from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal
 from keyfast.core.secret import Secret
 from keyfast.errors import KeyfastError, NotFoundError, UsageError
+from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
 from keyfast.services.package import PackageOrder, PackageService
@@ -37,6 +38,12 @@ class Rotate(msgspec.Struct, forbid_unknown_fields=True):
     role: str
 
 
+class Interval(msgspec.Struct, forbid_unknown_fields=True):
+    """How often to check in from now on; 0 keeps the policy's interval."""
+
+    interval_s: int = 0
+
+
 class Passphrase(msgspec.Struct, forbid_unknown_fields=True):
     """A passphrase, and the export it opens."""
 
@@ -57,12 +64,14 @@ class AdminApi:
         reports: ReportService,
         packages: PackageService,
         keyring: KeyringService,
+        commands: CommandService,
         clock: Callable[[], float],
     ) -> None:
         self._live = live
         self._reports = reports
         self._packages = packages
         self._keyring = keyring
+        self._commands = commands
         self._clock = clock
 
     async def installation(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
@@ -103,6 +112,14 @@ class AdminApi:
         if event is None:
             raise NotFoundError("no such act")
         return _ok(admin.Changed(await self._reports.change(request.path_params["id"], event, ADMINISTRATOR)))
+
+    async def check_in_now(self, request: Request) -> Response:
+        """``POST /admin/v1/endpoints/{id}/check-in-now``."""
+        asked = await _asked(request, Interval)
+        row = await self._commands.check_in_now(request.path_params["id"], asked.interval_s, ADMINISTRATOR)
+        return _ok(
+            admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail)
+        )
 
     async def events(self, request: Request) -> Response:
         """``GET /admin/v1/events``: newest first."""

@@ -132,7 +132,7 @@ def metadata(issuer: str) -> dict[str, object]:
             "revocation_endpoint": f"{issuer}/oauth/revoke",
             "jwks_uri": f"{issuer}/oauth/jwks",
             "grant_types_supported": ["client_credentials"],
-            "response_types_supported": [],
+            "response_types_supported": ["none"],
             "token_endpoint_auth_methods_supported": ["private_key_jwt"],
             "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
             "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],

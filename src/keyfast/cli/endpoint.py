@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from keyfast.cli import output
 from keyfast.cli.options import Data, Json, client
-from keyfast.wire.admin import Changed, EndpointDetail, EndpointLine, ForkView
+from keyfast.wire.admin import Changed, CommandLine, EndpointDetail, EndpointLine, ForkView
 from keyfast.wire.messages import Inventory
 
 app = typer.Typer(no_args_is_help=True, help="Endpoints: who checks in, and with what state.")
@@ -27,7 +27,7 @@ def list_(
     json: Json = False,
 ) -> None:
     """List endpoints, in order of name, a page at a time."""
-    query = {"name": name, "state": state, "after": after, "limit": limit}
+    query: dict[str, str | int] = {"name": name, "state": state, "after": after, "limit": limit}
     rows = client(data).get("/admin/v1/endpoints", list[EndpointLine], query)
     if json:
         output.as_json(rows)
@@ -88,6 +88,21 @@ def show(endpoint: Id, data: Data = None, json: Json = False) -> None:
     output.table(("", ""), rows, "")
     _volumes(detail.inventory)
     _fork(detail.fork)
+    if detail.commands:
+        output.table(
+            ("COMMAND", "STATE", "QUEUED", "CHANGED", "DETAIL"),
+            (
+                (
+                    row.action,
+                    row.state,
+                    output.moment(row.created_at),
+                    output.moment(row.updated_at),
+                    escape(row.detail),
+                )
+                for row in detail.commands
+            ),
+            "",
+        )
     output.table(
         ("WHEN", "EVENT", "DETAIL"),
         (
@@ -148,6 +163,25 @@ def _change(endpoint: str, event: str, data: Data, json: bool) -> None:
         output.as_json(changed)
     else:
         output.console.print(f"{endpoint} is now {output.coloured(changed.state, output.STATE_COLOUR)}")
+
+
+@app.command("check-in-now")
+def check_in_now(
+    endpoint: Id,
+    every: Annotated[int, typer.Option(help="From then on, check in every so many seconds.")] = 0,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Tell an endpoint, at its next check-in, to check in again at once (and to keep to another interval)."""
+    queued = client(data).post(
+        f"/admin/v1/endpoints/{endpoint}/check-in-now", CommandLine, {"interval_s": every}
+    )
+    if json:
+        output.as_json(queued)
+    else:
+        output.console.print(
+            f"command {queued.id} is {queued.state}; the endpoint gets it with its next check-in"
+        )
 
 
 @app.command()

@@ -34,3 +34,7 @@ def main() -> None:
         app()
     except KeyfastError as fault:
         sys.exit(output.fail(fault))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """``keyfast package create|list|revoke``."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -10,6 +10,8 @@ from keyfast.cli.options import Data, Json, client
 from keyfast.services.package import PackageOrder
 from keyfast.wire.admin import Changed, PackageLine
 
+Admission = Literal["auto", "approve"]
+
 app = typer.Typer(no_args_is_help=True, help="Packages: what installs the agent and lets it enrol.")
 
 
@@ -17,9 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Packages: what installs the agent 
 def create(
     data: Data = None,
     ring: Annotated[str, typer.Option(help="Set of endpoints it is for.")] = "default",
-    admission: Annotated[
-        str, typer.Option(help="auto, or approve to let each endpoint in by hand.")
-    ] = "auto",
+    admission: Annotated[Admission, typer.Option(help="Let endpoints in by themselves, or each by hand.")] = "auto",
     days: Annotated[int, typer.Option(help="How long it may enrol endpoints.")] = 30,
     max_uses: Annotated[int, typer.Option(help="How many endpoints may enrol with it.")] = 1000,
     json: Json = False,

@@ -1,16 +1,40 @@
-"""``keyfast server run|info``."""
+"""``keyfast server init|run|info``."""
 
 import asyncio
+import socket
 import time
+from typing import Annotated
 
 import typer
 
+from keyfast import settings as settings_room
 from keyfast.cli import output
+from keyfast.cli.client import default_data
 from keyfast.cli.options import Data, Json, client, load
 from keyfast.server import log, run
 from keyfast.wire.admin import Installation
 
 app = typer.Typer(no_args_is_help=True, help="The server.")
+
+
+@app.command()
+def init(
+    data: Data = None,
+    url: Annotated[list[str] | None, typer.Option(help="Base URL endpoints use; repeat for more.")] = None,
+    listen: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - a server's default
+    port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 8443,
+    database: Annotated[str, typer.Option(help="postgresql:// URL; SQLite in the data directory if left out.")] = "",
+) -> None:
+    """Found an installation: its keys, its certificate authority, its database."""
+    log.configure("init")
+    directory = (data or default_data()).resolve()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    urls = tuple(url or [f"https://{socket.getfqdn()}:{port}"])
+    settings_room.write(settings_room.Settings(directory, listen, port, urls, database))
+    settings = settings_room.load(directory)
+    installation = asyncio.run(run.prepare(settings, found=True, name=socket.gethostname(), now=int(time.time())))
+    output.console.print(f"installation [bold]{installation}[/] in {settings.data}")
+    output.console.print(f"back up {settings.data}, above all {settings.kek_file}: without it no key can be opened")
 
 
 @app.command("run")

@@ -10,22 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import msgspec
 import typer
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from keyfast import settings as settings_room
+from keyfast.agent.file_database import FileDatabase, read_record
 from keyfast.agent.install import seed
 from keyfast.cli import output
 from keyfast.cli.client import AdminClient
-from keyfast.disks import os_facts
 from keyfast.errors import KeyfastError, NotReadyError
 from keyfast.server import log, run
 from keyfast.server.supervisor import Child, Supervisor, python
 from keyfast.services.package import PackageOrder
 from keyfast.settings import Settings
-from keyfast.wire.admin import EndpointDetail, EndpointLine, Installation, PackageLine
-from keyfast.wire.messages import Volume
+from keyfast.wire.admin import EndpointDetail, Installation, PackageLine
+from keyfast.wire.messages import Bundle, Volume
 
 Answer = TypeVar("Answer")
 
@@ -93,13 +94,13 @@ async def _welcome(settings: Settings, running: Supervisor) -> None:
         with _progress() as progress:
             progress.add_task("starting the server")
             await _until(lambda: client.get("/admin/v1/installation", Installation), READY_SECONDS)
-            if not (state / "client-database").exists():
+            if read_record(state) is None:
                 progress.add_task("building a package for this machine")
                 await asyncio.to_thread(_seed_agent, client, state)
             command = python("keyfast.agent.main", "--state-dir", str(state), "run")
             running.start(Child("agent", command, settings.data / "log" / "agent.log"))
             progress.add_task("waiting for this machine to check in")
-            detail = await _until(lambda: _checked_in(client, started), FIRST_CHECK_IN_SECONDS)
+            detail = await _until(lambda: _checked_in(client, state, started), FIRST_CHECK_IN_SECONDS)
     except KeyfastError as fault:
         output.fail(fault)
         output.errors.print(f"  the logs are in {settings.data / 'log'}", soft_wrap=True)
@@ -116,15 +117,21 @@ def _seed_agent(client: AdminClient, state: Path) -> None:
         member = archive.extractfile("keyfast-agent/keyfast.json")
         if member is None:
             raise NotReadyError(f"{package.path} is not a bundle")
-        seed(state, member.read())
+        bundle = msgspec.json.decode(member.read(), type=Bundle)
+    database = FileDatabase(state)
+    try:
+        seed(database, bundle)
+    finally:
+        database.close()
 
 
-def _checked_in(client: AdminClient, since: int) -> EndpointDetail:
-    """This machine's record, once its agent has nothing due any more."""
-    name = os_facts.hostname()
-    for line in client.get("/admin/v1/endpoints", list[EndpointLine], {"name": name, "limit": 10}):
-        if line.name == name and line.next_due > since:
-            return client.get(f"/admin/v1/endpoints/{line.id}", EndpointDetail)
+def _checked_in(client: AdminClient, state: Path, since: int) -> EndpointDetail:
+    """This machine's record, once nothing is overdue any more."""
+    record = read_record(state)
+    if record is not None and record.endpoint_id:
+        detail = client.get(f"/admin/v1/endpoints/{record.endpoint_id}", EndpointDetail)
+        if detail.line.next_due > since:
+            return detail
     raise NotReadyError("this machine has not checked in yet", repair="look into agent.log")
 
 

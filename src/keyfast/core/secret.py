@@ -31,8 +31,8 @@ class Secret:
     def __eq__(self, other: object) -> NoReturn:
         raise TypeError("secrets are compared with same(), in constant time")
 
-    def __hash__(self) -> NoReturn:  # type: ignore[override]
+    def __hash__(self) -> NoReturn:
         raise TypeError("a secret is not a key of anything")
 
-    def __reduce__(self) -> NoReturn:  # type: ignore[override]
+    def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not serialised by accident")

@@ -13,6 +13,7 @@ from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.routes import AdminHandlers, EndpointHandlers, admin_app, endpoint_app
 from keyfast.services.check_in import CheckInService
+from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
 from keyfast.services.founding import Opened, open_installation
 from keyfast.services.keyring import KeyringService
@@ -83,6 +84,7 @@ def admin_service(parts: Parts) -> Starlette:
             ReportService(parts.database, clock),
             PackageService(parts.live, parts.database, parts.settings.data / "packages", clock),
             KeyringService(parts.live, parts.database, parts.opened.kek, parts.settings.kek_file, clock),
+            CommandService(parts.live, parts.database, clock),
             clock,
         )
     )

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from keyfast.core.refusal import Refusal
 from keyfast.core.endpoint import WORKING
+from keyfast.core.refusal import Refusal
 from keyfast.core.secret import Secret
 from keyfast.errors import UsageError
 from keyfast.services.live import LiveState, key_from_row, row_from_key

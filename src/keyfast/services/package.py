@@ -6,6 +6,7 @@ import secrets
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -34,14 +35,12 @@ class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     ring: str = "default"
-    admission: str = "auto"
+    admission: Literal["auto", "approve"] = "auto"
     days: int = 30
     max_uses: int = 1000
 
     def check(self) -> None:
         """Raise UsageError for an order that makes no sense."""
-        if self.admission not in ("auto", "approve"):
-            raise UsageError("admission is 'auto' or 'approve'")
         if not 1 <= self.days <= MAX_DAYS:
             raise UsageError(f"the enrolment token lives for 1 to {MAX_DAYS} days")
         if not 1 <= self.max_uses <= 10_000_000:  # noqa: PLR2004 - a sanity bound

@@ -9,11 +9,11 @@ from keyfast.core.check_in import NO_DIGEST
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ConflictError, NotFoundError
-from keyfast.store import endpoints, events
+from keyfast.store import commands, endpoints, events
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord
-from keyfast.wire.admin import EndpointDetail, EndpointLine, EventLine, ForkView, InventoryView
 from keyfast.trust.access_token import AccessToken
+from keyfast.wire.admin import CommandLine, EndpointDetail, EndpointLine, EventLine, ForkView, InventoryView
 from keyfast.wire.messages import Inventory, Protection, SelfRecord
 
 HISTORY = 20
@@ -44,6 +44,7 @@ class ReportService:
             document = await endpoints.inventory(conn, endpoint_id)
             history = await endpoints.inventory_history(conn, endpoint_id, limit=HISTORY)
             fork = await endpoints.fork(conn, endpoint_id)
+            told = await commands.list_page(conn, endpoint_id, limit=HISTORY)
             happened = await events.list_page(conn, endpoint_id=endpoint_id, before=None, limit=HISTORY)
         presence = record.presence
         return EndpointDetail(
@@ -75,6 +76,10 @@ class ReportService:
                 count=fork.count,
                 displaced=fork.displaced,
                 arrived=fork.arrived,
+            ),
+            commands=tuple(
+                CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail)
+                for row in told
             ),
             events=tuple(
                 EventLine(at=row.at, kind=row.kind, endpoint=row.endpoint_id or "", detail=row.detail)

@@ -52,6 +52,17 @@ class EventLine(View, frozen=True):
     id: int = 0
 
 
+class CommandLine(View, frozen=True):
+    """A command to an endpoint, and what became of it."""
+
+    id: str
+    action: str
+    state: str
+    created_at: int
+    updated_at: int
+    detail: str = ""
+
+
 class EndpointDetail(View, frozen=True):
     """Everything on record about one endpoint."""
 
@@ -72,6 +83,7 @@ class EndpointDetail(View, frozen=True):
     inventory: Inventory | None
     inventory_changes: tuple[InventoryView, ...]
     fork: ForkView | None
+    commands: tuple[CommandLine, ...]
     events: tuple[EventLine, ...]
 
 

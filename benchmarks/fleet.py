@@ -1,0 +1,68 @@
+"""A made-up fleet: everything about endpoint number n follows from n, so nobody has to pass it around."""
+
+import hashlib
+import uuid
+
+from keyfast.wire.messages import Encryption, Inventory, Protection, Volume, inventory_bytes
+
+BOOT_ID = "11111111-2222-4333-8444-555555555555"
+INSTANCE = "66666666-7777-4888-8999-aaaaaaaaaaaa"
+STRIDE = 611_953
+"""A prime: stepping by it visits every endpoint once, in no order that a database page would know."""
+
+
+def endpoint_bytes(n: int) -> bytes:
+    """Endpoint id of endpoint ``n``, 16 bytes that look random."""
+    return hashlib.md5(b"endpoint %d" % n, usedforsecurity=False).digest()
+
+
+def endpoint_text(n: int) -> str:
+    """The same id in canonical text form."""
+    return str(uuid.UUID(bytes=endpoint_bytes(n)))
+
+
+def _template() -> bytes:
+    """Inventory of an ordinary laptop with three volumes; ``NUMBER`` stands for the endpoint's number."""
+    volumes = (
+        Volume(
+            id="2f1c7a60-1d7e-4a53-9b0e-NUMBER",
+            encryption=Encryption.ENCRYPTED,
+            protection=Protection.ON,
+            mount="/",
+            role="os",
+            technology="luks2",
+            method="aes-xts-plain64",
+            percent=100.0,
+            protectors=("passphrase", "tpm2"),
+            size=510_000_000_000,
+        ),
+        Volume(
+            id="8d0b9a52-93d1-4c9b-8e56-NUMBER",
+            encryption=Encryption.ENCRYPTED,
+            protection=Protection.ON,
+            role="swap",
+            technology="luks2",
+            percent=100.0,
+            size=17_000_000_000,
+        ),
+        Volume(
+            id="8C1A-77F0",
+            encryption=Encryption.UNENCRYPTED,
+            protection=Protection.OFF,
+            mount="/boot/efi",
+            role="boot",
+            technology="plain",
+            size=536_870_912,
+        ),
+    )
+    return inventory_bytes(
+        Inventory("laptop-NUMBER.corp.example", "Debian GNU/Linux 12 (bookworm)", "12", "x86_64", volumes)
+    )
+
+
+_TEMPLATE = _template()
+
+
+def inventory(n: int) -> bytes:
+    """Inventory document of endpoint ``n``, in canonical encoding."""
+    return _TEMPLATE.replace(b"NUMBER", b"%012d" % n)

@@ -1,0 +1,315 @@
+#!/usr/bin/env python3
+"""Write the generated pages and blocks of the documentation from the code they describe.
+
+``python docs/generate.py`` writes, ``python docs/generate.py --check`` only compares (exit code 1 if a page
+is behind). A page under ``PAGES`` is generated as a whole; elsewhere the text between the lines
+``<!-- generated: NAME -->`` and ``<!-- end generated -->`` is replaced.
+"""
+
+import argparse
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import inspect as shape
+from typer.main import get_command
+
+from keyfast.api.admin_api import AdminApi
+from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
+from keyfast.cli.main import app
+from keyfast.core import command, endpoint
+from keyfast.wire import messages, oauth
+
+DOCS = Path(__file__).resolve().parent
+_BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+_NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
+
+
+def main() -> int:
+    """Write or compare; the exit code is 1 if ``--check`` finds a page that is behind."""
+    parser = argparse.ArgumentParser(description="write the generated documentation")
+    parser.add_argument("--check", action="store_true", help="compare only")
+    checking = parser.parse_args().check
+    behind = [path for path, text in generated() if not path.exists() or path.read_text("utf-8") != text]
+    for path, text in generated():
+        if path in behind and not checking:
+            path.write_text(text, "utf-8")
+    sys.stdout.writelines(f"{'behind' if checking else 'written'}: {path}\n" for path in behind)
+    return 1 if checking and behind else 0
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Every page that holds anything generated, with the text it should have."""
+    for name, make in PAGES.items():
+        yield DOCS / name, make()
+    for page in sorted(DOCS.rglob("*.md")):
+        text = page.read_text("utf-8")
+        if str(page.relative_to(DOCS)) not in PAGES and _BLOCK.search(text):
+            yield page, _BLOCK.sub(_filled, text)
+
+
+def _filled(match: "re.Match[str]") -> str:
+    kind, _, name = match.group(2).partition(" ")
+    return f"{match.group(1)}{BLOCKS[kind](name)}\n{match.group(3)}"
+
+
+# --- command lines ---
+
+
+def cli() -> str:
+    """The page of both command lines."""
+    parts = [
+        _NOTE,
+        "# Command lines\n",
+        "Both commands end with 0 (done), 1 (refused or failed), 2 (wrong usage) or 3 (not finished yet; try",
+        "again later). `--json` prints JSON for programs. A fault is one sentence on standard error, often",
+        "with a second line that says what mends it.\n",
+        "## `keyfast`\n",
+        "For administrators, on the server's own machine: every command but `up`, `server init`, `server run`",
+        "and `version` speaks to the running server over the socket `run/admin.sock` in its data directory.",
+        "The data directory is `--data`, else `KEYFAST_DATA`, else `./data` if it holds a `server.toml`, else",
+        "`/var/lib/keyfast`. `keyfast up` uses `./data` unless told otherwise.\n",
+    ]
+    for words, found in cli_commands():
+        parts.append(_command(" ".join(words), found))
+    parts += ["## `keyfast-agent`\n", "On the endpoint. Needs root in its usual place.\n", *_agent()]
+    return "\n".join(parts)
+
+
+def cli_commands() -> list[tuple[tuple[str, ...], Any]]:
+    """Every command of ``keyfast`` with the words that call it."""
+
+    def walk(words: tuple[str, ...], found: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+        if not hasattr(found, "commands"):
+            yield words, found
+            return
+        for name in sorted(found.commands):
+            yield from walk((*words, name), found.commands[name])
+
+    return list(walk(("keyfast",), get_command(app)))
+
+
+def _command(words: str, found: Any) -> str:
+    positional = [param for param in found.params if not param.opts[0].startswith("-")]
+    options = [param for param in found.params if param not in positional]
+    usage = " ".join([words, *(param.name.upper() for param in positional), "[OPTIONS]" if options else ""])
+    lines = [f"### `{words}`\n", f"{_first(found.help)}\n", f"    {usage.rstrip()}\n"]
+    if options:
+        lines += ["| option | meaning | default |", "|---|---|---|"]
+        lines += [f"| `{' '.join(o.opts)}` | {_option_help(o)} | {_default(o.default)} |" for o in options]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _option_help(option: Any) -> str:
+    text = option.help or {"limit": "How many to print."}[option.name]
+    return f"{text} Environment: `{option.envvar}`." if option.envvar else text
+
+
+def _default(value: object) -> str:
+    if value is None or value in ("", False):
+        return ""
+    return f"`{value}`"
+
+
+def _agent() -> Iterator[str]:
+    os.environ.pop("KEYFAST_AGENT_STATE", None)
+    from keyfast.agent.main import _parser  # noqa: PLC0415, PLC2701 - the parser is the agent's own business
+
+    parser = _parser()
+    verbs = next(act for act in parser._actions if isinstance(act, argparse._SubParsersAction))  # noqa: SLF001
+    helps = {choice.dest: choice.help or "" for choice in verbs._choices_actions}  # noqa: SLF001
+    for name, verb in verbs.choices.items():
+        yield f"### `keyfast-agent {name}`\n"
+        yield f"{_sentence(helps[name])}\n"
+        yield f"    keyfast-agent {name} [OPTIONS]\n"
+        yield "| option | meaning |\n|---|---|"
+        for option in verb._actions:  # noqa: SLF001
+            if option.option_strings and option.dest != "help":
+                needed = " Needed." if option.required else ""
+                yield f"| `{' '.join(option.option_strings)}` | {_sentence(option.help or '')}{needed} |"
+        yield ""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+def _first(text: str | None) -> str:
+    return inspect.cleandoc(text or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
+
+
+# --- routes ---
+
+
+def routes() -> str:
+    """The page of all routes."""
+    return "\n".join(
+        [
+            _NOTE,
+            "# Routes\n",
+            "Every route there is. What is not here is answered with `not_found`.\n",
+            "## Endpoint service\n",
+            "HTTPS on `listen`:`port`. See [the protocol](../protocol/README.md).\n",
+            *_route_table(ENDPOINT_ROUTES),
+            "\n## Admin service\n",
+            "HTTP on the local socket `run/admin.sock` in the data directory. Whoever may open the socket is the",
+            "administrator: its directory is the server user's alone. Not a stable interface yet; the `keyfast`",
+            "command is.\n",
+            *_route_table(ADMIN_ROUTES),
+            "",
+        ]
+    )
+
+
+def _route_table(rows: Iterable[Row]) -> Iterator[str]:
+    homes: dict[str, type] = {"endpoint": EndpointApi, "oauth": OAuthApi, "admin": AdminApi}
+    yield "| route | who may call it | what it is |"
+    yield "|---|---|---|"
+    for row in rows:
+        home, _, name = row.handler.partition(".")
+        told = _first(getattr(homes[home], name).__doc__)
+        _, _, meaning = told.partition(": ")
+        yield f"| `{row.method} {row.path}` | {row.who} | {_sentence(meaning) if meaning else ''} |"
+
+
+# --- lifecycles ---
+
+
+def lifecycle(noun: str) -> str:
+    """Draw a lifecycle table as text: every state with what can happen in it."""
+    room = {"endpoint": endpoint, "command": command}[noun]
+    table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
+    states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))
+    wide = max(len(event) for _, event in table)
+    lines = ["```text"]
+    for state in states:
+        leaving = [(event, after) for (before, event), after in table.items() if before is state]
+        lines.append(f"[{state}]" + ("" if leaving else "   (end)"))
+        for number, (event, after) in enumerate(leaving):
+            branch = "`" if number == len(leaving) - 1 else "|"
+            target = "stays" if after is state else f"[{after}]"
+            lines.append(f"   {branch}-- {event} {'-' * (wide - len(event) + 1)}> {target}")
+    return "\n".join([*lines, "```"])
+
+
+# --- messages ---
+
+EXTRA = {
+    "Inventory.hostname": "host name",
+    "Inventory.os": "name of the operating system",
+    "Inventory.os_version": "its version",
+    "Inventory.architecture": "processor architecture",
+    "Inventory.volumes": "every volume, see below",
+    "CommandResult.id": "id of the command",
+    "CommandResult.state": "what became of it",
+    "CommandResult.detail": "why, in one sentence",
+    "Hardware.smbios_uuid": "SMBIOS UUID, empty if it cannot be read",
+    "Hardware.machine_id": "the operating system's machine id",
+    "RegisterRequest.token_endpoint_auth_method": "nothing else is offered",
+    "RegisterRequest.grant_types": "RFC 7591 metadata; not judged",
+    "RegisterRequest.dpop_bound_access_tokens": "RFC 9449 metadata; tokens are always bound",
+    "AccessProfile.installation": "id of the installation",
+    "Registered.grant_types": "RFC 7591 metadata",
+    "Registered.dpop_bound_access_tokens": "RFC 9449 metadata",
+    "SelfRecord.id": "endpoint id",
+    "SelfRecord.name": "name given at registration",
+    "SelfRecord.state": "state of the record",
+    "SelfRecord.registered_at": "server time of the registration",
+    "SelfRecord.seq": "last accepted sequence number",
+    "SelfRecord.seen_at": "server time of the last accepted check-in, 0 if none",
+    "SelfRecord.next_due": "server time at which the next one is due",
+    "SelfRecord.profile_seq": "access profile it last said it uses",
+    "SelfRecord.policy_version": "policy it last said is in force",
+    "SignedTime.installation": "id of the installation",
+    "SignedTime.time": "server time",
+    "SignedTime.challenge": "the caller's challenge",
+    "TokenAnswer.access_token": "opaque to the client",
+    "TokenAnswer.expires_in": "seconds",
+    "TokenAnswer.token_type": "RFC 9449 section 5",
+}
+"""Descriptions of members that the code leaves to their names."""
+
+_PATTERNS = {
+    r"[A-Za-z0-9_-]{43}": "SHA-256 in base64url",
+    r"([A-Za-z0-9_-]{43})?": "SHA-256 in base64url, or empty",
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}": "UUID, lower case",
+}
+
+
+def message(name: str) -> str:
+    """A table of every member of a message."""
+    kind = getattr(messages, name, None) or getattr(oauth, name)
+    told = _attributes(kind.__doc__ or "")
+    info = shape.type_info(kind)
+    lines = ["| member | value | if left out | meaning |", "|---|---|---|---|"]
+    for member in info.fields:  # type: ignore[attr-defined]
+        meaning = told.get(member.name) or EXTRA[f"{name}.{member.name}"]
+        value = describe(member.type)
+        lines.append(f"| `{member.encode_name}` | {value} | {_left_out(member)} | {meaning} |")
+    return "\n".join(lines)
+
+
+def describe(kind: Any) -> str:
+    """Say in words what values a member takes."""
+    if isinstance(kind, shape.IntType | shape.FloatType):
+        word = "whole number" if isinstance(kind, shape.IntType) else "number"
+        return f"{word} {kind.ge:,} to {kind.le:,}" if kind.ge is not None and kind.le is not None else word
+    if isinstance(kind, shape.StrType):
+        return _text(kind)
+    if isinstance(kind, shape.EnumType):
+        return ", ".join(f"`{item.value}`" for item in kind.cls)
+    if isinstance(kind, shape.VarTupleType):
+        most = "" if kind.max_length is None else f" (at most {kind.max_length})"
+        return f"list{most} of: {describe(kind.item_type)}"
+    if isinstance(kind, shape.UnionType):
+        return describe(next(item for item in kind.types if not isinstance(item, shape.NoneType)))
+    if isinstance(kind, shape.StructType):
+        return f"{kind.cls.__name__}"
+    return {"BoolType": "true or false"}[type(kind).__name__]
+
+
+def _text(kind: shape.StrType) -> str:
+    pattern = (kind.pattern or "").removeprefix("^").removesuffix(r"\Z")
+    if pattern:
+        words = pattern.strip("()").split("|")
+        return _PATTERNS.get(pattern) or ", ".join(f"`{word}`" for word in words)
+    most = "" if kind.max_length is None else f", at most {kind.max_length} characters"
+    return f"text{most}"
+
+
+def _left_out(member: shape.Field) -> str:
+    if member.required:
+        return "not allowed"
+    default = member.default if member.default is not msgspec.NODEFAULT else ()
+    if default is None or default in ((), ""):
+        return "none" if default is None else "empty"
+    return f"`{msgspec.json.encode(default).decode()}`" if not isinstance(default, msgspec.Struct) else "empty"
+
+
+def _attributes(doc: str) -> dict[str, str]:
+    """Read the ``Attributes:`` of a docstring."""
+    _, _, section = inspect.cleandoc(doc).partition("Attributes:\n")
+    found: dict[str, str] = {}
+    for entry in re.split(r"\n {4}(?=\S)", "\n" + section.split("\n\n")[0]):
+        names, _, text = entry.partition(": ")
+        for name in names.split(","):
+            if text:
+                found[name.strip()] = " ".join(text.split()).replace("``", "`").rstrip(".")
+    return found
+
+
+PAGES: dict[str, Callable[[], str]] = {"reference/cli.md": cli, "reference/routes.md": routes}
+BLOCKS: dict[str, Callable[[str], str]] = {"lifecycle": lifecycle, "message": message}
+__all__: Sequence[str] = ("BLOCKS", "PAGES", "cli_commands", "generated")
+
+if __name__ == "__main__":
+    sys.exit(main())

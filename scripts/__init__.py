@@ -1,0 +1,1 @@
+"""Tools of this tree, run by the Makefile; nothing of it is part of the product."""

@@ -1,0 +1,1 @@
+"""The agent: enrols an endpoint once and checks in for ever after, whatever happens in between."""

@@ -1,0 +1,159 @@
+"""What an answer changes: pure, from verified messages to the next record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from keyfast.agent.client_database import Admission, Record, Slots
+from keyfast.agent.decide import Circumstances
+from keyfast.agent.timing import Anchor, Due, Moment
+from keyfast.core import schedule
+from keyfast.wire import limits, messages
+from keyfast.wire.messages import AccessProfile, CheckInAnswer, Command, CommandResult
+
+PENDING_CAP = 600.0
+"""Longest wait, in seconds, between two questions whether an administrator has approved."""
+MAX_DONE = 32
+CHECK_IN_NOW = "CheckInNow"
+
+
+class Token(messages.Message, frozen=True, forbid_unknown_fields=False):
+    """Answer of the token endpoint (RFC 6749 section 5.1)."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+
+    def __repr__(self) -> str:
+        """Never the token."""
+        return f"Token(expires_in={self.expires_in})"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedProfile:
+    """A verified access profile and its statement."""
+
+    statement: str
+    profile: AccessProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the accepted check-in carried.
+
+    Attributes:
+        digest: SHA-256 of its body (base64url).
+        inventory_digest: the one it named.
+        results: command results it delivered.
+        slot: name of the slot whose URL carried it.
+    """
+
+    digest: str
+    inventory_digest: str
+    results: tuple[CommandResult, ...]
+    slot: str
+
+
+def registered(
+    record: Record, answer: messages.Registered, profile: SignedProfile, here: Circumstances
+) -> Record:
+    """Return the record after a registration whose receipt and profile were verified."""
+    pending = answer.keyfast_state == Admission.PENDING
+    polls = record.polls + 1 if pending else 0
+    other = answer.client_id != record.endpoint_id
+    joined = replace(
+        record,
+        admission=Admission.PENDING if pending else Admission.REGISTERED,
+        endpoint_id=answer.client_id,
+        receipt=answer.keyfast_receipt,
+        delegations=tuple(dict.fromkeys((*record.delegations, *answer.keyfast_delegations))),
+        polls=polls,
+        enrol_again=False,
+        # Another identity has its own commands, and a server that did not know us knows no inventory.
+        command_seq=0 if other else record.command_seq,
+        known_inventory="" if other else record.known_inventory,
+        token_expires_at=0 if other else record.token_expires_at,
+        trouble="an administrator has to approve this endpoint" if pending else "",
+        due=Due(here.now, schedule.backoff(polls, here.chance, cap=PENDING_CAP)) if pending else None,
+    )
+    return adopted(joined, profile, "current")
+
+
+def token_granted(record: Record, token: Token, server_time: int) -> Record:
+    """Return the record that holds a new access token."""
+    return replace(
+        record, token=token.access_token, token_expires_at=server_time + token.expires_in, due=None
+    )
+
+
+def accepted(record: Record, answer: CheckInAnswer, sent: Sent, here: Circumstances) -> Record:
+    """Return the record after a check-in that the server has durably committed."""
+    return replace(
+        record,
+        acked=sent.digest,
+        known_inventory="" if answer.send_inventory else sent.inventory_digest,
+        policy=answer.policy or record.policy,
+        interval_s=0 if answer.policy else record.interval_s,
+        # Numbers of commands start again when a server comes back from a backup.
+        command_seq=0 if answer.epoch > record.epoch else record.command_seq,
+        epoch=max(record.epoch, answer.epoch),
+        results=tuple(result for result in record.results if result not in sent.results),
+        failures=0,
+        trouble="",
+        last_success_at=answer.server_time,
+        last_check_in_wall=int(here.now.wall),
+        anchor=Anchor(answer.server_time, here.now),
+        due=_next(record if not answer.policy else replace(record, interval_s=0), answer, here),
+    )
+
+
+def adopted(record: Record, new: SignedProfile, slot: str) -> Record:
+    """Return the record that uses a newer access profile; an older or equal one changes nothing.
+
+    ``previous`` is always one that worked: a current profile that never carried a check-in is replaced
+    without taking its place.
+    """
+    if new.profile.seq <= record.profile_seq:
+        return record
+    previous = record.slots.current if slot == "current" else record.slots.previous
+    slots = Slots(record.slots.factory, new.statement, previous, record.slots.candidate)
+    return replace(record, slots=slots, profile_seq=new.profile.seq)
+
+
+def obeyed(record: Record, commands: Sequence[Command], now: Moment) -> Record:
+    """Return the record after verified commands, oldest first; a repeated one is a no-op."""
+    for command in sorted(commands, key=lambda command: command.seq):
+        if command.endpoint == record.endpoint_id:
+            record = _obey(record, command, now)
+    return record
+
+
+def _obey(record: Record, command: Command, now: Moment) -> Record:
+    if command.seq <= record.command_seq:
+        again = tuple(
+            result for result in record.done if result.id == command.id and result not in record.results
+        )
+        return replace(record, results=record.results + again)
+    record = replace(record, command_seq=command.seq)
+    if record.anchor is not None and command.expires_at <= record.anchor.server_now(now):
+        return _reported(record, CommandResult(command.id, "failed", "it had expired when it arrived"))
+    if command.action != CHECK_IN_NOW:
+        detail = f"this agent does not know the action {command.action[:64]}"
+        return _reported(record, CommandResult(command.id, "failed", detail))
+    interval = min(max(command.interval_s, 0), limits.MAX_INTERVAL)
+    # Soon, because the next check-in also tells the server that the command was applied.
+    return _reported(
+        replace(record, interval_s=interval, due=Due(now, 1.0)), CommandResult(command.id, "applied")
+    )
+
+
+def _reported(record: Record, result: CommandResult) -> Record:
+    return replace(record, results=(*record.results, result), done=(*record.done, result)[-MAX_DONE:])
+
+
+def _next(record: Record, answer: CheckInAnswer, here: Circumstances) -> Due:
+    wait = min(max(answer.next_check_in_s, 1), 2 * limits.MAX_INTERVAL)
+    if record.interval_s:
+        wait = min(wait, schedule.next_check_in(record.interval_s, here.chance))
+    return Due(here.now, float(wait))

@@ -1,0 +1,199 @@
+"""What to do next, and what a "no" changes: pure, one record in and one record or action out.
+
+Nothing here ever clears a key, a receipt, a profile or the enrolment token. A refusal can only change when
+and with what the agent comes back; the worst it can do is to make the agent wait.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from keyfast.agent.client_database import Admission, LastRefusal, Record
+from keyfast.agent.outcome import Heard, Refused
+from keyfast.agent.timing import Anchor, Due, Moment, server_now
+from keyfast.core import schedule
+from keyfast.core.refusal import RefusalClass
+from keyfast.wire import limits
+
+TOKEN_MARGIN = 120
+"""Seconds before its end from which a token is no longer used."""
+MAX_QUICK = 4
+"""Immediate retries in a row: a nonce, a token, a resync and a registration are the longest honest run."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeKeys:
+    """Make the device key and the HPKE key, and store them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrol:
+    """Register; repeated with the same key it is harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchToken:
+    """Ask for an access token."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckIn:
+    """Check in.
+
+    Attributes:
+        send_inventory: enclose the full inventory.
+        send_results: enclose command results.
+    """
+
+    send_inventory: bool
+    send_results: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing for ``seconds``."""
+
+    seconds: float
+    reason: str
+
+
+Action = MakeKeys | Enrol | FetchToken | CheckIn | Wait
+
+
+class Course(StrEnum):
+    """What a refusal leads to."""
+
+    SIGN_AGAIN = "sign_again"
+    NEW_TOKEN = "new_token"  # noqa: S105 - a name, not a secret
+    RESYNC = "resync"
+    REGISTER = "register"
+    BACK_OFF = "back_off"
+
+
+COURSES: dict[str, Course] = {
+    RefusalClass.USE_NONCE: Course.SIGN_AGAIN,
+    RefusalClass.STALE_TIME: Course.SIGN_AGAIN,
+    RefusalClass.TOKEN_EXPIRED: Course.NEW_TOKEN,
+    RefusalClass.UNAUTHENTICATED: Course.NEW_TOKEN,
+    RefusalClass.REPLAYED: Course.RESYNC,
+    RefusalClass.UNKNOWN_DEVICE: Course.REGISTER,
+}
+"""Everything else, including classes that this version does not know, backs off."""
+
+_QUIET = frozenset({Course.SIGN_AGAIN, Course.NEW_TOKEN})
+"""Courses that are part of everyday life: when they are taken at once, nothing has failed."""
+_PLAIN_AFTER = frozenset({RefusalClass.MALFORMED.value, RefusalClass.TOO_LARGE.value})
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a decision depends on besides the record.
+
+    Attributes:
+        now: the endpoint's clocks.
+        chance: uniform random number in [0, 1).
+        quick: immediate retries since the last wait or success.
+        inventory_digest: of the inventory as it is now (base64url).
+    """
+
+    now: Moment
+    chance: float = 0.0
+    quick: int = 0
+    inventory_digest: str = ""
+
+
+def decide(record: Record, here: Circumstances) -> Action:
+    """Return the next action."""
+    remaining = record.due.remaining(here.now) if record.due else 0.0
+    if remaining > 0:
+        return Wait(remaining, record.trouble or "the next check-in is not due")
+    if not (record.device_key and record.seal_key):
+        return MakeKeys()
+    if record.admission is not Admission.REGISTERED or record.enrol_again:
+        return Enrol()
+    if not record.token or record.token_expires_at - server_now(record.anchor, here.now) < TOKEN_MARGIN:
+        return FetchToken()
+    return _check_in(record, here)
+
+
+def _check_in(record: Record, here: Circumstances) -> CheckIn:
+    # A server that cannot read what is enclosed must still hear that the endpoint lives.
+    if record.failures and record.last_refusal and record.last_refusal.kind in _PLAIN_AFTER:
+        return CheckIn(send_inventory=False, send_results=False)
+    return CheckIn(send_inventory=record.known_inventory != here.inventory_digest)
+
+
+def hear(record: Record, heard: Heard, now: Moment) -> Record:
+    """Take over the server's nonce and time from any answer."""
+    return replace(
+        record,
+        nonce=heard.nonce or record.nonce,
+        anchor=Anchor(heard.server_time, now) if heard.server_time else record.anchor,
+    )
+
+
+def refused(record: Record, action: Action, said: Refused, here: Circumstances) -> Record:
+    """Return the record after a refusal of ``action``."""
+    course = _course(action, said)
+    known = hear(_prepared(record, course, said), said.heard, here.now)
+    quick = here.quick < MAX_QUICK and _retries_now(course, record, said)
+    if quick and course in _QUIET:
+        return replace(known, due=None)
+    failures = record.failures + 1
+    return replace(
+        known,
+        failures=failures,
+        last_refusal=_last(known, said, here.now),
+        trouble=f"the server refused: {said.kind}",
+        due=None if quick else Due(here.now, _delay(said, failures, here.chance)),
+    )
+
+
+def unreached(record: Record, why: str, here: Circumstances) -> Record:
+    """Return the record after a try that no server answered."""
+    failures = record.failures + 1
+    delay = schedule.backoff(failures, here.chance)
+    return replace(record, failures=failures, trouble=why[:300], due=Due(here.now, delay))
+
+
+def _course(action: Action, said: Refused) -> Course:
+    if said.kind == RefusalClass.UNAUTHENTICATED and isinstance(action, FetchToken):
+        # A server that lost its record may not say so to a caller it cannot authenticate.
+        return Course.REGISTER
+    if isinstance(action, Enrol) and COURSES.get(said.kind) is not Course.SIGN_AGAIN:
+        return Course.BACK_OFF
+    return COURSES.get(said.kind, Course.BACK_OFF)
+
+
+def _prepared(record: Record, course: Course, said: Refused) -> Record:
+    if course is Course.SIGN_AGAIN:
+        return record
+    record = replace(record, enrol_again=course is Course.REGISTER)
+    if course is Course.NEW_TOKEN:
+        return replace(record, token_expires_at=0)
+    if course is Course.RESYNC and said.expected_seq <= limits.SEQ_MAX:
+        return replace(record, seq=max(record.seq, said.expected_seq - 1))
+    if said.kind == RefusalClass.PENDING:
+        return replace(record, admission=Admission.PENDING)
+    return record
+
+
+def _retries_now(course: Course, record: Record, said: Refused) -> bool:
+    if course is Course.SIGN_AGAIN:
+        return bool(said.heard.nonce)
+    if course is Course.REGISTER:
+        # Once: a server that takes the registration and still does not know the device is not hurried.
+        return record.failures == 0 and said.kind == RefusalClass.UNKNOWN_DEVICE
+    return course in (Course.NEW_TOKEN, Course.RESYNC)
+
+
+def _last(record: Record, said: Refused, now: Moment) -> LastRefusal:
+    at = said.heard.server_time or server_now(record.anchor, now)
+    return LastRefusal(said.kind, said.detail, at, said.repair)
+
+
+def _delay(said: Refused, failures: int, chance: float) -> float:
+    if said.retry_after:
+        return schedule.retry_after(said.retry_after, chance)
+    return schedule.backoff(failures, chance)

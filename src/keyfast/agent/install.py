@@ -1,0 +1,91 @@
+"""Install: verify a package's bundle and seed an empty client database, never a used one.
+
+An endpoint that is enrolled ignores the package. One that never managed to enrol takes the newer package's
+enrolment token and keeps everything else, its keys above all.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from keyfast.agent.client_database import Admission, ClientDatabase, Record, Slots
+from keyfast.agent.evidence import check_bundle
+from keyfast.agent.tls import strict_context
+from keyfast.errors import ForeignError, NotFoundError, TrustError
+from keyfast.wire.messages import Bundle
+
+BUNDLE_FILE = "keyfast.json"
+MAX_BUNDLE_BYTES = 256 * 1024
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle from a file, or from ``keyfast.json`` in a folder.
+
+    Raises:
+        NotFoundError: there is none.
+        TrustError: it is not a bundle.
+    """
+    file = path / BUNDLE_FILE if path.is_dir() else path
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BUNDLE_BYTES + 1)
+    except OSError as cause:
+        raise NotFoundError(f"cannot read the package's bundle {file}: {cause.strerror}") from cause
+    if len(content) > MAX_BUNDLE_BYTES:
+        raise TrustError(f"{file} is too large to be a bundle")
+    try:
+        return msgspec.json.decode(content, type=Bundle)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise TrustError(f"{file} is not a bundle: {cause}") from cause
+
+
+class Seeded(StrEnum):
+    """What an installation did to the client database."""
+
+    NEW = "new"
+    RENEWED = "renewed"
+    KEPT = "kept"
+
+
+def seed(database: ClientDatabase, bundle: Bundle) -> Seeded:
+    """Write the first record, or renew the enrolment token of an endpoint that is not enrolled yet.
+
+    Raises:
+        TrustError: the bundle does not hold.
+        ForeignError: the endpoint belongs to another installation.
+        ClientDatabaseError: the record cannot be read or written.
+    """
+    profile = check_bundle(bundle)
+    strict_context(profile.profile.ca)
+    held = database.load()
+    if held is not None:
+        if held.installation != bundle.installation:
+            raise ForeignError(
+                f"this endpoint is of installation {held.installation}, the package of {bundle.installation}",
+                repair="keyfast-agent uninstall, then install again",
+            )
+        return _renew(database, held, bundle)
+    database.store(
+        Record(
+            installation=bundle.installation,
+            root=bundle.root,
+            delegations=bundle.delegations,
+            slots=Slots(factory=bundle.profile, current=bundle.profile),
+            profile_seq=profile.profile.seq,
+            statement=bundle.statement,
+            package=bundle.package,
+        )
+    )
+    return Seeded.NEW
+
+
+def _renew(database: ClientDatabase, held: Record, bundle: Bundle) -> Seeded:
+    if held.admission is Admission.REGISTERED or held.statement == bundle.statement:
+        return Seeded.KEPT
+    delegations = tuple(dict.fromkeys((*held.delegations, *bundle.delegations)))
+    database.store(
+        replace(held, statement=bundle.statement, package=bundle.package, delegations=delegations, due=None)
+    )
+    return Seeded.RENEWED

@@ -1,0 +1,255 @@
+"""The loop: ask what to do, do it, store what came of it. All judgement is in ``decide`` and ``absorb``.
+
+Two orders make it safe to kill anywhere: keys and sequence numbers are stored before they are used, and
+an answer is stored before anything that relies on it is sent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from keyfast.agent import absorb, decide, evidence, requests
+from keyfast.agent.client_database import ClientDatabase, Record
+from keyfast.agent.clock import Clock
+from keyfast.agent.decide import Action, CheckIn, Circumstances, Enrol, FetchToken, MakeKeys, Wait
+from keyfast.agent.link import Link
+from keyfast.agent.machine import Machine, Snapshot
+from keyfast.agent.outcome import Answered, Outcome, Refused, Unreached
+from keyfast.agent.requests import Request, Signing
+from keyfast.agent.routes import Route, routes
+from keyfast.core import schedule
+from keyfast.errors import ClientDatabaseError, KeyfastError, TrustError
+from keyfast.trust.device import DeviceKey
+from keyfast.trust.encoding import b64u, sha256
+from keyfast.wire.messages import CheckInAnswer, Registered
+
+T = TypeVar("T")
+LONGEST_NAP = 60.0
+"""Seconds after which the schedule is looked at again: the machine may have slept or its clock jumped."""
+
+_log = logging.getLogger(__name__)
+
+
+class Agent:
+    """One endpoint, one server, one record.
+
+    Args:
+        database: holds the record; it must not be empty.
+        link: sends requests.
+        machine: what this endpoint is and which volumes it has.
+        clock: its clocks.
+        chance: uniform random numbers in [0, 1).
+        new_id: fresh random ids (UUID text).
+
+    Raises:
+        ClientDatabaseError: there is no record, or it cannot be read.
+    """
+
+    def __init__(
+        self,
+        database: ClientDatabase,
+        link: Link,
+        machine: Machine,
+        clock: Clock,
+        chance: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        record = database.load()
+        if record is None:
+            raise ClientDatabaseError(
+                "this endpoint has no package", repair="keyfast-agent install --bundle FOLDER"
+            )
+        self.record = record
+        self._database = database
+        self._link = link
+        self._machine = machine
+        self._clock = clock
+        self._chance = chance
+        self._new_id = new_id
+        self._instance = new_id()
+        self._quick = 0
+        self._observed: Snapshot | None = None
+        self._faults = 0
+
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """Go on until ``stop``; ``hurry`` makes the next check-in due now."""
+        while not stop.is_set():
+            if hurry.is_set():
+                hurry.clear()
+                self.make_due()
+            action = await self._guarded_step()
+            if isinstance(action, Wait):
+                await self._link.rest()
+                await _either(stop, hurry, min(action.seconds, LONGEST_NAP))
+
+    async def _guarded_step(self) -> Action:
+        """Step; whatever goes wrong inside the agent becomes a wait, never its end."""
+        try:
+            action = await self.step()
+        except Exception as cause:  # noqa: BLE001 - an agent that ends itself is a stranded endpoint
+            # What cannot be stored was not sent, and the record before it still holds.
+            self._faults += 1
+            if isinstance(cause, KeyfastError):
+                _log.warning("%s%s", cause.message, cause.repair and f"; {cause.repair}")
+            else:
+                _log.exception("this try failed inside the agent")
+            return Wait(schedule.backoff(self._faults, self._chance()), str(cause))
+        self._faults = 0
+        return action
+
+    async def rest(self) -> None:
+        """Close every connection."""
+        await self._link.rest()
+
+    def make_due(self) -> None:
+        """Forget the schedule, not the failures: the next step acts at once."""
+        self.record = replace(self.record, due=None)
+
+    async def step(self) -> Action:
+        """Take one action and store what came of it.
+
+        Raises:
+            ClientDatabaseError: it could not be stored; the record is the one before.
+        """
+        action = decide.decide(self.record, self._here())
+        if isinstance(action, Wait):
+            self._quick, self._observed = 0, None
+        elif isinstance(action, MakeKeys):
+            self._make_keys()
+        else:
+            observed = await self._observe()
+            action = decide.decide(self.record, self._here(observed.digest))
+            if isinstance(action, Enrol | FetchToken | CheckIn):
+                await self._visit(action, observed)
+        return action
+
+    async def _observe(self) -> requests.Observed:
+        """Look at the machine once per visit, however many requests the visit takes."""
+        if self._observed is None:
+            self._observed = await self._machine.observe()
+        return requests.observed(self._observed, self._clock.now(), self._instance)
+
+    def _here(self, digest: str = "") -> Circumstances:
+        return Circumstances(self._clock.now(), self._chance(), self._quick, digest)
+
+    def _store(self, record: Record) -> None:
+        self._database.store(record)
+        self.record = record
+
+    def _make_keys(self) -> None:
+        device, seal = DeviceKey.generate(), DeviceKey.generate()
+        self._store(
+            replace(
+                self.record,
+                device_key=self.record.device_key or device.to_pem().reveal().decode(),
+                seal_key=self.record.seal_key or seal.to_pem().reveal().decode(),
+            )
+        )
+
+    async def _visit(self, action: Enrol | FetchToken | CheckIn, observed: requests.Observed) -> None:
+        """Try every route until a server answers, then take over what it said."""
+        silence = "the access profile names no usable URL"
+        for route in routes(self.record):
+            request, sent = self._prepare(action, route, observed)
+            outcome = await self._link.send(route, request, evidence.chain_of(self.record))
+            _tell(action, route, outcome)
+            try:
+                if self._take(action, outcome, sent):
+                    return
+                silence = outcome.why if isinstance(outcome, Unreached) else silence
+            except TrustError as cause:
+                silence = f"{route.url}: {cause.message}"
+                _log.warning("the answer of %s is not trusted: %s", route.url, cause.message)
+        self._store(decide.unreached(self.record, silence, self._here()))
+
+    def _prepare(
+        self, action: Enrol | FetchToken | CheckIn, route: Route, observed: requests.Observed
+    ) -> tuple[Request, absorb.Sent | None]:
+        by = Signing(route.url, self._clock.now(), self._new_id)
+        if isinstance(action, Enrol):
+            name = observed.inventory.hostname
+            return requests.register_request(self.record, name, self._machine.hardware(), by), None
+        if isinstance(action, FetchToken):
+            return requests.token_request(self.record, by), None
+        # Durable before it is used: whatever happens now, this number is never used again.
+        self._store(replace(self.record, seq=self.record.seq + 1))
+        message = requests.check_in_body(
+            self.record,
+            observed,
+            by.now,
+            send_inventory=action.send_inventory,
+            send_results=action.send_results,
+        )
+        body = msgspec.json.encode(message)
+        sent = absorb.Sent(b64u(sha256(body)), observed.digest, message.results, route.slot)
+        return requests.check_in_request(self.record, body, by), sent
+
+    def _take(self, action: Action, outcome: Outcome, sent: absorb.Sent | None) -> bool:
+        """Store what an outcome changes; False if no server answered."""
+        if isinstance(outcome, Unreached):
+            return False
+        if isinstance(outcome, Refused):
+            after = decide.refused(self.record, action, outcome, self._here())
+            self._quick += 1
+            self._store(after)
+            return True
+        known = decide.hear(self.record, outcome.heard, self._clock.now())
+        if sent is not None:
+            self._store(self._checked_in(known, outcome, sent))
+            self._quick = 0
+        elif isinstance(action, Enrol):
+            answer = _decoded(outcome, Registered)
+            self._store(
+                absorb.registered(known, answer, evidence.check_registered(known, answer), self._here())
+            )
+        else:
+            token = _decoded(outcome, absorb.Token)
+            self._store(
+                absorb.token_granted(known, token, decide.server_now(known.anchor, self._clock.now()))
+            )
+        return True
+
+    def _checked_in(self, known: Record, outcome: Answered, sent: absorb.Sent) -> Record:
+        """What is signed and does not hold is left out; the check-in counts all the same."""
+        answer = _decoded(outcome, CheckInAnswer)
+        record = absorb.accepted(known, answer, sent, self._here())
+        chain = evidence.chain_of(record)
+        if answer.profile:
+            try:
+                record = absorb.adopted(record, evidence.profile_in(chain, answer.profile), sent.slot)
+            except TrustError as cause:
+                _log.warning("a new access profile is not used: %s", cause.message)
+        commands, untrusted = evidence.commands_in(chain, answer.commands)
+        for cause in untrusted:
+            _log.warning("a command is not obeyed: %s", cause.message)
+        return absorb.obeyed(record, commands, self._clock.now())
+
+
+def _decoded(outcome: Answered, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(outcome.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise TrustError("the answer is not what the protocol says") from cause
+
+
+def _tell(action: Action, route: Route, outcome: Outcome) -> None:
+    what = type(action).__name__
+    if isinstance(outcome, Refused):
+        _log.info("%s at %s refused: %s (%s)", what, route.url, outcome.kind, outcome.detail)
+    elif isinstance(outcome, Unreached):
+        _log.info("%s not answered: %s", what, outcome.why)
+    else:
+        _log.info("%s at %s done", what, route.url)
+
+
+async def _either(stop: asyncio.Event, hurry: asyncio.Event, seconds: float) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in (stop, hurry)]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -1,0 +1,127 @@
+"""What this endpoint is: its inventory as the disks room reads it, kept from standing in the way.
+
+A volume tool that hangs, fails or disappears makes a volume unknown. It never keeps an endpoint from
+checking in.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from keyfast.agent.clock import Clock
+from keyfast.agent.timing import Moment
+from keyfast.wire import limits, messages
+from keyfast.wire.messages import Encryption, Hardware, Inventory, Protection, Volume
+
+T = TypeVar("T")
+MAX_INVENTORY_BYTES = limits.MAX_CHECK_IN_BYTES * 3 // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An inventory and the moment at which it was verified."""
+
+    inventory: Inventory
+    at: Moment
+
+
+class Machine(Protocol):
+    """The endpoint, as far as the loop is concerned."""
+
+    async def observe(self) -> Snapshot:
+        """Read the inventory; never raises for a failing tool."""
+        ...
+
+    def hardware(self) -> Hardware:
+        """Return hardware facts, told at registration only."""
+        ...
+
+
+class LocalMachine:
+    """This machine.
+
+    Args:
+        facts: reads host name and operating system: an inventory without volumes.
+        volumes: reads the volumes.
+        hardware: reads hardware facts.
+        clock: dates a reading.
+    """
+
+    def __init__(
+        self,
+        facts: Callable[[], Inventory],
+        volumes: Callable[[], tuple[Volume, ...]],
+        hardware: Callable[[], Hardware],
+        clock: Clock,
+    ) -> None:
+        self._facts = facts
+        self._volumes = volumes
+        self._hardware = hardware
+        self._clock = clock
+
+    async def observe(self) -> Snapshot:
+        """See ``Machine.observe``."""
+        at = self._clock.now()
+        return Snapshot(await _beside(self._inventory), at)
+
+    def hardware(self) -> Hardware:
+        """See ``Machine.hardware``."""
+        return self._hardware()
+
+    def _inventory(self) -> Inventory:
+        try:
+            volumes = self._volumes()
+        except Exception as cause:  # noqa: BLE001 - whatever it is, the endpoint still checks in and says so
+            volumes = (unknown_volume(f"the volumes could not be read: {type(cause).__name__}"),)
+        return fitting(with_volumes(self._facts(), volumes))
+
+
+def unknown_volume(detail: str) -> Volume:
+    """Stand for volumes nobody could look at."""
+    return Volume(
+        id="unknown", encryption=Encryption.UNKNOWN, protection=Protection.UNKNOWN, role="os", detail=detail
+    )
+
+
+def with_volumes(facts: Inventory, volumes: tuple[Volume, ...]) -> Inventory:
+    """Return ``facts`` with volumes in a fixed order, so that equal disks give equal digests."""
+    ordered = tuple(sorted(volumes, key=lambda volume: (volume.id, volume.mount)))
+    return Inventory(facts.hostname or "unknown", facts.os, facts.os_version, facts.architecture, ordered)
+
+
+def fitting(inventory: Inventory) -> Inventory:
+    """Cut an inventory that no check-in could carry; what is cut is said."""
+    volumes = inventory.volumes
+    while len(messages.inventory_bytes(inventory)) > MAX_INVENTORY_BYTES or len(inventory.volumes) > 256:  # noqa: PLR2004
+        volumes = volumes[: min(len(volumes), 256) * 3 // 4]
+        cut = (*volumes, unknown_volume("there are more volumes than a check-in can carry"))
+        inventory = with_volumes(inventory, cut)
+    return inventory
+
+
+async def _beside(work: Callable[[], T]) -> T:
+    """Run blocking work in a daemon thread: a tool that hangs must not keep the agent from stopping."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, fault: BaseException | None) -> None:
+        if done.done():
+            return
+        if fault is not None:
+            done.set_exception(fault)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, fault = None, None
+        try:
+            result = work()
+        except BaseException as cause:  # noqa: BLE001 - handed to the waiting coroutine
+            fault = cause
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, fault)
+
+    threading.Thread(target=run, daemon=True, name="observe").start()
+    return await done

@@ -1,0 +1,81 @@
+"""The agent's command line: install, run, check-in, status, uninstall."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from keyfast import __version__
+from keyfast.agent import commands
+from keyfast.errors import EXIT_FAILED, KeyfastError
+
+DEFAULT_STATE = "/var/lib/keyfast-agent"
+STATE_VARIABLE = "KEYFAST_AGENT_STATE"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit codes are those of ``keyfast.errors``."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    # httpx2 logs request lines of its own; ours say what came of them.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    try:
+        return int(options.command(options))
+    except KeyfastError as fault:
+        _say(fault.message)
+        if fault.repair:
+            _say(f"to repair: {fault.repair}")
+        return fault.exit_code
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"keyfast-agent: {text}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keyfast-agent", description="Enrols this endpoint once and keeps it checking in."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+    state = argparse.ArgumentParser(add_help=False)
+    state.add_argument(
+        "--state-dir",
+        type=Path,
+        default=Path(os.environ.get(STATE_VARIABLE) or DEFAULT_STATE),
+        help=f"folder of the client database (default: ${STATE_VARIABLE} or {DEFAULT_STATE})",
+    )
+
+    install = verbs.add_parser(
+        "install", parents=[state], help="take a package's bundle; never overwrites an enrolment"
+    )
+    install.add_argument(
+        "--bundle", type=Path, required=True, help="keyfast.json, or the folder that holds it"
+    )
+    install.add_argument("--service", action="store_true", help="install and start the systemd service")
+    install.set_defaults(command=commands.install)
+
+    run = verbs.add_parser("run", parents=[state], help="keep checking in until stopped")
+    run.set_defaults(command=commands.run)
+
+    check_in = verbs.add_parser("check-in", parents=[state], help="check in now and print the outcome")
+    check_in.set_defaults(command=commands.check_in)
+
+    status = verbs.add_parser("status", parents=[state], help="say whether this endpoint is well")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(command=commands.status)
+
+    uninstall = verbs.add_parser(
+        "uninstall", parents=[state], help="stop the service and forget this endpoint"
+    )
+    uninstall.add_argument("--keep-state", action="store_true", help="keep the client database")
+    uninstall.set_defaults(command=commands.uninstall)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

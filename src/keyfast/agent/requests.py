@@ -1,0 +1,181 @@
+"""The requests of the protocol, signed and ready to send. Pure: time and ids are arguments."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import msgspec
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from keyfast import __version__
+from keyfast.agent.client_database import Record
+from keyfast.agent.evidence import device_key
+from keyfast.agent.machine import Snapshot
+from keyfast.agent.timing import Anchor, Moment, server_now
+from keyfast.trust import dpop
+from keyfast.trust.device import DeviceKey
+from keyfast.trust.encoding import b64u, sha256
+from keyfast.wire import limits, messages
+from keyfast.wire.messages import Hardware, Inventory
+
+REGISTER = "/oauth/register"
+TOKEN = "/oauth/token"  # noqa: S105 - a path
+CHECK_IN = "/endpoint/v1/check-in"
+TIME = "/endpoint/v1/time"
+JWKS = "/oauth/jwks"
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION_LIFETIME = 60
+MAX_RESULTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, relative to a route."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What every signed request needs.
+
+    Attributes:
+        base: URL of the route.
+        now: the endpoint's clocks.
+        new_id: fresh random ids.
+    """
+
+    base: str
+    now: Moment
+    new_id: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the endpoint reports about itself.
+
+    Attributes:
+        inventory: as it is now.
+        digest: SHA-256 of its canonical encoding (base64url).
+        age_s: seconds since it was verified.
+        instance: id of the running agent process.
+    """
+
+    inventory: Inventory
+    digest: str
+    age_s: int
+    instance: str
+
+
+def register_request(record: Record, client_name: str, hardware: Hardware, by: Signing) -> Request:
+    """``POST /oauth/register`` (RFC 7591) with the enrolment token and both public keys."""
+    device, seal = device_key(record.device_key), device_key(record.seal_key)
+    body = {
+        "software_statement": record.statement,
+        "client_name": client_name,
+        "token_endpoint_auth_method": "private_key_jwt",
+        "grant_types": ["client_credentials"],
+        "dpop_bound_access_tokens": True,
+        "jwks": {
+            "keys": [
+                {**device.public_jwk(), "use": "sig", "alg": "ES256", "kid": device.thumbprint},
+                {**seal.public_jwk(), "use": "enc", "kid": seal.thumbprint},
+            ]
+        },
+        "keyfast_hardware": hardware,
+    }
+    headers = {"content-type": "application/json", "dpop": _proof(record, device, "POST", REGISTER, by)}
+    return Request("POST", REGISTER, headers, msgspec.json.encode(body))
+
+
+def token_request(record: Record, by: Signing) -> Request:
+    """``POST /oauth/token``: client credentials with ``private_key_jwt`` (RFC 7523 section 2.2)."""
+    device = device_key(record.device_key)
+    now = server_now(record.anchor, by.now)
+    claims = {
+        "iss": record.endpoint_id,
+        "sub": record.endpoint_id,
+        "aud": by.base,
+        "jti": by.new_id(),
+        "iat": now,
+        "exp": now + _ASSERTION_LIFETIME,
+    }
+    header = {"alg": "ES256", "kid": device.thumbprint}
+    form = {
+        "grant_type": "client_credentials",
+        "client_assertion_type": _ASSERTION_TYPE,
+        "client_assertion": jwt.encode(
+            header, claims, ECKey.import_key(device.to_pem().reveal()), algorithms=["ES256"]
+        ),
+    }
+    headers = {
+        "content-type": "application/x-www-form-urlencoded",
+        "dpop": _proof(record, device, "POST", TOKEN, by),
+    }
+    return Request("POST", TOKEN, headers, urlencode(form).encode("ascii"))
+
+
+def check_in_body(
+    record: Record, seen: Observed, now: Moment, *, send_inventory: bool, send_results: bool
+) -> messages.CheckIn:
+    """Make the body of a check-in with the sequence number that the record has reserved."""
+    return messages.CheckIn(
+        seq=record.seq,
+        acked=record.acked,
+        boot_id=now.boot_id,
+        instance=seen.instance,
+        agent_version=__version__,
+        profile_seq=record.profile_seq,
+        credential_generation=record.credential_generation,
+        policy_version=record.policy.version if record.policy else 0,
+        inventory_digest=seen.digest,
+        verified_age_s=(min(seen.age_s, limits.AGE_MAX),) * len(seen.inventory.volumes),
+        inventory=seen.inventory if send_inventory else None,
+        clock=max(-limits.TIME_MAX, min(int(now.wall), limits.TIME_MAX)),
+        failures=min(record.failures, 2**31 - 1),
+        last_refusal=record.last_refusal.kind if record.failures and record.last_refusal else "",
+        results=record.results[:MAX_RESULTS] if send_results else (),
+    )
+
+
+def check_in_request(record: Record, body: bytes, by: Signing) -> Request:
+    """``POST /endpoint/v1/check-in``: the proof covers token, nonce and body (RFC 9449)."""
+    device = device_key(record.device_key)
+    headers = {
+        "content-type": "application/json",
+        "authorization": f"DPoP {record.token}",
+        "dpop": _proof(record, device, "POST", CHECK_IN, by, access_token=record.token, body=body),
+    }
+    return Request("POST", CHECK_IN, headers, body)
+
+
+def observed(snapshot: Snapshot, now: Moment, instance: str) -> Observed:
+    """Return what a check-in at ``now`` reports of a snapshot taken before."""
+    digest = b64u(sha256(messages.inventory_bytes(snapshot.inventory)))
+    return Observed(snapshot.inventory, digest, Anchor(0, snapshot.at).server_now(now), instance)
+
+
+def _proof(
+    record: Record,
+    device: DeviceKey,
+    method: str,
+    path: str,
+    by: Signing,
+    *,
+    access_token: str = "",
+    body: bytes | None = None,
+) -> str:
+    return dpop.make_proof(
+        device,
+        method=method,
+        url=by.base + path,
+        jti=by.new_id(),
+        issued_at=server_now(record.anchor, by.now),
+        nonce=record.nonce,
+        access_token=access_token,
+        body=body,
+    )

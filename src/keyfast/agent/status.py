@@ -1,0 +1,138 @@
+"""Status: is this endpoint well, since when, and if not, the one command that helps."""
+
+import datetime as dt
+
+import msgspec
+
+from keyfast.agent.client_database import Admission, Record
+from keyfast.agent.evidence import chain_of, device_key, profile_in
+from keyfast.agent.timing import Moment, server_now
+from keyfast.core.refusal import RefusalClass
+from keyfast.errors import TrustError
+
+_REPAIRS = {
+    RefusalClass.PENDING: "ask an administrator to approve this endpoint",
+    RefusalClass.REVOKED: "ask an administrator to reinstate this endpoint",
+    RefusalClass.ENROLMENT_EXPIRED: "install a newer package: keyfast-agent install --bundle FOLDER",
+    RefusalClass.ENROLMENT_EXHAUSTED: "install a newer package: keyfast-agent install --bundle FOLDER",
+    RefusalClass.ENROLMENT_REVOKED: "install a newer package: keyfast-agent install --bundle FOLDER",
+}
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What ``status --json`` prints.
+
+    Attributes:
+        well: the last try ended in an accepted check-in.
+        endpoint: endpoint id, empty before enrolment.
+        admission: ``none``, ``pending`` or ``registered``.
+        servers: URLs in use, in order.
+        mode: authentication mode.
+        device_key: RFC 7638 thumbprint.
+        token_until: server time at which the access token ends.
+        last_check_in: server time of the last accepted one, 0 if never.
+        next_check_in_s: seconds until the next try.
+        failures: failed tries since.
+        reason: why the endpoint is not well, empty if it is.
+        last_refusal: class of the server's last refusal.
+        repair: the one command or act that helps, empty if none is needed.
+    """
+
+    well: bool
+    installation: str
+    endpoint: str
+    admission: str
+    servers: tuple[str, ...]
+    mode: str
+    profile_seq: int
+    device_key: str
+    token_until: int
+    last_check_in: int
+    next_check_in_s: int
+    failures: int
+    reason: str
+    last_refusal: str
+    repair: str
+    server_time: int
+
+
+def status_of(record: Record, now: Moment) -> Status:
+    """Return the status of a record at ``now``."""
+    well = record.failures == 0 and record.last_success_at > 0
+    servers, mode = _servers(record)
+    refusal = record.last_refusal
+    return Status(
+        well=well,
+        installation=record.installation,
+        endpoint=record.endpoint_id,
+        admission=record.admission.value,
+        servers=servers,
+        mode=mode,
+        profile_seq=record.profile_seq,
+        device_key=device_key(record.device_key).thumbprint if record.device_key else "",
+        token_until=record.token_expires_at,
+        last_check_in=record.last_success_at,
+        next_check_in_s=round(record.due.remaining(now)) if record.due else 0,
+        failures=record.failures,
+        reason="" if well else _reason(record),
+        last_refusal=refusal.kind if refusal else "",
+        repair="" if well else _repair(record),
+        server_time=server_now(record.anchor, now),
+    )
+
+
+def five_lines(status: Status) -> str:
+    """Say it to a person."""
+    seen = f"last checked in {_utc(status.last_check_in)}" if status.last_check_in else "it never checked in"
+    key = f"{status.device_key[:16]}..." if status.device_key else "none yet"
+    lines = {
+        "Endpoint": f"well; {seen}" if status.well else f"NOT WELL: {status.reason}; {seen}",
+        "Server": f"{', '.join(status.servers) or 'none'} (mode {status.mode}, profile {status.profile_seq})",
+        "Credential": (
+            f"endpoint {status.endpoint or 'not enrolled'}, device key {key}, "
+            f"token until {_utc(status.token_until)}"
+        ),
+        "Check-in": (
+            f"last {_utc(status.last_check_in)}, next in {status.next_check_in_s} s, "
+            f"{status.failures} failed tries since"
+        ),
+        "Reason": f"last refusal: {status.last_refusal or 'none'}; to do: {status.repair or 'nothing'}",
+    }
+    return "\n".join(f"{name:<11}{text}" for name, text in lines.items())
+
+
+def _servers(record: Record) -> tuple[tuple[str, ...], str]:
+    try:
+        profile = profile_in(chain_of(record), record.slots.current).profile
+    except TrustError:
+        return (), ""
+    return profile.urls, profile.mode
+
+
+def _reason(record: Record) -> str:
+    refusal = record.last_refusal
+    if record.trouble and refusal and refusal.kind in record.trouble:
+        return f"{record.trouble} ({refusal.detail})" if refusal.detail else record.trouble
+    if record.trouble:
+        return record.trouble
+    return (
+        "enrolment has not finished"
+        if record.admission is not Admission.REGISTERED
+        else "no check-in was accepted yet"
+    )
+
+
+def _repair(record: Record) -> str:
+    refusal = record.last_refusal
+    if record.admission is Admission.PENDING:
+        return _REPAIRS[RefusalClass.PENDING]
+    if record.failures and refusal and refusal.kind in record.trouble:
+        known = {kind.value: text for kind, text in _REPAIRS.items()}
+        return refusal.repair or known.get(refusal.kind) or "keyfast-agent check-in"
+    return "keyfast-agent check-in"
+
+
+def _utc(seconds: int) -> str:
+    if not 0 < seconds < dt.datetime.max.replace(tzinfo=dt.UTC).timestamp():
+        return "never"
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,61 @@
+"""Commands to endpoints: signed by the command role for one endpoint, delivered with its next check-in."""
+
+import secrets
+import uuid
+from collections.abc import Callable
+
+from keyfast.errors import NotFoundError, UsageError
+from keyfast.services.live import LiveState
+from keyfast.store import commands, endpoints, events
+from keyfast.store.commands import CommandRow, CommandState
+from keyfast.store.database import Database
+from keyfast.wire import limits
+from keyfast.wire.messages import Command
+
+COMMAND_TYP = "keyfast-command+jwt"
+LIFETIME = 7 * 86400
+
+
+class CommandService:
+    """Queues commands."""
+
+    def __init__(self, live: LiveState, database: Database, clock: Callable[[], float]) -> None:
+        self._live = live
+        self._database = database
+        self._clock = clock
+
+    async def check_in_now(self, endpoint_id: str, interval_s: int, by: str) -> CommandRow:
+        """Queue ``CheckInNow``: check in again at once, and from then on every ``interval_s`` unless 0."""
+        if interval_s and not limits.MIN_INTERVAL <= interval_s <= limits.MAX_INTERVAL:
+            raise UsageError(
+                f"an interval lies between {limits.MIN_INTERVAL} and {limits.MAX_INTERVAL} seconds"
+            )
+        live, now = self._live.current, int(self._clock())
+        async with self._database.write() as conn:
+            if await endpoints.get(conn, endpoint_id) is None:
+                raise NotFoundError(f"no endpoint {endpoint_id}", repair="keyfast endpoint list")
+            claims = Command(
+                installation=live.installation.id,
+                id=str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)),
+                endpoint=endpoint_id,
+                seq=await commands.next_seq(conn, endpoint_id),
+                issued_at=now,
+                expires_at=now + LIFETIME,
+                action="CheckInNow",
+                interval_s=interval_s,
+            )
+            row = CommandRow(
+                endpoint_id=endpoint_id,
+                seq=claims.seq,
+                id=claims.id,
+                action=claims.action,
+                statement=live.keyset.sign(COMMAND_TYP, claims),
+                state=CommandState.QUEUED,
+                created_at=now,
+                expires_at=claims.expires_at,
+                updated_at=now,
+            )
+            await commands.queue(conn, row)
+            detail = {"command": row.id, "action": row.action, "by": by}
+            await events.add(conn, at=now, kind="command_queued", endpoint_id=endpoint_id, detail=detail)
+        return row

@@ -1,0 +1,169 @@
+"""The database of a process: a small pool, transactions that read or write, and the schema's version."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from keyfast.errors import NotReadyError
+from keyfast.store import postgres
+from keyfast.store.outage import is_outage, not_ready
+from keyfast.store.sqlite import BUSY_SECONDS, PRAGMAS, ensure_private_file
+from keyfast.store.url import sqlite_path
+
+POOL_SIZE = 5
+POOL_WAIT = 5.0
+_BEGIN = "keyfast_begin"
+
+
+class Database:
+    """Opens transactions. Every outage surfaces as NotReadyError; nothing was written then."""
+
+    def __init__(self, reader: AsyncEngine, writer: AsyncEngine) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, url: str) -> "Database":
+        """Prepare the pool; connections are made when needed.
+
+        Raises:
+            UsageError: the URL is of no known form.
+        """
+        path = sqlite_path(url)
+        engine = _postgres_engine(url) if path is None else _sqlite_engine(path)
+        if path is None:
+            # One snapshot for all statements of a reading.
+            return cls(
+                engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), engine
+            )
+        return cls(engine, engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}))
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection]:
+        """Read from one snapshot.
+
+        Raises:
+            NotReadyError: the database cannot serve now.
+        """
+        with _outages():
+            async with self._reader.connect() as conn:
+                yield conn
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[AsyncConnection]:
+        """Write in one transaction, committed durably on leaving and rolled back on an exception.
+
+        Raises:
+            NotReadyError: the database cannot serve now, or others hold its lock too long.
+        """
+        with _outages():
+            async with self._writer.begin() as conn:
+                yield conn
+
+    async def check_schema(self) -> None:
+        """Check that the schema is the one this version needs.
+
+        Raises:
+            NotReadyError: it is missing, older or newer.
+        """
+        head = ScriptDirectory.from_config(_alembic()).get_current_head()
+        async with self.read() as conn:
+            found = await conn.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+        if found != head:
+            raise NotReadyError(
+                f"the database schema is {found or 'missing'}; this version needs {head}",
+                repair="start the server of the matching version; it brings the schema up to date",
+            )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._writer.dispose()
+
+
+def upgrade(url: str) -> None:
+    """Create the schema or bring it up to date, in one transaction. Not to be called on a running loop.
+
+    Raises:
+        NotReadyError: the database cannot serve now.
+        UsageError: the URL is of no known form.
+    """
+    asyncio.run(_upgrade(url))
+
+
+async def _upgrade(url: str) -> None:
+    path = sqlite_path(url)
+    database = await Database.open(url)
+    try:
+        with _outages():
+            if path is not None:
+                ensure_private_file(path)
+        async with database.write() as conn:
+            if path is None:  # two servers may start at once
+                await conn.exec_driver_sql("SELECT pg_advisory_xact_lock(4818117110)")
+            await conn.run_sync(_migrate)
+    finally:
+        await database.close()
+
+
+def _migrate(conn: Connection) -> None:
+    config = _alembic()
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextmanager
+def _outages() -> Iterator[None]:
+    try:
+        yield
+    except Exception as cause:
+        if is_outage(cause):
+            raise not_ready(cause) from cause
+        raise
+
+
+def _postgres_engine(url: str) -> AsyncEngine:
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: postgres.connect(url),
+        pool_size=POOL_SIZE,
+        pool_timeout=POOL_WAIT,
+        pool_pre_ping=True,
+    )
+
+
+def _sqlite_engine(path: Path) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
+        pool_size=POOL_SIZE,
+        pool_timeout=POOL_WAIT,
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for pragma in PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(conn: Connection) -> None:
+        conn.exec_driver_sql(conn.get_execution_options().get(_BEGIN, "BEGIN"))
+
+    return engine

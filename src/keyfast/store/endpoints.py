@@ -1,0 +1,236 @@
+"""Endpoint records: who they are (cold), how they are (hot), their inventory and their forks."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Row, Select, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keyfast.core import ids
+from keyfast.core.check_in import NO_DIGEST
+from keyfast.core.endpoint import EndpointState
+from keyfast.errors import ConflictError
+from keyfast.store import tables
+from keyfast.store.statements import insert_once
+from keyfast.store.tables import device_key, endpoint, presence
+
+FEW = 1000
+"""Up to so many endpoints in a state are sorted by name; more are soon met on the way through the names."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRow:
+    """What registration put on record (``registered_at`` in unix seconds)."""
+
+    id: str
+    name: str
+    registered_at: int
+    package_id: str
+    enrolment_jti: str
+    thumbprint: str
+    public_jwk: dict[str, str]
+    seal_jwk: dict[str, str]
+    hardware: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceRow:
+    """What the last accepted check-in said; times in unix seconds, 0 and empty before the first."""
+
+    state: EndpointState
+    seq: int = 0
+    head: bytes = NO_DIGEST
+    displaced: bytes = NO_DIGEST
+    inventory_digest: bytes = NO_DIGEST
+    tokens_from: int = 0
+    commands: int = 0
+    seen_at: int = 0
+    next_due: int = 0
+    verified_at: int = 0
+    boot_id: str = ""
+    instance: str = ""
+    address: str = ""
+    agent_version: str = ""
+    profile_seq: int = 0
+    credential_generation: int = 0
+    policy_version: int = 0
+    clock_offset: int = 0
+    failures: int = 0
+    last_refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRecord:
+    """Both halves of the record."""
+
+    endpoint: EndpointRow
+    presence: PresenceRow
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryRow:
+    """An inventory: its SHA-256, its canonical bytes, and when it was recorded (unix **milliseconds**)."""
+
+    digest: bytes
+    document: bytes
+    recorded_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRow:
+    """Two histories of one endpoint: the newest occurrence, and how often it happened (unix seconds)."""
+
+    kind: str
+    first_at: int
+    last_at: int
+    count: int
+    displaced: dict[str, Any]
+    arrived: dict[str, Any]
+
+
+async def insert(conn: AsyncConnection, row: EndpointRow, state: EndpointState) -> None:
+    """Put an endpoint, its device key and an empty presence on record.
+
+    Raises:
+        ConflictError: the device key is on record already; nothing was written.
+    """
+    key = {
+        "thumbprint": row.thumbprint,
+        "endpoint_id": row.id,
+        "status": "current",
+        "since": row.registered_at,
+    }
+    if not await insert_once(conn, device_key, key):
+        raise ConflictError("this device key is on record already")
+    await conn.execute(sa.insert(endpoint).values(asdict(row)))
+    blank = {"head": NO_DIGEST, "displaced": NO_DIGEST, "inventory_digest": NO_DIGEST}
+    await conn.execute(sa.insert(presence).values(endpoint_id=row.id, state=state.value, **blank))
+
+
+async def get(conn: AsyncConnection, endpoint_id: str) -> EndpointRecord | None:
+    """Return an endpoint's record, None if there is none of this id."""
+    if ids.parse_endpoint_id(endpoint_id) is None:
+        return None
+    row = (await conn.execute(_records().where(endpoint.c.id == endpoint_id))).one_or_none()
+    return None if row is None else _record(row)
+
+
+async def by_thumbprint(conn: AsyncConnection, thumbprint: str) -> EndpointRecord | None:
+    """Return the record of the endpoint that has or had this device key (RFC 7638 thumbprint)."""
+    of_key = _records().join(device_key, device_key.c.endpoint_id == endpoint.c.id)
+    row = (await conn.execute(of_key.where(device_key.c.thumbprint == thumbprint))).one_or_none()
+    return None if row is None else _record(row)
+
+
+async def list_page(
+    conn: AsyncConnection,
+    *,
+    after: str = "",
+    limit: int,
+    name_prefix: str = "",
+    state: EndpointState | None = None,
+) -> list[EndpointRecord]:
+    """Return endpoints in order of name, beginning after ``after`` (an id; empty for the first page)."""
+    page = _records().order_by(endpoint.c.name, endpoint.c.id).limit(limit)
+    if after:
+        last = await get(conn, after)
+        if last is None:
+            return []
+        page = page.where(tuple_(endpoint.c.name, endpoint.c.id) > (last.endpoint.name, last.endpoint.id))
+    if name_prefix:
+        page = page.where(endpoint.c.name >= name_prefix, endpoint.c.name < name_prefix + "\U0010ffff")
+    if state is not None:
+        page = await _in_state(conn, page, state)
+    return [_record(row) for row in await conn.execute(page)]
+
+
+async def set_state(
+    conn: AsyncConnection, endpoint_id: str, expected: EndpointState, new: EndpointState
+) -> bool:
+    """Change the state if it is the ``expected`` one; tell whether it was."""
+    changed = await conn.execute(
+        update(presence)
+        .where(presence.c.endpoint_id == endpoint_id, presence.c.state == expected.value)
+        .values(state=new.value)
+    )
+    return changed.rowcount == 1
+
+
+async def revoke_tokens(conn: AsyncConnection, endpoint_id: str, at: int) -> None:
+    """Void the access tokens issued before ``at`` (unix seconds); an earlier time never brings any back."""
+    await conn.execute(
+        update(presence)
+        .where(presence.c.endpoint_id == endpoint_id, presence.c.tokens_from < at)
+        .values(tokens_from=at)
+    )
+
+
+async def inventory(conn: AsyncConnection, endpoint_id: str) -> InventoryRow | None:
+    """Return the newest inventory."""
+    newest = tables.inventory.c
+    found = select(newest.digest, newest.document, newest.recorded_at).where(
+        newest.endpoint_id == endpoint_id
+    )
+    row = (await conn.execute(found)).one_or_none()
+    return None if row is None else InventoryRow(*row)
+
+
+async def inventories(conn: AsyncConnection, endpoint_ids: Sequence[str]) -> dict[str, bytes]:
+    """Return the newest inventory documents of these endpoints, by id."""
+    newest = tables.inventory.c
+    found = select(newest.endpoint_id, newest.document).where(newest.endpoint_id.in_(endpoint_ids))
+    return {row.endpoint_id: row.document for row in await conn.execute(found)}
+
+
+async def inventory_history(conn: AsyncConnection, endpoint_id: str, *, limit: int) -> list[InventoryRow]:
+    """Return the inventories that were recorded as changes, newest first."""
+    change = tables.inventory_change.c
+    found = select(change.digest, change.document, change.recorded_at).where(
+        change.endpoint_id == endpoint_id
+    )
+    return [
+        InventoryRow(*row)
+        for row in await conn.execute(found.order_by(change.recorded_at.desc()).limit(limit))
+    ]
+
+
+async def fork(conn: AsyncConnection, endpoint_id: str) -> ForkRow | None:
+    """Return what is known of the endpoint's fork, None if its history never forked."""
+    row = (
+        await conn.execute(select(tables.fork).where(tables.fork.c.endpoint_id == endpoint_id))
+    ).one_or_none()
+    return None if row is None else ForkRow(*row[1:])
+
+
+_HOT = [column for column in presence.columns if column.name != "endpoint_id"]
+_COLD = list(endpoint.columns)
+
+
+def _records() -> Select[Any]:
+    return select(*_COLD, *_HOT).join_from(endpoint, presence, presence.c.endpoint_id == endpoint.c.id)
+
+
+def _record(row: Row[Any]) -> EndpointRecord:
+    cold, hot = row[: len(_COLD)], dict(zip((column.name for column in _HOT), row[len(_COLD) :], strict=True))
+    known = hot | {
+        "state": EndpointState(hot["state"]),
+        "boot_id": hot["boot_id"] or "",
+        "instance": hot["instance"] or "",
+    }
+    return EndpointRecord(EndpointRow(*cold), PresenceRow(**known))
+
+
+async def _in_state(conn: AsyncConnection, page: Select[Any], state: EndpointState) -> Select[Any]:
+    """Restrict ``page`` so that its cost follows the page, not the number of endpoints in the state."""
+    if state is not EndpointState.ACTIVE:
+        # The second term is that of the partial index, in the words the planner recognises.
+        found = select(presence.c.endpoint_id).where(
+            presence.c.state == state.value, sa.text("presence.state <> 'active'")
+        )
+        few = list(await conn.scalars(found.limit(FEW + 1)))
+        if len(few) <= FEW:
+            return page.where(endpoint.c.id.in_(few))
+    # An expression, so that no planner fetches and sorts all endpoints of the state for one page.
+    return page.where(sa.func.coalesce(presence.c.state, "") == state.value)

@@ -1,0 +1,53 @@
+"""The installation: one row, made by founding."""
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keyfast.errors import ConflictError
+from keyfast.store.tables import installation
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationRow:
+    """Which installation this database belongs to.
+
+    Attributes:
+        created_at: unix seconds.
+        kek_id: the key that seals stored secrets.
+        epoch: rises when the server was restored from a backup.
+    """
+
+    id: str
+    name: str
+    created_at: int
+    kek_id: str
+    epoch: int
+
+
+async def get(conn: AsyncConnection) -> InstallationRow | None:
+    """Return the installation, None before it was founded."""
+    row = (await conn.execute(select(installation))).one_or_none()
+    return None if row is None else InstallationRow(*row)
+
+
+async def create(conn: AsyncConnection, row: InstallationRow) -> None:
+    """Found the installation.
+
+    Raises:
+        ConflictError: this database holds one already.
+    """
+    if await get(conn) is not None:
+        raise ConflictError("this database already holds an installation")
+    await conn.execute(insert(installation).values(asdict(row)))
+
+
+async def set_kek(conn: AsyncConnection, kek_id: str) -> None:
+    """Record which key seals stored secrets."""
+    await conn.execute(update(installation).values(kek_id=kek_id))
+
+
+async def set_epoch(conn: AsyncConnection, epoch: int) -> None:
+    """Record a new epoch, after a restore from a backup."""
+    await conn.execute(update(installation).values(epoch=epoch))

@@ -1,0 +1,1 @@
+"""Schema history. A released revision is never changed; a new one is added."""

@@ -1,0 +1,206 @@
+"""All tables. Times are unix seconds unless a comment says otherwise.
+
+Everything of one endpoint is found by its id, and nothing refers across endpoints, so that the tables
+can be distributed by endpoint id. A check-in writes ``presence`` alone, and no index holds a column
+that a check-in changes.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
+
+from keyfast.store.types import BigId, JsonText, PlainText, UuidText
+
+metadata = MetaData(
+    naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s"},
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("kek_id", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("public_jwk", JsonText, nullable=False),
+    Column("private_sealed", Text),
+    Column("mac_sealed", Text),
+    Column("delegation", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+root_change = Table(
+    "root_change",
+    metadata,
+    Column("seq", BigId, primary_key=True),
+    Column("statement", Text, nullable=False),
+)
+
+policy = Table(
+    "policy",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+access_profile = Table(
+    "access_profile",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("statement", Text, nullable=False),
+)
+
+package = Table(
+    "package",
+    metadata,
+    Column("id", UuidText, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", PlainText, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("ring", PlainText, nullable=False),
+    Column("admission", Text, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("revoked_at", BigInteger),
+    Index(None, "created_at", "id"),
+)
+
+enrolment_token = Table(
+    "enrolment_token",
+    metadata,
+    Column("jti", Text, primary_key=True),
+    Column("package_id", UuidText, nullable=False, index=True),
+    Column("issued_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("max_uses", Integer, nullable=False),
+    Column("uses", Integer, nullable=False, server_default="0"),
+    Column("revoked_at", BigInteger),
+)
+
+# Cold: written at registration.
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("id", UuidText, primary_key=True),
+    Column("name", PlainText, nullable=False),
+    Column("registered_at", BigInteger, nullable=False),
+    Column("package_id", UuidText, nullable=False),
+    Column("enrolment_jti", Text, nullable=False),
+    Column("thumbprint", Text, nullable=False),
+    Column("public_jwk", JsonText, nullable=False),
+    Column("seal_jwk", JsonText, nullable=False),
+    Column("hardware", JsonText, nullable=False),
+    Index(None, "name", "id"),
+)
+
+device_key = Table(
+    "device_key",
+    metadata,
+    Column("thumbprint", Text, primary_key=True),
+    Column("endpoint_id", UuidText, nullable=False, index=True),
+    Column("status", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Hot: one row is written by every check-in. Room is left on each PostgreSQL page so that the new row
+# version stays on it and no index is touched (a HOT update).
+presence = Table(
+    "presence",
+    metadata,
+    Column("endpoint_id", UuidText, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False, server_default="0"),
+    Column("head", LargeBinary, nullable=False),
+    Column("displaced", LargeBinary, nullable=False),
+    Column("inventory_digest", LargeBinary, nullable=False),
+    Column("tokens_from", BigInteger, nullable=False, server_default="0"),
+    Column("commands", Integer, nullable=False, server_default="0"),
+    Column("seen_at", BigInteger, nullable=False, server_default="0"),
+    Column("next_due", BigInteger, nullable=False, server_default="0"),
+    Column("verified_at", BigInteger, nullable=False, server_default="0"),
+    Column("boot_id", UuidText),
+    Column("instance", UuidText),
+    Column("address", Text, nullable=False, server_default=""),
+    Column("agent_version", Text, nullable=False, server_default=""),
+    Column("profile_seq", Integer, nullable=False, server_default="0"),
+    Column("credential_generation", Integer, nullable=False, server_default="0"),
+    Column("policy_version", Integer, nullable=False, server_default="0"),
+    Column("clock_offset", BigInteger, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("last_refusal", Text, nullable=False, server_default=""),
+    # Who waits for a person's decision is found without reading the rest.
+    Index(
+        "presence_not_active",
+        "state",
+        sqlite_where=text("state <> 'active'"),
+        postgresql_where=text("state <> 'active'"),
+    ),
+    postgresql_with={"fillfactor": 70},
+)
+
+inventory = Table(
+    "inventory",
+    metadata,
+    Column("endpoint_id", UuidText, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),  # unix milliseconds
+)
+
+inventory_change = Table(
+    "inventory_change",
+    metadata,
+    Column("endpoint_id", UuidText, primary_key=True),
+    Column("recorded_at", BigInteger, primary_key=True, autoincrement=False),  # unix milliseconds
+    Column("digest", LargeBinary, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
+fork = Table(
+    "fork",
+    metadata,
+    Column("endpoint_id", UuidText, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("displaced", JsonText, nullable=False),
+    Column("arrived", JsonText, nullable=False),
+)
+
+command = Table(
+    "command",
+    metadata,
+    Column("endpoint_id", UuidText, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", UuidText, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("statement", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("detail", PlainText, nullable=False, server_default=""),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("endpoint_id", UuidText),
+    Column("detail", JsonText, nullable=False),
+    Index(None, "endpoint_id", "id"),
+    sqlite_autoincrement=True,
+)

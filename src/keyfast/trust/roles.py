@@ -1,0 +1,49 @@
+"""Roles of the installation's keys, and what each may sign. One table, asked by signers and verifiers."""
+
+from enum import StrEnum
+
+from keyfast.errors import TrustError
+
+
+class Role(StrEnum):
+    """What a key of the installation is for."""
+
+    ROOT = "root"
+    PROFILE = "profile"
+    COMMAND = "command"
+    TOKEN = "token"  # noqa: S105 - a name, not a secret
+    RECEIPT = "receipt"
+
+
+class KeyStatus(StrEnum):
+    """``next`` is published and verifies, ``current`` also signs, ``previous`` still verifies."""
+
+    NEXT = "next"
+    CURRENT = "current"
+    PREVIOUS = "previous"
+
+
+DELEGATION_TYP = "keyfast-delegation+jwt"
+ROOT_CHANGE_TYP = "keyfast-root+jwt"
+
+SIGNS: dict[str, Role] = {
+    DELEGATION_TYP: Role.ROOT,
+    ROOT_CHANGE_TYP: Role.ROOT,
+    "keyfast-profile+jwt": Role.PROFILE,
+    "keyfast-command+jwt": Role.COMMAND,
+    "keyfast-enrolment+jwt": Role.TOKEN,
+    "keyfast-receipt+jwt": Role.RECEIPT,
+    "keyfast-time+jwt": Role.RECEIPT,
+}
+
+
+def signer_of(typ: str) -> Role:
+    """Return the role that signs statements of this type.
+
+    Raises:
+        TrustError: no role does.
+    """
+    try:
+        return SIGNS[typ]
+    except KeyError:
+        raise TrustError(f"no key may sign a statement of type '{typ}'") from None

@@ -1,0 +1,1 @@
+"""Fakes, real peers and helpers shared by all tests."""

@@ -1,0 +1,302 @@
+"""A Keyfast server in memory: the real keys, proofs and rules, no store, and faults on request.
+
+It is an httpx2 transport, so an agent's link talks to it as to a socket. ``fault`` decides for every
+request whether it, or its answer, gets lost; ``say_instead`` answers with a refusal of the test's choice.
+"""
+
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from urllib.parse import parse_qs
+
+import httpx2
+import msgspec
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from keyfast.core.check_in import Accepted, Fork, Report, Standing, judge
+from keyfast.core.endpoint import EndpointState
+from keyfast.core.refusal import Refusal, RefusalClass, masked
+from keyfast.trust import dpop
+from keyfast.trust.access_token import AccessTokens
+from keyfast.trust.encoding import sha256, thumbprint, unb64u
+from keyfast.trust.keyset import Keyset
+from keyfast.trust.nonce import Nonces
+from keyfast.wire import limits, messages, problems
+from keyfast.wire.messages import AccessProfile, Bundle, Command, Policy, Receipt, Registered, SignedTime
+
+INSTALLATION = "inst-test"
+
+
+class Fault(StrEnum):
+    """What happens to a request on its way."""
+
+    LOST_REQUEST = "lost_request"
+    LOST_ANSWER = "lost_answer"
+    GATEWAY = "gateway"
+
+
+@dataclass
+class Known:
+    """One endpoint on record."""
+
+    id: str
+    standing: Standing
+    receipt: str
+    thumbprint: str
+    jwk: dict[str, str]
+    commands: list[str] = field(default_factory=list)
+    results: list[messages.CommandResult] = field(default_factory=list)
+    forks: list[Fork] = field(default_factory=list)
+    bodies: list[messages.CheckIn] = field(default_factory=list)
+
+
+@dataclass
+class Answer:
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    media: str = "application/json"
+
+
+def _never(_: httpx2.Request) -> Fault | None:
+    return None
+
+
+class FakeServer(httpx2.AsyncBaseTransport):
+    """See the module. ``now`` is the server's time and only moves when a test moves it."""
+
+    def __init__(self, urls: tuple[str, ...] = ("https://kf.example.com",), now: int = 1_800_000_000) -> None:
+        self.now = now
+        self.urls = urls
+        self.keyset = Keyset.generate(INSTALLATION, now)
+        self.by_thumbprint: dict[str, Known] = {}
+        self.by_id: dict[str, Known] = {}
+        self.policy = Policy(1, 3600)
+        self.profile_seq = 0
+        self.profile = ""
+        self.change_profile(urls)
+        self.admission = EndpointState.REGISTERED
+        self.say_instead: Callable[[str], Refusal | None] = lambda _path: None
+        self.fault: Callable[[httpx2.Request], Fault | None] = _never
+        self.requests: list[tuple[str, str]] = []
+        self.answers: list[tuple[str, int]] = []
+        self.dead_hosts: set[str] = set()
+        self.epoch = 1
+
+    # What a test does to the server.
+
+    def change_profile(self, urls: tuple[str, ...], ca: str = "") -> None:
+        self.profile_seq += 1
+        claims = AccessProfile(INSTALLATION, self.profile_seq, "oauth", urls, ca)
+        self.profile = self.keyset.sign("keyfast-profile+jwt", claims)
+
+    def bundle(self) -> Bundle:
+        root = next(key for key in self.keyset.keys if key.role == "root")
+        return Bundle(
+            INSTALLATION,
+            msgspec.json.encode(dict(root.public_jwk)).decode(),
+            self.keyset.delegations(),
+            self.profile,
+            "the.enrolment.token",
+            str(uuid.uuid4()),
+        )
+
+    def queue(self, known: Known, seq: int, *, action: str = "CheckInNow", interval_s: int = 0, lifetime: int = 86400) -> str:
+        command = Command(INSTALLATION, str(uuid.uuid4()), known.id, seq, self.now, self.now + lifetime, action, interval_s)
+        known.commands.append(self.keyset.sign("keyfast-command+jwt", command))
+        return command.id
+
+    def forget(self, known: Known) -> None:
+        del self.by_thumbprint[known.thumbprint]
+        del self.by_id[known.id]
+
+    @property
+    def only(self) -> Known:
+        (known,) = self.by_id.values()
+        return known
+
+    # The transport.
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        await request.aread()
+        self.requests.append((request.url.host, request.url.path))
+        if request.url.host in self.dead_hosts:
+            raise httpx2.ConnectError("connection refused", request=request)
+        fault = self.fault(request)
+        if fault is Fault.LOST_REQUEST:
+            raise httpx2.ConnectError("connection refused", request=request)
+        if fault is Fault.GATEWAY:
+            return httpx2.Response(502, content=b"<h1>Bad gateway</h1>", request=request)
+        answer = self.handle(request)
+        self.answers.append((request.url.path, answer.status))
+        if fault is Fault.LOST_ANSWER:
+            raise httpx2.ReadError("connection reset", request=request)
+        headers = {"content-type": answer.media, **answer.headers}
+        return httpx2.Response(answer.status, headers=headers, content=answer.body, request=request)
+
+    def handle(self, request: httpx2.Request) -> Answer:
+        path = request.url.path
+        instead = self.say_instead(path)
+        if instead is not None:
+            return self._refused(instead)
+        if path == "/endpoint/v1/time":
+            claims = SignedTime(INSTALLATION, self.now, request.url.params["challenge"])
+            statement = self.keyset.sign("keyfast-time+jwt", claims)
+            return Answer(200, msgspec.json.encode({"statement": statement}))
+        if path == "/oauth/jwks":
+            return Answer(200, msgspec.json.encode(self.keyset.jwks()))
+        handler = {
+            "/oauth/register": self._register,
+            "/oauth/token": self._token,
+            "/endpoint/v1/check-in": self._check_in,
+        }[path]
+        return handler(request)
+
+    # The protocol.
+
+    @property
+    def _nonces(self) -> Nonces:
+        return Nonces(self.keyset.nonce_keys())
+
+    @property
+    def _tokens(self) -> AccessTokens:
+        keys, current = self.keyset.access_token_keys()
+        return AccessTokens(INSTALLATION, keys, current)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset(url.rstrip("/") for url in self.urls)
+
+    def _refused(self, refusal: Refusal, nonce: str = "", *, oauth: bool = False) -> Answer:
+        headers = {"dpop-nonce": nonce or self._nonces.issue(self.now)}
+        if refusal.retry_after:
+            headers["retry-after"] = str(refusal.retry_after)
+        body = problems.problem_bytes(refusal, self.now)
+        if not oauth:
+            return Answer(refusal.rule.status, body, headers, problems.MEDIA_TYPE)
+        members = msgspec.json.decode(body) | {"error": "invalid_client", "error_description": refusal.detail}
+        return Answer(refusal.rule.status, msgspec.json.encode(members), headers)
+
+    def _proof(self, request: httpx2.Request, lifetime: int, token: str = "", body: bytes | None = None):
+        proof = dpop.verify_proof(
+            request.headers.get("dpop", ""),
+            method=request.method,
+            path=request.url.path,
+            origins=self.origins,
+            access_token=token,
+            body=body,
+        )
+        if isinstance(proof, Refusal):
+            return proof
+        known = self.by_thumbprint.get(proof.thumbprint)
+        facts = self._nonces.read(proof.nonce, known.id if known else "")
+        if facts is None or not 0 <= self.now - facts.issued_at <= lifetime:
+            return Refusal(RefusalClass.USE_NONCE)
+        return proof, facts
+
+    def _register(self, request: httpx2.Request) -> Answer:
+        proven = self._proof(request, limits.FRESH_NONCE_LIFETIME)
+        if isinstance(proven, Refusal):
+            return self._refused(proven, oauth=True)
+        body = msgspec.json.decode(request.content)
+        device, seal = body["jwks"]["keys"]
+        assert proven[0].thumbprint == thumbprint(device) == device["kid"]
+        known = self.by_thumbprint.get(proven[0].thumbprint)
+        if known is None:
+            assert body["software_statement"] == "the.enrolment.token"
+            endpoint = str(uuid.uuid4())
+            receipt = Receipt(INSTALLATION, endpoint, thumbprint(device), thumbprint(seal), self.epoch, self.now)
+            known = Known(
+                endpoint,
+                Standing(self.admission),
+                self.keyset.sign("keyfast-receipt+jwt", receipt),
+                thumbprint(device),
+                {name: device[name] for name in ("kty", "crv", "x", "y")},
+            )
+            self.by_thumbprint[known.thumbprint] = self.by_id[known.id] = known
+        answer = Registered(
+            known.id,
+            self.now,
+            known.receipt,
+            self.profile,
+            self.keyset.delegations(),
+            "pending" if known.standing.state is EndpointState.PENDING else "registered",
+        )
+        return Answer(201, msgspec.json.encode(answer), {"dpop-nonce": self._nonces.issue(self.now)})
+
+    def _token(self, request: httpx2.Request) -> Answer:
+        proven = self._proof(request, limits.FRESH_NONCE_LIFETIME)
+        if isinstance(proven, Refusal):
+            return self._refused(proven, oauth=True)
+        form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
+        known = self.by_thumbprint.get(proven[0].thumbprint)
+        if known is None:
+            return self._refused(masked(Refusal(RefusalClass.UNKNOWN_DEVICE)), oauth=True)
+        claims = jwt.decode(form["client_assertion"], ECKey.import_key(known.jwk), algorithms=["ES256"]).claims
+        assert claims["iss"] == claims["sub"] == known.id
+        assert claims["aud"] in self.origins
+        if not claims["iat"] - limits.ASSERTION_LEEWAY <= self.now <= claims["exp"] + limits.ASSERTION_LEEWAY:
+            return self._refused(Refusal(RefusalClass.STALE_TIME), oauth=True)
+        if known.standing.state is EndpointState.PENDING:
+            return self._refused(Refusal(RefusalClass.PENDING), oauth=True)
+        if known.standing.state is EndpointState.REGISTERED:
+            known.standing = replace(known.standing, state=EndpointState.ACTIVE)
+        token = self._tokens.mint(
+            endpoint_id=known.id,
+            thumbprint=known.thumbprint,
+            now=self.now,
+            lifetime=limits.ACCESS_TOKEN_LIFETIME,
+            token_id=secrets.token_bytes(8),
+        )
+        body = {"access_token": token, "token_type": "DPoP", "expires_in": limits.ACCESS_TOKEN_LIFETIME}
+        return Answer(200, msgspec.json.encode(body), {"dpop-nonce": self._nonces.issue(self.now)})
+
+    def _check_in(self, request: httpx2.Request) -> Answer:
+        text = request.headers.get("authorization", "").removeprefix("DPoP ")
+        token = self._tokens.read(text, self.now)
+        if isinstance(token, Refusal):
+            return self._refused(token)
+        proven = self._proof(request, limits.NONCE_LIFETIME, text, request.content)
+        if isinstance(proven, Refusal):
+            return self._refused(proven)
+        assert proven[0].thumbprint == token.thumbprint
+        message = messages.decode_check_in(request.content)
+        known = self.by_id.get(token.endpoint_id)
+        report = Report(
+            message.seq,
+            sha256(request.content),
+            unb64u(message.acked),
+            unb64u(message.inventory_digest),
+            message.inventory is not None,
+            token.issued_at,
+            proven[1].grant,
+        )
+        verdict = judge(known.standing if known else None, report)
+        if isinstance(verdict, Refusal):
+            expected = verdict.extra.get("expected_seq")
+            return self._refused(verdict, self._nonces.grant(self.now, token.endpoint_id, int(expected)) if expected else "")
+        assert known is not None
+        return self._accept(known, message, verdict)
+
+    def _accept(self, known: Known, message: messages.CheckIn, verdict: Accepted) -> Answer:
+        known.standing = verdict.standing
+        known.bodies.append(message)
+        known.results += message.results
+        if verdict.fork:
+            known.forks.append(verdict.fork)
+        newer = message.profile_seq < self.profile_seq
+        answer = messages.CheckInAnswer(
+            server_time=self.now,
+            next_check_in_s=self.policy.check_in_interval_s,
+            policy_version=self.policy.version,
+            policy=self.policy if message.policy_version != self.policy.version else None,
+            profile_seq=self.profile_seq,
+            profile=self.profile if newer else "",
+            send_inventory=verdict.send_inventory,
+            commands=tuple(known.commands),
+            epoch=self.epoch,
+        )
+        return Answer(200, msgspec.json.encode(answer), {"dpop-nonce": self._nonces.issue(self.now)})

@@ -1,0 +1,81 @@
+"""Start real processes and end exactly those."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+DEADLINE = 40.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a child: ours, without an operator's own Keyfast settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KEYFAST_")}
+    return kept | more
+
+
+def start(module: str, *arguments: str, log: Path, prefix: Sequence[str] = (), **env: str) -> subprocess.Popen[bytes]:
+    """Start one of our modules as a process of its own session."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [*prefix, sys.executable, "-m", module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=environment(**env),
+        )
+
+
+def run(module: str, *arguments: str, stdin: str = "", prefix: Sequence[str] = (), **env: str) -> subprocess.CompletedProcess[str]:
+    """Run one of our modules to its end."""
+    return subprocess.run(
+        [*prefix, sys.executable, "-m", module, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE * 2,
+        check=False,
+        env=environment(**env),
+    )
+
+
+def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:
+    """End a process and its session."""
+    if process.poll() is None:
+        if number == signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(15)
+    return process.returncode
+
+
+Result = TypeVar("Result")
+
+
+def until(read: Callable[[], Result | None], what: str, deadline: float = DEADLINE) -> Result:
+    """Ask again until the answer is not None (or False); fail with ``what`` when the time is over."""
+    end = time.monotonic() + deadline
+    while True:
+        found = read()
+        if found is not None and found is not False:
+            return found
+        assert time.monotonic() < end, f"waited {deadline} s for {what}"
+        time.sleep(0.05)

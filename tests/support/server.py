@@ -1,0 +1,100 @@
+"""A real server: its own data directory, its own processes, TLS on a free port of 127.0.0.1."""
+
+import os
+import signal
+import ssl
+import subprocess
+from pathlib import Path
+
+import httpx2
+import psutil
+
+from keyfast import settings as settings_room
+from keyfast.cli.client import AdminClient
+from keyfast.errors import KeyfastError
+from keyfast.services.package import PackageOrder
+from keyfast.settings import Settings
+from keyfast.wire.admin import EndpointDetail, EndpointLine, Installation, PackageLine
+from tests.support import processes
+
+
+class RunningServer:
+    """A server under test; ``close`` ends it."""
+
+    def __init__(self, data: Path, database: str = "") -> None:
+        self.port = processes.free_port()
+        self.url = f"https://localhost:{self.port}"
+        self.data = data
+        arguments = ["--data", str(data), "--url", self.url, "--listen", "127.0.0.1", "--port", str(self.port)]
+        made = processes.run(
+            "keyfast.cli.main", "server", "init", *arguments, *(["--database", database] if database else [])
+        )
+        assert made.returncode == 0, made.stderr
+        self.settings: Settings = settings_room.load(data)
+        self.log = data / "server.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until both services answer."""
+        self.process = processes.start("keyfast.cli.main", "server", "run", "--data", str(self.data), log=self.log)
+        self.admin = AdminClient(self.settings.admin_socket)
+        processes.until(self._answers, f"the server to answer; log:\n{self.log.read_text()}")
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            self.admin.get("/admin/v1/installation", Installation)
+            with self.client() as http:
+                return http.get("/.well-known/oauth-authorization-server").status_code == 200
+        except (KeyfastError, httpx2.HTTPError, FileNotFoundError):
+            return False
+
+    def tls(self) -> ssl.SSLContext:
+        """A context that trusts this server's authority only."""
+        return ssl.create_default_context(cafile=str(self.settings.tls / "ca.pem"))
+
+    def client(self) -> httpx2.Client:
+        """A client of the endpoint API."""
+        return httpx2.Client(base_url=self.url, verify=self.tls(), timeout=20, trust_env=False)
+
+    def child(self, name: str) -> psutil.Process:
+        """The process of a service, ``check-in`` or ``admin``."""
+        assert self.process is not None
+
+        def find() -> psutil.Process | None:
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                line = child.cmdline()
+                if "keyfast.server.process" in line and name in line and "keyfast.server.child" not in line:
+                    return child
+            return None
+
+        return processes.until(find, f"process {name}")
+
+    def package(self, **order: object) -> PackageLine:
+        """Build a package."""
+        return self.admin.post("/admin/v1/packages", PackageLine, PackageOrder(**order))  # type: ignore[arg-type]
+
+    def endpoint(self, endpoint_id: str) -> EndpointDetail:
+        """An endpoint's record."""
+        return self.admin.get(f"/admin/v1/endpoints/{endpoint_id}", EndpointDetail)
+
+    def endpoints(self, **query: str | int) -> list[EndpointLine]:
+        """A page of endpoints."""
+        return self.admin.get("/admin/v1/endpoints", list[EndpointLine], query)
+
+    def kill(self) -> None:
+        """kill -9 of everything at once, as a power cut does to processes."""
+        assert self.process is not None
+        victims = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        for victim in victims:
+            os.kill(victim.pid, signal.SIGKILL)
+        psutil.wait_procs(victims, timeout=15)
+        self.process.wait(15)
+
+    def close(self) -> None:
+        """End it in good order."""
+        self.admin.close()
+        if self.process is not None:
+            processes.stop(self.process)

@@ -1,0 +1,455 @@
+"""The whole agent against a server in memory: enrolment, check-ins, faults and refusals."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import asdict
+
+from keyfast.agent.client_database import Admission, Record, Slots
+from keyfast.agent.decide import Wait
+from keyfast.agent.install import Seeded, seed
+from keyfast.core.check_in import Fork
+from keyfast.core.endpoint import EndpointState
+from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.errors import ClientDatabaseError, ForeignError, TrustError
+from keyfast.wire.messages import Encryption, Policy, Protection, Volume
+from tests.support.fake_agent import MemoryDatabase, Rig
+from tests.support.fake_server import Fault, FakeServer
+
+CHECK_IN = "/endpoint/v1/check-in"
+IDENTITY = ("installation", "root", "device_key", "seal_key", "receipt", "slots", "statement", "endpoint_id", "key_history")
+
+
+def rig_for(server: FakeServer) -> Rig:
+    database = MemoryDatabase()
+    assert seed(database, server.bundle()) is Seeded.NEW
+    return Rig(server, database)
+
+
+def pass_time(server: FakeServer, rig: Rig, seconds: float) -> None:
+    server.now += int(seconds)
+    rig.clock.pass_time(seconds)
+
+
+async def checked_in(server: FakeServer, rig: Rig) -> None:
+    """Demand a check-in within a few days of doing nothing but waiting."""
+    before = len(server.only.bodies) if server.by_id else 0
+    for _ in range(60):
+        wait = await rig.visit()
+        if server.by_id and len(server.only.bodies) > before:
+            return
+        pass_time(server, rig, wait)
+    raise AssertionError(f"no check-in; last refusal {rig.agent.record.last_refusal}, {rig.agent.record.trouble}")
+
+
+async def test_a_first_visit_enrols_and_checks_in():
+    server = FakeServer()
+    rig = rig_for(server)
+    wait = await rig.visit()
+    record = rig.agent.record
+    assert record.admission is Admission.REGISTERED
+    assert record.endpoint_id == server.only.id
+    assert server.only.standing.state is EndpointState.ACTIVE
+    assert len(server.only.bodies) == 1
+    assert server.only.bodies[0].inventory is not None
+    assert wait == 3600.0
+    assert record.failures == 0
+    assert record.last_refusal is None
+    assert record.policy == server.policy
+    assert server.answers == [
+        ("/oauth/register", 401),  # the first nonce
+        ("/oauth/register", 201),
+        ("/oauth/token", 200),
+        (CHECK_IN, 200),
+    ]
+
+
+async def test_a_steady_check_in_is_one_request_without_inventory():
+    server = FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    for _ in range(3):
+        pass_time(server, rig, 3600)
+        server.answers.clear()
+        await rig.visit()
+        assert server.answers == [(CHECK_IN, 200)]
+        assert server.only.bodies[-1].inventory is None
+    rig.machine.volumes = (Volume("v1", Encryption.DECRYPTING, Protection.OFF, "/", "os", "luks2"),)
+    pass_time(server, rig, 3600)
+    await rig.visit()
+    assert server.only.bodies[-1].inventory is not None
+
+
+async def test_a_restart_forgets_nothing():
+    server = FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    before = asdict(rig.agent.record)
+    rig.restart()
+    assert asdict(rig.agent.record) == before
+    assert isinstance(await rig.agent.step(), Wait)
+    rig.clock.reboot()
+    server.now += 60
+    rig.restart()
+    await checked_in(server, rig)
+
+
+async def test_an_endpoint_that_waits_for_approval_asks_until_it_has_it():
+    server = FakeServer()
+    server.admission = EndpointState.PENDING
+    rig = rig_for(server)
+    wait = await rig.visit()
+    assert rig.agent.record.admission is Admission.PENDING
+    assert 0 < wait <= 600
+    for _ in range(5):
+        pass_time(server, rig, wait)
+        wait = await rig.visit()
+    from dataclasses import replace  # noqa: PLC0415 - only here
+
+    server.only.standing = replace(server.only.standing, state=EndpointState.REGISTERED)
+    pass_time(server, rig, wait)
+    await rig.visit()
+    assert len(server.only.bodies) == 1
+    assert len(server.by_id) == 1
+
+
+@pytest.mark.parametrize("kind", [*(kind.value for kind in RefusalClass), "a_class_of_the_next_version"])
+@pytest.mark.parametrize("path", ["/oauth/token", CHECK_IN, "/oauth/register"])
+async def test_any_refusal_is_survived_with_the_identity_intact(kind, path):
+    server = FakeServer()
+    rig = rig_for(server)
+    if path != "/oauth/register":
+        await rig.visit()
+        pass_time(server, rig, 86400 if path == "/oauth/token" else 3600)
+    before = asdict(rig.agent.record)
+    refusal = Refusal(RefusalClass(kind) if kind in set(RefusalClass) else _unknown(kind), "for a test", extra={"expected_seq": 50})
+    server.say_instead = lambda asked: refusal if asked == path else None
+    for _ in range(4):
+        pass_time(server, rig, await rig.visit())
+        rig.restart()
+    after = asdict(rig.agent.record)
+    held = IDENTITY if path != "/oauth/register" else ("installation", "root", "slots", "statement")
+    assert {name: after[name] for name in held} == {name: before[name] for name in held}
+    assert after["seq"] >= before["seq"]
+    assert after["last_refusal"].kind == kind
+    assert after["failures"] > 0
+    server.say_instead = lambda _path: None
+    await checked_in(server, rig)
+    assert len(server.by_id) == 1
+
+
+class _UnknownClass(str):
+    value = property(lambda self: str(self))
+
+
+def _unknown(name: str) -> RefusalClass:
+    """A class of a later version, as today's server code would send it."""
+    from keyfast.core import refusal  # noqa: PLC0415
+
+    kind = _UnknownClass(name)
+    refusal.RULES.setdefault(kind, refusal.Rule(403, "Something new"))  # type: ignore[call-overload]
+    return kind  # type: ignore[return-value]
+
+
+async def test_a_server_that_forgot_the_endpoint_gets_it_back_under_the_same_key():
+    server = FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    key, known = rig.agent.record.device_key, server.only
+    server.forget(known)
+    await checked_in(server, rig)
+    assert rig.agent.record.device_key == key
+    assert server.only.thumbprint == known.thumbprint
+    assert server.only.bodies[-1].inventory is not None
+
+
+async def test_an_image_that_went_back_in_time_resynchronises_and_is_told():
+    server = FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    image = rig.database.content
+    for _ in range(5):
+        pass_time(server, rig, 3600)
+        await rig.visit()
+    rig.database.content = image
+    rig.clock.reboot()
+    rig.restart()
+    server.now += 3600
+    rig.clock.pass_time(3600)
+    server.answers.clear()
+    await checked_in(server, rig)
+    assert server.answers == [(CHECK_IN, 409), (CHECK_IN, 200)]
+    assert server.only.forks == [Fork.ROLLED_BACK]
+    assert rig.agent.record.last_refusal is not None
+    assert rig.agent.record.last_refusal.kind == "replayed"
+    assert rig.agent.record.seq == server.only.standing.seq
+    assert rig.agent.record.failures == 0
+
+
+async def test_a_lost_answer_costs_a_number_and_is_no_fork():
+    server = FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    pass_time(server, rig, 3600)
+    server.fault = lambda _request: Fault.LOST_ANSWER
+    wait = await rig.visit()
+    server.fault = lambda _request: None
+    pass_time(server, rig, wait)
+    await rig.visit()
+    assert [body.seq for body in server.only.bodies] == [1, 2, 3]
+    assert server.only.forks == []
+    assert server.only.bodies[-1].failures == 1
+
+
+async def test_every_url_is_tried_and_any_may_pass():
+    urls = ("https://a.example.com", "https://b.example.com/", "https://c.example.com")
+    server = FakeServer(urls)
+    server.dead_hosts = {"a.example.com", "b.example.com"}
+    rig = rig_for(server)
+    await rig.visit()
+    assert len(server.only.bodies) == 1
+    assert server.only.forks == []
+
+
+async def test_a_url_that_always_refuses_cannot_keep_the_endpoint_from_one_that_does_not():
+    server = FakeServer(("https://a.example.com", "https://b.example.com"))
+    rig = rig_for(server)
+    await rig.visit()
+    pass_time(server, rig, 3600)
+    server.say_instead = lambda _path: (
+        Refusal(RefusalClass.REVOKED) if server.requests[-1][0] == "a.example.com" else None
+    )
+    await checked_in(server, rig)
+
+
+async def test_a_new_profile_is_used_and_the_old_one_kept():
+    server = FakeServer(("https://old.example.com",))
+    rig = rig_for(server)
+    await rig.visit()
+    old = rig.agent.record.slots.current
+    server.urls = ("https://old.example.com", "https://new.example.com")
+    server.change_profile(("https://new.example.com",))
+    pass_time(server, rig, 3600)
+    await rig.visit()
+    slots = rig.agent.record.slots
+    assert (slots.previous, slots.current, slots.factory) == (old, server.profile, old)
+    server.dead_hosts = {"old.example.com"}
+    pass_time(server, rig, 3600)
+    await rig.visit()
+    assert server.requests[-1][0] == "new.example.com"
+    assert server.only.bodies[-1].profile_seq == 2
+
+
+async def test_a_profile_whose_server_is_dead_does_not_cost_the_one_that_works():
+    server = FakeServer(("https://old.example.com",))
+    rig = rig_for(server)
+    await rig.visit()
+    works = rig.agent.record.slots.current
+    for number in range(3):
+        server.change_profile((f"https://typo{number}.example.com",))
+        server.dead_hosts.add(f"typo{number}.example.com")
+        pass_time(server, rig, 3600)
+        await rig.visit()
+        assert rig.agent.record.slots.current == server.profile
+        assert rig.agent.record.slots.previous == works
+    server.urls = ("https://old.example.com", "https://right.example.com")
+    server.change_profile(("https://right.example.com",))
+    pass_time(server, rig, 3600)
+    await rig.visit()
+    pass_time(server, rig, 3600)
+    await rig.visit()
+    assert server.requests[-1][0] == "right.example.com"
+
+
+async def test_a_profile_signed_by_nobody_is_ignored_and_the_check_in_counts():
+    server, other = FakeServer(), FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    other.change_profile(("https://evil.example.com",))
+    server.profile, server.profile_seq = other.profile, other.profile_seq
+    before = rig.agent.record.slots
+    pass_time(server, rig, 3600)
+    await rig.visit()
+    assert rig.agent.record.slots == before
+    assert rig.agent.record.failures == 0
+    assert len(server.only.bodies) == 2
+
+
+async def test_a_command_is_obeyed_once_and_reported():
+    server = FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    first = server.queue(server.only, 1, interval_s=60)
+    second = server.queue(server.only, 2, action="FlyToTheMoon")
+    third = server.queue(server.only, 3, lifetime=-86400)
+    pass_time(server, rig, 3600)
+    wait = await rig.visit()
+    assert wait <= 1.0
+    pass_time(server, rig, wait)
+    wait = await rig.visit()
+    assert {result.id: result.state for result in server.only.results} == {first: "applied", second: "failed", third: "failed"}
+    assert wait <= 66
+    assert rig.agent.record.results == ()
+    server.only.commands.clear()
+    for _ in range(3):
+        pass_time(server, rig, wait)
+        wait = await rig.visit()
+        assert wait <= 66
+    assert len(server.only.results) == 3
+    server.policy = Policy(2, 7200)
+    pass_time(server, rig, wait)
+    assert await rig.visit() == 7200.0
+
+
+async def test_a_server_that_missed_a_result_is_told_again():
+    server = FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    command = server.queue(server.only, 1)
+    for _ in range(3):
+        pass_time(server, rig, 3600)
+        await rig.visit()
+    server.only.results.clear()
+    pass_time(server, rig, 3600)
+    await rig.visit()
+    assert [(result.id, result.state) for result in server.only.results] == [(command, "applied")]
+
+
+async def test_a_command_for_another_endpoint_or_from_nobody_is_ignored():
+    server, other = FakeServer(), FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    stranger = rig_for(other)
+    await stranger.visit()
+    other.queue(server.only, 1, interval_s=60)
+    server.only.commands = [*other.by_id[other.only.id].commands, *server.only.commands, "rubbish"]
+    server.queue(other.only, 2, interval_s=60)
+    server.only.commands += other.only.commands
+    pass_time(server, rig, 3600)
+    assert await rig.visit() == 3600.0
+    assert rig.agent.record.command_seq == 0
+    assert rig.agent.record.results == ()
+
+
+@pytest.mark.parametrize("wall", [0.0, 1_800_000_000.0 + 10 * 365 * 86400])
+async def test_a_clock_that_is_years_off_does_not_matter(wall):
+    server = FakeServer()
+    rig = rig_for(server)
+    rig.clock.set_wall(wall)
+    await rig.visit()
+    assert len(server.only.bodies) == 1
+    rig.clock.set_wall(1_800_000_000.0)
+    pass_time(server, rig, 90000)
+    await checked_in(server, rig)
+    rig.clock.set_wall(wall)
+    rig.clock.reboot()
+    rig.restart()
+    await checked_in(server, rig)
+
+
+async def test_a_full_disk_sends_nothing_and_loses_nothing():
+    server = FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    pass_time(server, rig, 3600)
+    sent, before = len(server.requests), rig.database.content
+    rig.database.fail = lambda: "before"
+    for _ in range(3):
+        with pytest.raises(ClientDatabaseError):
+            await rig.agent.step()
+    assert len(server.requests) == sent
+    assert rig.database.content == before
+    rig.database.fail = lambda: ""
+    await checked_in(server, rig)
+    assert server.only.forks == []
+
+
+async def test_the_loop_outlives_a_full_disk_and_stops_when_told():
+    server = FakeServer()
+    rig = rig_for(server)
+    rig.database.fail = lambda: "before"
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    task = asyncio.ensure_future(rig.agent.run(stop, hurry))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not task.done()
+    rig.database.fail = lambda: ""
+    hurry.set()
+    for _ in range(500):
+        await asyncio.sleep(0)
+        if server.by_id and server.only.bodies:
+            break
+    stop.set()
+    await asyncio.wait_for(task, 1)
+    assert len(server.only.bodies) == 1
+
+
+async def test_an_answer_from_something_else_is_no_answer():
+    server = FakeServer(("https://a.example.com", "https://b.example.com"))
+    rig = rig_for(server)
+    server.fault = lambda request: Fault.GATEWAY if request.url.host == "a.example.com" else None
+    await rig.visit()
+    assert len(server.only.bodies) == 1
+
+
+async def test_a_registration_signed_by_another_installation_is_not_believed():
+    server, impostor = FakeServer(), FakeServer()
+    rig = rig_for(server)
+    rig.transport = impostor
+    rig.restart()
+    await rig.visit()
+    record = rig.agent.record
+    assert record.endpoint_id == ""
+    assert record.receipt == ""
+    assert record.failures == 1
+    rig.transport = server
+    rig.restart()
+    await checked_in(server, rig)
+
+
+def test_a_bundle_that_does_not_hold_seeds_nothing():
+    server, other = FakeServer(), FakeServer()
+    bundle = server.bundle()
+    database = MemoryDatabase()
+    from msgspec.structs import replace  # noqa: PLC0415 - only here
+
+    for broken in (replace(bundle, root=other.bundle().root), replace(bundle, profile=other.profile), replace(bundle, root="x")):
+        with pytest.raises(TrustError):
+            seed(database, broken)
+    assert database.load() is None
+
+
+async def test_a_second_install_never_overwrites():
+    server = FakeServer()
+    rig = rig_for(server)
+    await rig.visit()
+    before = rig.database.content
+    assert seed(rig.database, server.bundle()) is Seeded.KEPT
+    assert rig.database.content == before
+
+
+def test_a_newer_package_renews_only_the_token_of_an_endpoint_that_never_enrolled():
+    from msgspec.structs import replace  # noqa: PLC0415 - only here
+
+    server = FakeServer()
+    rig = rig_for(server)
+    assert seed(rig.database, replace(server.bundle(), statement="newer")) is Seeded.RENEWED
+    record = rig.database.load()
+    assert record is not None
+    assert record.statement == "newer"
+    assert record.slots == rig.agent.record.slots
+
+
+def test_a_package_of_another_installation_is_refused():
+    server = FakeServer()
+    database = MemoryDatabase(Record("another", "{}", (), Slots("f", "c")))
+    before = database.content
+    with pytest.raises(ForeignError):
+        seed(database, server.bundle())
+    assert database.content == before
+
+
+def test_an_agent_without_a_package_says_what_to_do():
+    with pytest.raises(ClientDatabaseError) as caught:
+        Rig(FakeServer(), MemoryDatabase())
+    assert caught.value.repair.startswith("keyfast-agent install")

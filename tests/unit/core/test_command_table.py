@@ -1,0 +1,30 @@
+import itertools
+
+import pytest
+
+from keyfast.core import command
+from keyfast.core.command import TABLE, CommandEvent, CommandState
+from keyfast.errors import TransitionError
+
+ENDS = {CommandState.APPLIED, CommandState.FAILED, CommandState.EXPIRED, CommandState.SUPERSEDED}
+
+
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(CommandState, CommandEvent)))
+def test_every_cell_is_either_listed_or_raises(state, event):
+    if (state, event) in TABLE:
+        assert command.step(state, event) is TABLE[state, event]
+    else:
+        with pytest.raises(TransitionError, match=f"command in state '{state}' cannot be '{event}'"):
+            command.step(state, event)
+
+
+def test_an_end_is_an_end():
+    assert not ENDS & {state for state, _ in TABLE}
+
+
+def test_every_command_that_was_not_fetched_can_expire():
+    assert command.from_states(CommandEvent.EXPIRED) >= command.WAITING
+
+
+def test_a_result_is_only_taken_for_a_command_that_was_offered():
+    assert CommandState.QUEUED not in command.from_states(CommandEvent.APPLIED)
