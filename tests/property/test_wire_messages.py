@@ -53,6 +53,8 @@ def test_any_value_in_any_member_is_accepted_as_declared_or_refused(name, value)
         {"verified_age_s": [0] * 257},
         {"agent_version": "v" * 129},
         {"inventory_digest": "A" * 44},
+        {"inventory_digest": "B" * 43},
+        {"acked": "B" * 43},
         {"inventory": {"hostname": "", "os": ""}},
         {"results": [{"id": UUID, "state": "invented"}]},
         {"last_refusal": "x" * 65},

@@ -60,7 +60,9 @@ class FakeClock:
 class FakeMachine:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.volumes: tuple[Volume, ...] = (Volume("v1", Encryption.ENCRYPTED, Protection.ON, "/", "os", "luks2"),)
+        self.volumes: tuple[Volume, ...] = (
+            Volume("v1", Encryption.ENCRYPTED, Protection.ON, "/", "os", "luks2"),
+        )
 
     async def observe(self) -> Snapshot:
         return Snapshot(Inventory("host", "Test OS", "1", "x86_64", self.volumes), self.clock.now())

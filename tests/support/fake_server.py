@@ -47,7 +47,7 @@ class Known:
     receipt: str
     thumbprint: str
     jwk: dict[str, str]
-    commands: list[str] = field(default_factory=list)
+    commands: dict[str, str] = field(default_factory=dict)
     results: list[messages.CommandResult] = field(default_factory=list)
     forks: list[Fork] = field(default_factory=list)
     bodies: list[messages.CheckIn] = field(default_factory=list)
@@ -104,9 +104,19 @@ class FakeServer(httpx2.AsyncBaseTransport):
             str(uuid.uuid4()),
         )
 
-    def queue(self, known: Known, seq: int, *, action: str = "CheckInNow", interval_s: int = 0, lifetime: int = 86400) -> str:
-        command = Command(INSTALLATION, str(uuid.uuid4()), known.id, seq, self.now, self.now + lifetime, action, interval_s)
-        known.commands.append(self.keyset.sign("keyfast-command+jwt", command))
+    def queue(
+        self,
+        known: Known,
+        seq: int,
+        *,
+        action: str = "CheckInNow",
+        interval_s: int = 0,
+        lifetime: int = 86400,
+    ) -> str:
+        command = Command(
+            INSTALLATION, str(uuid.uuid4()), known.id, seq, self.now, self.now + lifetime, action, interval_s
+        )
+        known.commands[command.id] = self.keyset.sign("keyfast-command+jwt", command)
         return command.id
 
     def forget(self, known: Known) -> None:
@@ -208,7 +218,9 @@ class FakeServer(httpx2.AsyncBaseTransport):
         if known is None:
             assert body["software_statement"] == "the.enrolment.token"
             endpoint = str(uuid.uuid4())
-            receipt = Receipt(INSTALLATION, endpoint, thumbprint(device), thumbprint(seal), self.epoch, self.now)
+            receipt = Receipt(
+                INSTALLATION, endpoint, thumbprint(device), thumbprint(seal), self.epoch, self.now
+            )
             known = Known(
                 endpoint,
                 Standing(self.admission),
@@ -235,7 +247,9 @@ class FakeServer(httpx2.AsyncBaseTransport):
         known = self.by_thumbprint.get(proven[0].thumbprint)
         if known is None:
             return self._refused(masked(Refusal(RefusalClass.UNKNOWN_DEVICE)), oauth=True)
-        claims = jwt.decode(form["client_assertion"], ECKey.import_key(known.jwk), algorithms=["ES256"]).claims
+        claims = jwt.decode(
+            form["client_assertion"], ECKey.import_key(known.jwk), algorithms=["ES256"]
+        ).claims
         assert claims["iss"] == claims["sub"] == known.id
         assert claims["aud"] in self.origins
         if not claims["iat"] - limits.ASSERTION_LEEWAY <= self.now <= claims["exp"] + limits.ASSERTION_LEEWAY:
@@ -277,7 +291,9 @@ class FakeServer(httpx2.AsyncBaseTransport):
         verdict = judge(known.standing if known else None, report)
         if isinstance(verdict, Refusal):
             expected = verdict.extra.get("expected_seq")
-            return self._refused(verdict, self._nonces.grant(self.now, token.endpoint_id, int(expected)) if expected else "")
+            return self._refused(
+                verdict, self._nonces.grant(self.now, token.endpoint_id, int(expected)) if expected else ""
+            )
         assert known is not None
         return self._accept(known, message, verdict)
 
@@ -285,6 +301,8 @@ class FakeServer(httpx2.AsyncBaseTransport):
         known.standing = verdict.standing
         known.bodies.append(message)
         known.results += message.results
+        told = {result.id for result in message.results}
+        known.commands = {id_: text for id_, text in known.commands.items() if id_ not in told}
         if verdict.fork:
             known.forks.append(verdict.fork)
         newer = message.profile_seq < self.profile_seq
@@ -296,7 +314,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
             profile_seq=self.profile_seq,
             profile=self.profile if newer else "",
             send_inventory=verdict.send_inventory,
-            commands=tuple(known.commands),
+            commands=tuple(known.commands.values()),
             epoch=self.epoch,
         )
         return Answer(200, msgspec.json.encode(answer), {"dpop-nonce": self._nonces.issue(self.now)})

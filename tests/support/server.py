@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -46,9 +47,11 @@ class RunningServer:
         assert self.process.poll() is None, self.log.read_text()
         try:
             self.admin.get("/admin/v1/installation", Installation)
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5):
+                pass
             with self.client() as http:
                 return http.get("/.well-known/oauth-authorization-server").status_code == 200
-        except (KeyfastError, httpx2.HTTPError, FileNotFoundError):
+        except (KeyfastError, httpx2.HTTPError, OSError):
             return False
 
     def tls(self) -> ssl.SSLContext:

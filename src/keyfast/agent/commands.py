@@ -15,14 +15,16 @@ from pathlib import Path
 import msgspec
 
 from keyfast.agent import file_database, service
+from keyfast.agent.client_database import Admission
 from keyfast.agent.decide import Wait
 from keyfast.agent.file_database import FileDatabase
-from keyfast.agent.install import Seeded, read_bundle, seed
+from keyfast.agent.install import Seeded, check_same_installation, read_bundle, seed
 from keyfast.agent.link import Link
 from keyfast.agent.local import local_machine, system_clock
 from keyfast.agent.loop import Agent
 from keyfast.agent.status import Status, five_lines, status_of
 from keyfast.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_FINISHED, ClientDatabaseError, UsageError
+from keyfast.wire.messages import Bundle
 
 MAX_STEPS = 16
 PATIENCE = 60.0
@@ -31,8 +33,7 @@ PATIENCE = 60.0
 
 def install(options: argparse.Namespace) -> int:
     """Seed the client database from a package; with ``--service``, install the service too."""
-    with contextlib.closing(FileDatabase(options.state_dir)) as database:
-        done = seed(database, read_bundle(options.bundle))
+    done = _seed(options.state_dir, read_bundle(options.bundle))
     said = {
         Seeded.NEW: "installed",
         Seeded.RENEWED: "this endpoint is not enrolled yet; it will use the new package's enrolment token",
@@ -45,6 +46,20 @@ def install(options: argparse.Namespace) -> int:
         service.install_service(_program(), options.state_dir.resolve())
         _print(f"service {service.NAME} is enabled and started")
     return EXIT_DONE
+
+
+def _seed(directory: Path, bundle: Bundle) -> Seeded:
+    try:
+        database = FileDatabase(directory)
+    except ClientDatabaseError:
+        held = file_database.read_record(directory) if file_database.is_held(directory) else None
+        if held is None or held.admission is not Admission.REGISTERED:
+            raise
+        # A package upgrade while the agent runs: there is nothing to write, only to check.
+        check_same_installation(held, bundle)
+        return Seeded.KEPT
+    with contextlib.closing(database):
+        return seed(database, bundle)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -99,7 +114,7 @@ def _ask_running(directory: Path, pid: int) -> int:
     while time.monotonic() < deadline:
         time.sleep(0.1)
         after = file_database.read_record(directory)
-        if before and after and (after.acked != before.acked or after.failures > before.failures):
+        if before and after and after.due and after.due != before.due:
             return _outcome(status_of(after, system_clock().now()))
     _print(f"the running agent (process {pid}) has not finished its check-in yet")
     return EXIT_NOT_FINISHED

@@ -11,7 +11,15 @@ from keyfast.core.secret import Secret
 from keyfast.errors import TrustError
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.keyset import TrustChain
-from keyfast.wire.messages import AccessProfile, Bundle, Command, Receipt, Registered, SignedTime
+from keyfast.wire.messages import (
+    AccessProfile,
+    Bundle,
+    CheckInAnswer,
+    Command,
+    Receipt,
+    Registered,
+    SignedTime,
+)
 
 PROFILE = "keyfast-profile+jwt"
 RECEIPT = "keyfast-receipt+jwt"
@@ -104,6 +112,16 @@ def commands_in(chain: TrustChain, statements: Iterable[str]) -> tuple[list[Comm
         except TrustError as cause:
             bad.append(cause)
     return good, bad
+
+
+def all_hold(chain: TrustChain, answer: CheckInAnswer) -> bool:
+    """Tell whether everything signed in an answer can be verified with the keys known so far."""
+    try:
+        if answer.profile:
+            chain.verify(answer.profile, PROFILE, AccessProfile)
+    except TrustError:
+        return False
+    return not commands_in(chain, answer.commands)[1]
 
 
 def signed_time(chain: TrustChain, statement: str, challenge: str) -> int:

@@ -76,7 +76,8 @@ class FileDatabase:
             self._keep_aside(data)
         if reading.newest is None:
             self._rewrite = True
-            return _nothing(self._path, data, damaged=reading.damaged)
+            _demand_empty(self._path, data, damaged=reading.damaged)
+            return None
         record = decode_record(reading.newest.payload)
         self._generation, self._size = reading.newest.generation, reading.end
         self._rewrite = reading.end != len(data)
@@ -142,14 +143,15 @@ def read_record(directory: Path) -> Record | None:
     if not directory.is_dir():
         return None
     path = directory / FILE_NAME
-    data = _read(path)
+    data = _content(path)
     reading = read_frames(data)
     if reading.newest is None:
-        return _nothing(path, data, damaged=reading.damaged)
+        _demand_empty(path, data, damaged=reading.damaged)
+        return None
     return decode_record(reading.newest.payload)
 
 
-def _nothing(path: Path, data: bytes, *, damaged: bool) -> None:
+def _demand_empty(path: Path, data: bytes, *, damaged: bool) -> None:
     """Tell a database that never held a record from one that lost it."""
     if damaged and data.strip(b"\0"):
         raise ClientDatabaseError(
@@ -185,6 +187,10 @@ def _demand_private(path: Path, mode: str) -> None:
 
 def _read(path: Path) -> bytes:
     _demand_private(path, "600")
+    return _content(path)
+
+
+def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -61,11 +61,7 @@ def seed(database: ClientDatabase, bundle: Bundle) -> Seeded:
     strict_context(profile.profile.ca)
     held = database.load()
     if held is not None:
-        if held.installation != bundle.installation:
-            raise ForeignError(
-                f"this endpoint is of installation {held.installation}, the package of {bundle.installation}",
-                repair="keyfast-agent uninstall, then install again",
-            )
+        check_same_installation(held, bundle)
         return _renew(database, held, bundle)
     database.store(
         Record(
@@ -79,6 +75,19 @@ def seed(database: ClientDatabase, bundle: Bundle) -> Seeded:
         )
     )
     return Seeded.NEW
+
+
+def check_same_installation(held: Record, bundle: Bundle) -> None:
+    """Refuse a package of another installation.
+
+    Raises:
+        ForeignError: it is.
+    """
+    if held.installation != bundle.installation:
+        raise ForeignError(
+            f"this endpoint is of installation {held.installation}, the package of {bundle.installation}",
+            repair="keyfast-agent uninstall, then install again",
+        )
 
 
 def _renew(database: ClientDatabase, held: Record, bundle: Bundle) -> Seeded:

@@ -18,9 +18,11 @@ from keyfast.agent.clock import Clock
 from keyfast.agent.decide import Action, CheckIn, Circumstances, Enrol, FetchToken, MakeKeys, Wait
 from keyfast.agent.link import Link
 from keyfast.agent.machine import Machine, Snapshot
+from keyfast.agent.new_keys import with_published
 from keyfast.agent.outcome import Answered, Outcome, Refused, Unreached
 from keyfast.agent.requests import Request, Signing
 from keyfast.agent.routes import Route, routes
+from keyfast.agent.timing import server_now
 from keyfast.core import schedule
 from keyfast.errors import ClientDatabaseError, KeyfastError, TrustError
 from keyfast.trust.device import DeviceKey
@@ -158,6 +160,8 @@ class Agent:
             outcome = await self._link.send(route, request, evidence.chain_of(self.record))
             _tell(action, route, outcome)
             try:
+                if sent is not None and isinstance(outcome, Answered):
+                    await self._learn_keys(route, _decoded(outcome, CheckInAnswer))
                 if self._take(action, outcome, sent):
                     return
                 silence = outcome.why if isinstance(outcome, Unreached) else silence
@@ -165,6 +169,15 @@ class Agent:
                 silence = f"{route.url}: {cause.message}"
                 _log.warning("the answer of %s is not trusted: %s", route.url, cause.message)
         self._store(decide.unreached(self.record, silence, self._here()))
+
+    async def _learn_keys(self, route: Route, answer: CheckInAnswer) -> None:
+        """Fetch delegations if an answer was signed by a key that is new here; stored with what follows."""
+        chain = evidence.chain_of(self.record)
+        if evidence.all_hold(chain, answer):
+            return
+        outcome = await self._link.send(route, Request("GET", requests.JWKS, {}), chain)
+        if isinstance(outcome, Answered):
+            self.record = with_published(self.record, outcome.body)
 
     def _prepare(
         self, action: Enrol | FetchToken | CheckIn, route: Route, observed: requests.Observed
@@ -208,9 +221,7 @@ class Agent:
             )
         else:
             token = _decoded(outcome, absorb.Token)
-            self._store(
-                absorb.token_granted(known, token, decide.server_now(known.anchor, self._clock.now()))
-            )
+            self._store(absorb.token_granted(known, token, server_now(known.anchor, self._clock.now())))
         return True
 
     def _checked_in(self, known: Record, outcome: Answered, sent: absorb.Sent) -> Record:
@@ -224,8 +235,8 @@ class Agent:
             except TrustError as cause:
                 _log.warning("a new access profile is not used: %s", cause.message)
         commands, untrusted = evidence.commands_in(chain, answer.commands)
-        for cause in untrusted:
-            _log.warning("a command is not obeyed: %s", cause.message)
+        for fault in untrusted:
+            _log.warning("a command is not obeyed: %s", fault.message)
         return absorb.obeyed(record, commands, self._clock.now())
 
 

@@ -1,6 +1,7 @@
 """Speak to the running server's admin API over its local socket; never to the database behind its back."""
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,13 +36,13 @@ class AdminClient:
     """A connection to the admin API.
 
     Args:
-        socket: path of the server's admin socket.
+        path: path of the server's admin socket.
     """
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, path: Path) -> None:
+        self._socket = path
         self._http = httpx2.Client(
-            transport=httpx2.HTTPTransport(uds=str(socket)), base_url="http://keyfast", timeout=TIMEOUT
+            transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://keyfast", timeout=TIMEOUT
         )
 
     def get(self, path: str, kind: type[Answer], query: Mapping[str, str | int] | None = None) -> Answer:
@@ -59,13 +60,9 @@ class AdminClient:
         )
 
     def _call(self, method: str, path: str, kind: type[Answer], **request: Any) -> Answer:
+        self._demand_listener()
         try:
             response = self._http.request(method, path, **request)
-        except (httpx2.ConnectError, FileNotFoundError) as cause:
-            raise NotReadyError(
-                f"no server answers on {self._socket}",
-                repair="keyfast server run --data DIR (or set KEYFAST_DATA)",
-            ) from cause
         except httpx2.HTTPError as cause:
             raise NotReadyError(f"the server on {self._socket} did not answer: {cause}") from cause
         if response.is_success:
@@ -74,6 +71,17 @@ class AdminClient:
         raise AnsweredError(
             problem.detail or problem.title or f"status {response.status_code}", repair=problem.repair
         )
+
+    def _demand_listener(self) -> None:
+        """The usual fault is that no server runs; the HTTP library would leak a socket finding that out."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self._socket))
+            except OSError as cause:
+                raise NotReadyError(
+                    f"no server answers on {self._socket}",
+                    repair="keyfast server run --data DIR (or set KEYFAST_DATA)",
+                ) from cause
 
     def close(self) -> None:
         """Close the connection."""

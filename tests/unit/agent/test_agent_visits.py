@@ -17,7 +17,17 @@ from tests.support.fake_agent import MemoryDatabase, Rig
 from tests.support.fake_server import Fault, FakeServer
 
 CHECK_IN = "/endpoint/v1/check-in"
-IDENTITY = ("installation", "root", "device_key", "seal_key", "receipt", "slots", "statement", "endpoint_id", "key_history")
+IDENTITY = (
+    "installation",
+    "root",
+    "device_key",
+    "seal_key",
+    "receipt",
+    "slots",
+    "statement",
+    "endpoint_id",
+    "key_history",
+)
 
 
 def rig_for(server: FakeServer) -> Rig:
@@ -39,7 +49,9 @@ async def checked_in(server: FakeServer, rig: Rig) -> None:
         if server.by_id and len(server.only.bodies) > before:
             return
         pass_time(server, rig, wait)
-    raise AssertionError(f"no check-in; last refusal {rig.agent.record.last_refusal}, {rig.agent.record.trouble}")
+    raise AssertionError(
+        f"no check-in; last refusal {rig.agent.record.last_refusal}, {rig.agent.record.trouble}"
+    )
 
 
 async def test_a_first_visit_enrols_and_checks_in():
@@ -122,7 +134,11 @@ async def test_any_refusal_is_survived_with_the_identity_intact(kind, path):
         await rig.visit()
         pass_time(server, rig, 86400 if path == "/oauth/token" else 3600)
     before = asdict(rig.agent.record)
-    refusal = Refusal(RefusalClass(kind) if kind in set(RefusalClass) else _unknown(kind), "for a test", extra={"expected_seq": 50})
+    refusal = Refusal(
+        RefusalClass(kind) if kind in set(RefusalClass) else _unknown(kind),
+        "for a test",
+        extra={"expected_seq": 50},
+    )
     server.say_instead = lambda asked: refusal if asked == path else None
     for _ in range(4):
         pass_time(server, rig, await rig.visit())
@@ -287,10 +303,13 @@ async def test_a_command_is_obeyed_once_and_reported():
     assert wait <= 1.0
     pass_time(server, rig, wait)
     wait = await rig.visit()
-    assert {result.id: result.state for result in server.only.results} == {first: "applied", second: "failed", third: "failed"}
+    assert {result.id: result.state for result in server.only.results} == {
+        first: "applied",
+        second: "failed",
+        third: "failed",
+    }
     assert wait <= 66
     assert rig.agent.record.results == ()
-    server.only.commands.clear()
     for _ in range(3):
         pass_time(server, rig, wait)
         wait = await rig.visit()
@@ -306,12 +325,15 @@ async def test_a_server_that_missed_a_result_is_told_again():
     rig = rig_for(server)
     await rig.visit()
     command = server.queue(server.only, 1)
-    for _ in range(3):
+    offered = dict(server.only.commands)
+    for _ in range(2):
         pass_time(server, rig, 3600)
         await rig.visit()
     server.only.results.clear()
-    pass_time(server, rig, 3600)
-    await rig.visit()
+    server.only.commands = offered  # as after a restore
+    for _ in range(2):
+        pass_time(server, rig, 3600)
+        await rig.visit()
     assert [(result.id, result.state) for result in server.only.results] == [(command, "applied")]
 
 
@@ -322,9 +344,8 @@ async def test_a_command_for_another_endpoint_or_from_nobody_is_ignored():
     stranger = rig_for(other)
     await stranger.visit()
     other.queue(server.only, 1, interval_s=60)
-    server.only.commands = [*other.by_id[other.only.id].commands, *server.only.commands, "rubbish"]
     server.queue(other.only, 2, interval_s=60)
-    server.only.commands += other.only.commands
+    server.only.commands |= other.only.commands | {"x": "rubbish"}
     pass_time(server, rig, 3600)
     assert await rig.visit() == 3600.0
     assert rig.agent.record.command_seq == 0
@@ -413,7 +434,11 @@ def test_a_bundle_that_does_not_hold_seeds_nothing():
     database = MemoryDatabase()
     from msgspec.structs import replace  # noqa: PLC0415 - only here
 
-    for broken in (replace(bundle, root=other.bundle().root), replace(bundle, profile=other.profile), replace(bundle, root="x")):
+    for broken in (
+        replace(bundle, root=other.bundle().root),
+        replace(bundle, profile=other.profile),
+        replace(bundle, root="x"),
+    ):
         with pytest.raises(TrustError):
             seed(database, broken)
     assert database.load() is None

@@ -287,7 +287,9 @@ for seq in range(held.seq + 1, 10**9):
 @pytest.mark.parametrize("patience", [0.0, 0.003, 0.011, 0.029, 0.05, 0.12, 0.2])
 def test_killed_at_any_moment_nothing_that_was_stored_is_lost(state: Path, patience: float):
     for _ in range(2):
-        with subprocess.Popen([sys.executable, "-c", WRITER, str(state)], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(state)], stdout=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdout is not None
             first = process.stdout.readline()
             # The moment of the kill is the point of the test, not a wait for something.
