@@ -21,6 +21,8 @@ PEAK = {"new": 4000, "kept alive": 9000}
 MAX_FOREIGN = 0.06
 TRIES = 3
 STORAGE_SEQ = 1000
+"""Sequence numbers of the storage run begin above those of all requests."""
+REPORT_WIDTH = 140
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ def main() -> int:
     """Run the benchmark; exit code 1 if a goal that must be met is missed."""
     options = _options()
     console = Console(stderr=options.json == "-")
+    if not console.is_terminal:
+        console.width = REPORT_WIDTH
     if (os.cpu_count() or 1) <= machine.LOAD_CORE:
         console.print("this needs two cores: one for the server, one for the load")
         return 2

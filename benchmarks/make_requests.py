@@ -20,7 +20,9 @@ from keyfast.wire import limits
 from keyfast.wire.messages import CheckIn, encode
 
 PATH = "/endpoint/v1/check-in"
-SHARED_KEYS = 256
+KEYS = 20_000
+"""Device keys per process. Far more than a server remembers, so that it has to load nearly every key it meets,
+as it has to in real life; few enough to be made in a second."""
 PROCESSES = 2
 CHUNK = 2_000
 
@@ -94,12 +96,12 @@ def _requests(maker: Maker, first: int, end: int) -> Iterator[bytes]:
     secrets = {kid: Secret(key) for kid, key in maker.mac_keys.items()}
     tokens = AccessTokens(maker.installation, secrets, maker.current)
     nonce = Nonces([Secret(key) for key in maker.nonce_keys]).issue(maker.now)
-    keys = [DeviceKey.generate() for _ in range(SHARED_KEYS)]
+    keys = [DeviceKey.generate() for _ in range(KEYS)]
     thumbprints = [key.thumbprint for key in keys]
     host = maker.origin.partition("://")[2]
     for index in range(first, end):
         number, seq = endpoint_and_seq(index, maker.endpoints)
-        who = number % SHARED_KEYS
+        who = index % KEYS
         token = tokens.mint(
             endpoint_id=fleet.endpoint_text(number),
             thumbprint=thumbprints[who],

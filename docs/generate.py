@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Write the generated pages and blocks of the documentation from the code they describe.
 
 ``python docs/generate.py`` writes, ``python docs/generate.py --check`` only compares (exit code 1 if a page
@@ -8,13 +7,12 @@ is behind). A page under ``PAGES`` is generated as a whole; elsewhere the text b
 
 import argparse
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import inspect as shape
@@ -26,7 +24,7 @@ from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.cli.main import app
 from keyfast.core import command, endpoint
-from keyfast.wire import messages, oauth
+from keyfast.wire import limits, messages, oauth
 
 DOCS = Path(__file__).resolve().parent
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -73,10 +71,10 @@ def cli() -> str:
         "again later). `--json` prints JSON for programs. A fault is one sentence on standard error, often",
         "with a second line that says what mends it.\n",
         "## `keyfast`\n",
-        "For administrators, on the server's own machine: every command but `up`, `server init`, `server run`",
-        "and `version` speaks to the running server over the socket `run/admin.sock` in its data directory.",
-        "The data directory is `--data`, else `KEYFAST_DATA`, else `./data` if it holds a `server.toml`, else",
-        "`/var/lib/keyfast`. `keyfast up` uses `./data` unless told otherwise.\n",
+        "For administrators, on the server's own machine: every command but `up`, `server init`,",
+        "`server run` and `version` speaks to the running server over the socket `run/admin.sock` in its data",
+        "directory. The data directory is `--data`, else `KEYFAST_DATA`, else `./data` if it holds a",
+        "`server.toml`, else `/var/lib/keyfast`. `keyfast up` uses `./data` unless told otherwise.\n",
     ]
     for words, found in cli_commands():
         parts.append(_command(" ".join(words), found))
@@ -121,8 +119,7 @@ def _default(value: object) -> str:
 
 
 def _agent() -> Iterator[str]:
-    os.environ.pop("KEYFAST_AGENT_STATE", None)
-    from keyfast.agent.main import _parser  # noqa: PLC0415, PLC2701 - the parser is the agent's own business
+    from keyfast.agent.main import _parser  # noqa: PLC0415 - the agent keeps its parser to itself
 
     parser = _parser()
     verbs = next(act for act in parser._actions if isinstance(act, argparse._SubParsersAction))  # noqa: SLF001
@@ -161,13 +158,36 @@ def routes() -> str:
             "HTTPS on `listen`:`port`. See [the protocol](../protocol/README.md).\n",
             *_route_table(ENDPOINT_ROUTES),
             "\n## Admin service\n",
-            "HTTP on the local socket `run/admin.sock` in the data directory. Whoever may open the socket is the",
-            "administrator: its directory is the server user's alone. Not a stable interface yet; the `keyfast`",
-            "command is.\n",
+            "HTTP on the local socket `run/admin.sock` in the data directory. Whoever may open the socket is",
+            "the administrator: its directory is the server user's alone. Not a stable interface yet; the",
+            "`keyfast` command is.\n",
             *_route_table(ADMIN_ROUTES),
             "",
         ]
     )
+
+
+MEANINGS = {
+    "oauth.metadata": "metadata of the authorization server (RFC 8414)",
+    "oauth.register": "enrolment (RFC 7591)",
+    "oauth.token": "access tokens (RFC 6749, 7523, 9449)",
+    "oauth.revoke": "revocation of the caller's own tokens (RFC 7009)",
+    "admin.installation": "which installation this is",
+    "admin.endpoint": "everything on record about one endpoint",
+    "admin.check_in_now": "queue the command `CheckInNow`",
+    "admin.change_endpoint": "`approve`, `revoke`, `reinstate` or `clear`",
+    "admin.packages": "packages, newest first",
+    "admin.create_package": "build a package",
+    "admin.revoke_package": "revoke its enrolment token",
+    "admin.keys": "public facts of the installation's keys",
+    "admin.rotate_key": "rotate the key of a role",
+    "admin.export_keys": "all keys, encrypted under a passphrase",
+    "admin.import_keys": "take private halves from an export",
+    "admin.remove_root": "take the root's private half off this server",
+    "admin.rewrap": "seal every secret under a new KEK",
+    "admin.introspect": "whether an access token works now (RFC 7662)",
+}
+"""What routes are for, where the handler's docstring only names the route."""
 
 
 def _route_table(rows: Iterable[Row]) -> Iterator[str]:
@@ -177,8 +197,8 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         home, _, name = row.handler.partition(".")
         told = _first(getattr(homes[home], name).__doc__)
-        _, _, meaning = told.partition(": ")
-        yield f"| `{row.method} {row.path}` | {row.who} | {_sentence(meaning) if meaning else ''} |"
+        meaning = MEANINGS.get(row.handler) or told.partition(": ")[2]
+        yield f"| `{row.method} {row.path}` | {row.who} | {_sentence(meaning)} |"
 
 
 # --- lifecycles ---
@@ -239,9 +259,9 @@ EXTRA = {
 """Descriptions of members that the code leaves to their names."""
 
 _PATTERNS = {
-    r"[A-Za-z0-9_-]{43}": "SHA-256 in base64url",
-    r"([A-Za-z0-9_-]{43})?": "SHA-256 in base64url, or empty",
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}": "UUID, lower case",
+    get_args(limits.Digest)[1].pattern: "SHA-256 in base64url",
+    get_args(limits.MaybeDigest)[1].pattern: "SHA-256 in base64url, or empty",
+    get_args(limits.Uuid)[1].pattern: "UUID, lower case",
 }
 
 
@@ -272,16 +292,13 @@ def describe(kind: Any) -> str:
         return f"list{most} of: {describe(kind.item_type)}"
     if isinstance(kind, shape.UnionType):
         return describe(next(item for item in kind.types if not isinstance(item, shape.NoneType)))
-    if isinstance(kind, shape.StructType):
-        return f"{kind.cls.__name__}"
-    return {"BoolType": "true or false"}[type(kind).__name__]
+    return "true or false" if isinstance(kind, shape.BoolType) else str(kind.cls.__name__)
 
 
 def _text(kind: shape.StrType) -> str:
-    pattern = (kind.pattern or "").removeprefix("^").removesuffix(r"\Z")
-    if pattern:
-        words = pattern.strip("()").split("|")
-        return _PATTERNS.get(pattern) or ", ".join(f"`{word}`" for word in words)
+    if kind.pattern:
+        words = kind.pattern.removeprefix("^").removesuffix(r"\Z").strip("()").split("|")
+        return _PATTERNS.get(kind.pattern) or ", ".join(f"`{word}`" for word in words)
     most = "" if kind.max_length is None else f", at most {kind.max_length} characters"
     return f"text{most}"
 
@@ -290,9 +307,11 @@ def _left_out(member: shape.Field) -> str:
     if member.required:
         return "not allowed"
     default = member.default if member.default is not msgspec.NODEFAULT else ()
-    if default is None or default in ((), ""):
-        return "none" if default is None else "empty"
-    return f"`{msgspec.json.encode(default).decode()}`" if not isinstance(default, msgspec.Struct) else "empty"
+    if default is None:
+        return "none"
+    if default in ((), "") or isinstance(default, msgspec.Struct):
+        return "empty"
+    return f"`{msgspec.json.encode(default).decode()}`"
 
 
 def _attributes(doc: str) -> dict[str, str]:

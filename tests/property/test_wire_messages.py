@@ -75,7 +75,7 @@ volumes = st.builds(
     encryption=st.sampled_from(Encryption),
     protection=st.sampled_from(Protection),
     mount=st.text(max_size=20),
-    percent=st.none() | st.floats(min_value=0, max_value=100),
+    percent=st.none() | st.floats(min_value=0, max_value=100) | st.integers(min_value=0, max_value=100),
     protectors=st.lists(st.text(max_size=8), max_size=3).map(tuple),
     size=st.integers(min_value=0, max_value=2**62),
 )

@@ -1,5 +1,6 @@
 """Fresh migrated databases of either kind, and builders of what goes into them."""
 
+import atexit
 import functools
 import shutil
 import tempfile
@@ -28,7 +29,9 @@ def new_database(kind: str, folder: Path) -> str:
 
 @functools.cache
 def _sqlite_template() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="kf-template-")) / "template.db"
+    folder = tempfile.mkdtemp(prefix="kf-template-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "template.db"
     upgrade(f"sqlite:///{path}")
     return path
 

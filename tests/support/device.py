@@ -48,6 +48,7 @@ class Device:
         self.token = ""
         self.seq = 0
         self.acked = ""
+        self.acked_seq = 0
         self.boot_id = str(uuid.uuid4())
         self.instance = str(uuid.uuid4())
 
@@ -147,4 +148,5 @@ class Device:
         if answer.status_code == 200:
             self.seq = changes.get("seq", self.seq + 1)
             self.acked = digest_text(body)
+            self.acked_seq = self.seq
         return answer

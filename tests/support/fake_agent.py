@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import httpx2
 from msgspec.structs import replace
+from tests.support.fake_server import FakeServer
 
 from keyfast.agent.client_database import Record, decode_record, encode_record
 from keyfast.agent.decide import Wait
+from keyfast.agent.install import Seeded, seed
 from keyfast.agent.link import Link
 from keyfast.agent.loop import Agent
 from keyfast.agent.machine import Snapshot
@@ -74,12 +76,14 @@ class FakeMachine:
 class Rig:
     """Puts an agent together over a transport; ``restart`` is a crash: everything but the disk is lost."""
 
-    def __init__(self, transport: httpx2.AsyncBaseTransport, database: MemoryDatabase, seed: int = 0) -> None:
+    def __init__(
+        self, transport: httpx2.AsyncBaseTransport, database: MemoryDatabase, number: int = 0
+    ) -> None:
         self.transport = transport
         self.database = database
         self.clock = FakeClock()
         self.machine = FakeMachine(self.clock)
-        self.random = random.Random(seed)
+        self.random = random.Random(number)  # noqa: S311 - a test that repeats itself
         self.agent = self._agent()
 
     def new_id(self) -> str:
@@ -99,3 +103,14 @@ class Rig:
             if isinstance(action, Wait):
                 return action.seconds
         raise AssertionError("the agent does not come to rest")
+
+
+def rig_for(server: FakeServer) -> Rig:
+    database = MemoryDatabase()
+    assert seed(database, server.bundle()) is Seeded.NEW
+    return Rig(server, database)
+
+
+def pass_time(server: FakeServer, rig: Rig, seconds: float) -> None:
+    server.now += int(seconds)
+    rig.clock.pass_time(seconds)

@@ -79,7 +79,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
         self.profile = ""
         self.change_profile(urls)
         self.admission = EndpointState.REGISTERED
-        self.say_instead: Callable[[str], Refusal | None] = lambda _path: None
+        self.say_instead: Callable[[str], Refusal | Answer | None] = lambda _path: None
         self.fault: Callable[[httpx2.Request], Fault | None] = _never
         self.requests: list[tuple[str, str]] = []
         self.answers: list[tuple[str, int]] = []
@@ -151,7 +151,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
         path = request.url.path
         instead = self.say_instead(path)
         if instead is not None:
-            return self._refused(instead)
+            return instead if isinstance(instead, Answer) else self._refused(instead)
         if path == "/endpoint/v1/time":
             claims = SignedTime(INSTALLATION, self.now, request.url.params["challenge"])
             statement = self.keyset.sign("keyfast-time+jwt", claims)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: durable like in production, private, on a unix socket and a free loopback port.
+"""A real PostgreSQL for tests: durable, private, on a unix socket and a free loopback port.
 
 One cluster per test process, started when first needed; a fresh database costs a copy of a template.
 """
@@ -47,7 +47,9 @@ class Cluster:
 
     def __init__(self, *, shared_buffers: str = "64MB") -> None:
         self._postgres, initdb = _binary("postgres"), _binary("initdb")
-        self._user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        self._user = (
+            {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        )
         self._folder = Path(tempfile.mkdtemp(prefix="kf-pg-"))
         if self._user:
             shutil.chown(self._folder, "postgres", "postgres")
@@ -103,7 +105,7 @@ class Cluster:
         return f"postgresql://keyfast@/{database}?host={self._folder}&port={self.port}"
 
     def create_database(self, *, migrated: bool = True) -> str:
-        """Create a database with or without our schema; return its URL. Not to be called on a running loop."""
+        """Return the URL of a new database. Not to be called on a running loop."""
         name = f"kf{next(self._numbers)}"
         template = self._template() if migrated else "template1"
         asyncio.run(_execute(self.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {template}"))

@@ -34,11 +34,13 @@ class RunningServer:
         self.settings: Settings = settings_room.load(data)
         self.log = data / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.admin = AdminClient(self.settings.admin_socket)
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until both services answer."""
         self.process = processes.start("keyfast.cli.main", "server", "run", "--data", str(self.data), log=self.log)
+        self.admin.close()
         self.admin = AdminClient(self.settings.admin_socket)
         processes.until(self._answers, f"the server to answer; log:\n{self.log.read_text()}")
 

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
-
 from tests.support.fake_server import FakeServer
 
 
 @asynccontextmanager
-async def served(server: FakeServer, certificate: Path, key: Path, *, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> AsyncIterator[int]:
+async def served(
+    server: FakeServer, certificate: Path, key: Path, *, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> AsyncIterator[int]:
     """Serve until the block ends; yields the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = newest
@@ -46,7 +47,9 @@ async def _exchange(server: FakeServer, reader: asyncio.StreamReader, writer: as
     head = await reader.readuntil(b"\r\n\r\n")
     start, *lines = head.decode("latin-1").rstrip().split("\r\n")
     method, target, _ = start.split(" ")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     request = httpx2.Request(method, f"https://{headers['host']}{target}", headers=headers, content=body)
     try:

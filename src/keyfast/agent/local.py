@@ -1,22 +1,25 @@
 """This machine, put together from the disks room."""
-# TEMPORARY until the disks room is there.
 
-import platform
 from functools import lru_cache
-from pathlib import Path
 
 from keyfast.agent.clock import Clock, SystemClock
 from keyfast.agent.machine import LocalMachine
-from keyfast.wire.messages import Hardware, Inventory
+from keyfast.disks import factory, os_facts
+from keyfast.disks.runner import SystemRunner
+from keyfast.wire.messages import Inventory
 
 
 @lru_cache(maxsize=1)
 def system_clock() -> SystemClock:
     """Return the clocks of this machine."""
-    return SystemClock(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+    return SystemClock(os_facts.boot_id())
 
 
 def local_machine(clock: Clock) -> LocalMachine:
     """Return this machine; every reading looks again."""
-    facts = Inventory(platform.node(), platform.system(), platform.release(), platform.machine())
-    return LocalMachine(lambda: facts, lambda: (), Hardware, clock)
+    return LocalMachine(_facts, factory.for_this_machine(SystemRunner()).volumes, os_facts.hardware, clock)
+
+
+def _facts() -> Inventory:
+    facts = os_facts.read()
+    return Inventory(facts.hostname, facts.os, facts.os_version, facts.architecture)

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from keyfast.agent.clock import Clock
 from keyfast.agent.timing import Moment
 from keyfast.wire import limits, messages
 from keyfast.wire.messages import Encryption, Hardware, Inventory, Protection, Volume
 
 T = TypeVar("T")
+MAX_VOLUMES = 256
 MAX_INVENTORY_BYTES = limits.MAX_CHECK_IN_BYTES * 3 // 4
 
 
@@ -68,14 +71,25 @@ class LocalMachine:
 
     def hardware(self) -> Hardware:
         """See ``Machine.hardware``."""
-        return self._hardware()
+        try:
+            return self._hardware()
+        except Exception:  # noqa: BLE001 - facts for an administrator's eyes must not keep an endpoint from enrolling
+            return Hardware()
 
     def _inventory(self) -> Inventory:
+        facts = _or(self._facts, Inventory("unknown", "unknown"))
         try:
-            volumes = self._volumes()
+            return sendable(with_volumes(facts, self._volumes()))
         except Exception as cause:  # noqa: BLE001 - whatever it is, the endpoint still checks in and says so
-            volumes = (unknown_volume(f"the volumes could not be read: {type(cause).__name__}"),)
-        return fitting(with_volumes(self._facts(), volumes))
+            detail = f"the volumes could not be read: {type(cause).__name__}"
+            return with_volumes(facts, (unknown_volume(detail),))
+
+
+def _or(read: Callable[[], Inventory], otherwise: Inventory) -> Inventory:
+    try:
+        return sendable(read())
+    except Exception:  # noqa: BLE001 - as above
+        return otherwise
 
 
 def unknown_volume(detail: str) -> Volume:
@@ -91,13 +105,18 @@ def with_volumes(facts: Inventory, volumes: tuple[Volume, ...]) -> Inventory:
     return Inventory(facts.hostname or "unknown", facts.os, facts.os_version, facts.architecture, ordered)
 
 
-def fitting(inventory: Inventory) -> Inventory:
-    """Cut an inventory that no check-in could carry; what is cut is said."""
+def sendable(inventory: Inventory) -> Inventory:
+    """Return what a check-in can carry and a server will read; what is cut is said.
+
+    Raises:
+        ValueError: a member is outside the limits of the wire.
+    """
     volumes = inventory.volumes
-    while len(messages.inventory_bytes(inventory)) > MAX_INVENTORY_BYTES or len(inventory.volumes) > 256:  # noqa: PLR2004
-        volumes = volumes[: min(len(volumes), 256) * 3 // 4]
+    while len(volumes) > MAX_VOLUMES or len(messages.inventory_bytes(inventory)) > MAX_INVENTORY_BYTES:
+        volumes = volumes[: min(len(volumes) * 3 // 4, MAX_VOLUMES - 1)]
         cut = (*volumes, unknown_volume("there are more volumes than a check-in can carry"))
         inventory = with_volumes(inventory, cut)
+    msgspec.json.decode(messages.inventory_bytes(inventory), type=Inventory)
     return inventory
 
 

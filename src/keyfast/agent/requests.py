@@ -74,7 +74,7 @@ class Observed:
 def register_request(record: Record, client_name: str, hardware: Hardware, by: Signing) -> Request:
     """``POST /oauth/register`` (RFC 7591) with the enrolment token and both public keys."""
     device, seal = device_key(record.device_key), device_key(record.seal_key)
-    body = {
+    members = {
         "software_statement": record.statement,
         "client_name": client_name,
         "token_endpoint_auth_method": "private_key_jwt",
@@ -88,8 +88,13 @@ def register_request(record: Record, client_name: str, hardware: Hardware, by: S
         },
         "keyfast_hardware": hardware,
     }
-    headers = {"content-type": "application/json", "dpop": _proof(record, device, "POST", REGISTER, by)}
-    return Request("POST", REGISTER, headers, msgspec.json.encode(body))
+    body = msgspec.json.encode(members)
+    # The proof covers the body, so that nobody on the way can put another HPKE key beside the device key.
+    headers = {
+        "content-type": "application/json",
+        "dpop": _proof(record, device, "POST", REGISTER, by, body=body),
+    }
+    return Request("POST", REGISTER, headers, body)
 
 
 def token_request(record: Record, by: Signing) -> Request:

@@ -41,8 +41,8 @@ def up(
     port: Annotated[int, typer.Option(help="TCP port of the endpoint API, for a new directory.")] = 8443,
 ) -> None:
     """Start a server here, enrol this machine with its real disk state, and keep both running."""
-    log.configure("up")
     settings = _settings(data.resolve(), port)
+    log.configure("up", settings.data / "log" / "up.log")
     installation = asyncio.run(
         run.prepare(settings, found=True, name=socket.gethostname(), now=int(time.time()))
     )
@@ -97,7 +97,7 @@ async def _welcome(settings: Settings, running: Supervisor) -> None:
             if read_record(state) is None:
                 progress.add_task("building a package for this machine")
                 await asyncio.to_thread(_seed_agent, client, state)
-            command = python("keyfast.agent.main", "--state-dir", str(state), "run")
+            command = python("keyfast.agent.main", "run", "--state-dir", str(state))
             running.start(Child("agent", command, settings.data / "log" / "agent.log"))
             progress.add_task("waiting for this machine to check in")
             detail = await _until(lambda: _checked_in(client, state, started), FIRST_CHECK_IN_SECONDS)

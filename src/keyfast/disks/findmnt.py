@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from keyfast.disks.decode import read_json
+
 ARGV = ("findmnt", "-J", "-l", "-o", "SOURCE,TARGET,FSTYPE,MAJ:MIN")
 
 _SUBVOLUME = re.compile(r"\[.*\]\Z", re.DOTALL)
@@ -38,9 +40,8 @@ _decoder = msgspec.json.Decoder(_Answer)
 
 def parse(text: bytes) -> tuple[Mount, ...] | None:
     """Return one mount for each target, the topmost; None if ``text`` cannot be read."""
-    try:
-        answer = _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    answer = read_json(_decoder, text)
+    if answer is None:
         return None
     # The kernel lists mounts in the order they were made: a later one hides an earlier one.
     return tuple({mount.target: mount for mount in _walk(answer.filesystems)}.values()) or None

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from keyfast.disks.decode import read_json
+
 COLUMNS = (
     "NAME,KNAME,MAJ:MIN,TYPE,FSTYPE,FSVER,UUID,SIZE,PATH,MOUNTPOINTS",
     "NAME,KNAME,MAJ:MIN,TYPE,FSTYPE,UUID,SIZE,MOUNTPOINT",  # util-linux before 2.37
@@ -37,6 +39,7 @@ class Device:
 
     Attributes:
         kname: the kernel's name, unique.
+        name: the device mapper's name, else the same.
         names: paths by which a mount may call it; the first is for tools.
         number: ``major:minor``, empty if not told.
         kind: ``disk``, ``part``, ``lvm``, ``crypt`` and so on.
@@ -49,6 +52,7 @@ class Device:
     """
 
     kname: str
+    name: str
     names: tuple[str, ...]
     number: str = ""
     kind: str = ""
@@ -71,9 +75,8 @@ _decoder = msgspec.json.Decoder(_Answer, strict=False)
 
 def parse(text: bytes) -> dict[str, Device] | None:
     """Return devices by kernel name, each once with all its parents; None if ``text`` cannot be read."""
-    try:
-        answer = _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    answer = read_json(_decoder, text)
+    if answer is None:
         return None
     devices: dict[str, Device] = {}
     for entry, parent in _walk(answer.blockdevices, ""):
@@ -92,6 +95,7 @@ def _device(entry: _Entry) -> Device:
     paths = (entry.path, f"/dev/{entry.kname}", f"/dev/mapper/{entry.name}", f"/dev/{entry.name}")
     return Device(
         kname=entry.kname,
+        name=entry.name,
         names=tuple(path for path in paths if path and path.startswith("/dev/")),
         number=(entry.number or "").strip(),
         kind=entry.type or "",

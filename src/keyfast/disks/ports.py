@@ -9,5 +9,5 @@ class Disks(Protocol):
     """Reads the volumes of one machine."""
 
     def volumes(self) -> tuple[Volume, ...]:
-        """Return all volumes; a tool that fails, hangs or is missing makes volumes unknown, never an error."""
+        """Return all volumes; a tool that fails, hangs or is missing makes them unknown, never an error."""
         ...

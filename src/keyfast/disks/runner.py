@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Protocol
 
 TIMED_OUT = 124
+FLOODED = 125
 REFUSED = 126
 MISSING = 127
 """Codes of outcomes that are not the tool's own, as shells number them."""
@@ -44,6 +45,7 @@ def why(tool: str, result: Result) -> str:
     """Say in one sentence why ``result`` of ``tool`` is of no use, without quoting its output."""
     own = {
         TIMED_OUT: f"{tool} did not finish in time",
+        FLOODED: f"{tool} said more than it should",
         REFUSED: f"{tool} could not be started",
         MISSING: f"{tool} is not installed",
         0: f"{tool} gave no answer that could be read",
@@ -77,41 +79,35 @@ class SystemRunner:
         return self._attend(process, time.monotonic() + timeout)
 
     def _attend(self, process: subprocess.Popen[bytes], deadline: float) -> Result:
-        with contextlib.ExitStack() as streams:
-            outputs = []
-            for stream in (process.stdout, process.stderr):
-                assert stream is not None  # noqa: S101 - both are pipes
-                streams.callback(stream.close)
-                outputs.append(_Output(stream, self._max_output, process))
-            in_time = all([output.wait(deadline) for output in outputs]) and _ended(process, deadline)
-            if not in_time:
-                _kill(process)
-                if not (all([output.wait(_soon()) for output in outputs]) and _ended(process, _soon())):
-                    # Nothing kills a process that waits for a dead disk; its pipes stay with its readers.
-                    streams.pop_all()
-                return Result(TIMED_OUT)
+        outputs = [_Output(stream, self._max_output, process) for stream in (process.stdout, process.stderr)]
+        if not _over(process, outputs, deadline):
+            _kill(process)
+            # What waits for a dead disk cannot be killed; then it and its readers are left behind.
+            _over(process, outputs, time.monotonic() + _GRACE_S)
+            return Result(TIMED_OUT)
         if any(output.flooded for output in outputs):
-            return Result(REFUSED)
+            return Result(FLOODED)
         return Result(process.returncode, outputs[0].data, outputs[1].data)
 
 
 class _Output:
     """One stream of a process, read to its end beside us."""
 
-    def __init__(self, stream: IO[bytes], limit: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, stream: IO[bytes] | None, limit: int, process: subprocess.Popen[bytes]) -> None:
         self.data = b""
         self.flooded = False
         self._thread = threading.Thread(target=self._read, args=(stream, limit, process), daemon=True)
         self._thread.start()
 
     def _read(self, stream: IO[bytes], limit: int, process: subprocess.Popen[bytes]) -> None:
-        data = stream.read(limit + 1)
-        self.flooded = len(data) > limit
+        with stream:
+            data = stream.read(limit + 1)
+            self.flooded = len(data) > limit
+            if self.flooded:
+                _kill(process)
         self.data = data[:limit]
-        if self.flooded:
-            _kill(process)
 
-    def wait(self, deadline: float) -> bool:
+    def over(self, deadline: float) -> bool:
         """Return whether the stream ended before ``deadline`` (monotonic seconds)."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return not self._thread.is_alive()
@@ -136,15 +132,16 @@ def _environment() -> dict[str, str]:
     return environment | {"LC_ALL": "C", "LANG": "C"}
 
 
-def _soon() -> float:
-    return time.monotonic() + _GRACE_S
-
-
-def _ended(process: subprocess.Popen[bytes], deadline: float) -> bool:
+def _over(process: subprocess.Popen[bytes], outputs: Iterable[_Output], deadline: float) -> bool:
+    """Return whether everything ended before ``deadline``; the process is reaped last, so its id stays ours."""
     try:
-        process.wait(max(0.0, deadline - time.monotonic()))
+        return all(output.over(deadline) for output in outputs) and _reaped(process, deadline)
     except subprocess.TimeoutExpired:
         return False
+
+
+def _reaped(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    process.wait(max(0.0, deadline - time.monotonic()))
     return True
 
 

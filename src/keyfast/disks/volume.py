@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import msgspec
-
 from keyfast.wire.messages import Encryption, Protection, Volume
 
 _SHORT = 128
@@ -50,14 +48,6 @@ def make(state: State, *, id_: str, mount: str = "", role: str = "data", size: i
 def unknown_system(detail: str, *, id_: str = "/") -> Volume:
     """Stand for the system volume when nothing could be read; ``detail`` says why."""
     return make(State(detail=detail), id_=id_, mount=id_, role="os")
-
-
-def decoded(decoder: msgspec.json.Decoder[msgspec.Struct], text: bytes | str) -> msgspec.Struct | None:
-    """Decode JSON of a tool; None for anything that is not of the expected shape."""
-    try:
-        return decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
 
 
 def _cut(text: str, limit: int) -> str:

@@ -4,6 +4,7 @@ import random
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -25,6 +26,7 @@ from keyfast.services.tokens import TokenService
 from keyfast.settings import Settings
 from keyfast.store.database import Database
 from keyfast.store.writer import GroupCommit, open_writer
+from keyfast.trust.kek import load_kek
 
 clock = time.time
 chance = random.SystemRandom().random
@@ -50,7 +52,7 @@ async def open_parts(settings: Settings) -> Parts:
     """Open database, KEK and keys; raises what a person must know about (KeyFileError, NotReadyError ...)."""
     database = await Database.open(settings.database_url)
     opened = await open_installation(settings, database)
-    live = LiveState(database, opened.kek, origins(settings))
+    live = LiveState(database, partial(load_kek, settings.kek_file), origins(settings))
     await live.refresh()
     return Parts(settings, database, opened, live)
 

@@ -88,16 +88,18 @@ class CheckInService:
     async def _answer(
         self, live: Live, accepted: Accepted, message: messages.CheckIn, endpoint_id: str, wait: int, now: int
     ) -> messages.CheckInAnswer:
-        waiting = accepted.standing.commands > 0
+        commands = await self._pending(endpoint_id, now) if accepted.standing.commands else ()
+        profile = live.profile if message.profile_seq < live.profile_seq else ""
         return messages.CheckInAnswer(
             server_time=now,
             next_check_in_s=wait,
             policy_version=live.policy.version,
             policy=live.policy if message.policy_version != live.policy.version else None,
             profile_seq=live.profile_seq,
-            profile=live.profile if message.profile_seq < live.profile_seq else "",
+            profile=profile,
             send_inventory=accepted.send_inventory,
-            commands=await self._pending(endpoint_id, now) if waiting else (),
+            commands=commands,
+            delegations=live.keyset.delegations() if commands or profile else (),
             epoch=live.installation.epoch,
         )
 

@@ -21,12 +21,12 @@ from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRow
 from keyfast.trust import dpop
 from keyfast.trust.device import parse_public_jwk
-from keyfast.trust.encoding import thumbprint
+from keyfast.trust.encoding import decode_json, thumbprint
 from keyfast.trust.enrolment import TYP as ENROLMENT_TYP
 from keyfast.trust.enrolment import EnrolmentToken, judge
 from keyfast.wire import limits
 from keyfast.wire.messages import Receipt, Registered
-from keyfast.wire.oauth import RegisterRequest, decode_register
+from keyfast.wire.oauth import RegisterRequest
 
 RECEIPT_TYP = "keyfast-receipt+jwt"
 
@@ -137,10 +137,10 @@ def _verified_request(live: Live, signed: SignedRequest, body: bytes, now: int) 
     if isinstance(nonce, Refusal):
         return nonce
     try:
-        asked = decode_register(body)
+        asked = decode_json(body, RegisterRequest)
         for use in ("sig", "enc"):
             parse_public_jwk(asked.key(use) or {})
-    except (msgspec.DecodeError, UnicodeDecodeError, TrustError) as cause:
+    except (ValueError, TrustError) as cause:
         return Refusal(RefusalClass.MALFORMED, str(cause)[:200])
     if _device_thumbprint(asked) != proof.thumbprint:
         return Refusal(

@@ -16,7 +16,7 @@ from keyfast.trust.kek import Kek
 from keyfast.trust.keyset import Keyset, Role
 from keyfast.wire.admin import Introspection, KeyLine
 
-MIN_PASSPHRASE = 12
+MIN_PASSPHRASE = 14
 
 
 class KeyringService:

@@ -88,11 +88,17 @@ def row_from_key(key: SigningKey, kek: Kek) -> keys.SigningKeyRow:
 
 
 class LiveState:
-    """Holds the current reading and renews it."""
+    """Holds the current reading and renews it.
 
-    def __init__(self, database: Database, kek: Kek, origins: frozenset[str]) -> None:
+    Args:
+        database: the store.
+        open_kek: opens the KEK of an installation; asked again whenever keys changed, as a rewrap changes both.
+        origins: scheme and authority of every URL endpoints may use.
+    """
+
+    def __init__(self, database: Database, open_kek: Callable[[str], Kek], origins: frozenset[str]) -> None:
         self._database = database
-        self._kek = kek
+        self._open_kek = open_kek
         self._origins = origins
         self._rows: object = None
         self.current: Live
@@ -114,7 +120,8 @@ class LiveState:
         rows = (installation, tuple(key_rows), policy, profile)
         if rows == self._rows:
             return
-        keyset = Keyset(installation.id, tuple(key_from_row(row, self._kek) for row in key_rows))
+        kek = self._open_kek(installation.id)
+        keyset = Keyset(installation.id, tuple(key_from_row(row, kek) for row in key_rows))
         secrets, current = keyset.access_token_keys()
         self.current = Live(
             installation=installation,

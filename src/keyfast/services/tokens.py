@@ -6,7 +6,6 @@ and only then does the use of the enrolment token count.
 
 from collections.abc import Callable, Mapping
 
-import msgspec
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
@@ -23,11 +22,9 @@ from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord
 from keyfast.trust import dpop
 from keyfast.trust.dpop import Proof
+from keyfast.trust.encoding import decode_json
 from keyfast.wire import limits
 from keyfast.wire.oauth import ASSERTION_TYPE, Assertion, TokenAnswer
-
-_decode_assertion = msgspec.json.Decoder(Assertion).decode
-
 
 class TokenService:
     """Issues and revokes access tokens. One per check-in process."""
@@ -150,8 +147,8 @@ def _fresh_proof(live: Live, signed: SignedRequest, now: int) -> Proof | Refusal
 def _unverified(assertion: str) -> Assertion | None:
     """Read the claims to find the client; nothing is believed before the signature is checked."""
     try:
-        return _decode_assertion(jws.extract_compact(assertion.encode("ascii", "replace")).payload)
-    except (JoseError, ValueError, msgspec.DecodeError):
+        return decode_json(jws.extract_compact(assertion.encode("ascii", "replace")).payload, Assertion)
+    except (JoseError, ValueError):
         return None
 
 

@@ -50,11 +50,11 @@ class Checkpointer:
     def _run(self) -> None:
         conn = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
-            while not self._stop.is_set():
+            while not self._stop.wait(CHECKPOINT_SECONDS):
                 self._dirty.wait()
                 self._dirty.clear()
                 self._checkpoint(conn)
-                self._stop.wait(CHECKPOINT_SECONDS)
+            self._checkpoint(conn)
         finally:
             conn.close()
 

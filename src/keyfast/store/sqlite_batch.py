@@ -71,11 +71,16 @@ _RECOUNT = (
 class SqliteBatches:
     """The one batch writer of an SQLite file.
 
+    Args:
+        path: the file; it must exist.
+        busy_s: how long to wait for another process that holds the write lock.
+
     Raises:
         NotReadyError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_s: float = BUSY_SECONDS) -> None:
+        self._busy = busy_s
         try:
             self._conn = _connect(path)
         except sqlite3.Error as cause:
@@ -105,7 +110,7 @@ class SqliteBatches:
 
     async def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + BUSY_SECONDS
+        give_up = loop.time() + self._busy
         while True:
             try:
                 self._conn.execute("BEGIN IMMEDIATE")

@@ -3,7 +3,6 @@
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDSA,
-    EllipticCurvePrivateKey,
     EllipticCurvePublicKey,
 )
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -54,6 +53,3 @@ def holds(key: EllipticCurvePublicKey, signature: bytes, message: bytes) -> bool
     except InvalidSignature:
         return False
     return True
-
-
-__all__ = ["EllipticCurvePrivateKey", "EllipticCurvePublicKey", "holds", "load_point", "public_jwk"]

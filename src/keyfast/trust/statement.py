@@ -47,7 +47,7 @@ def label(statement: str) -> Label:
         TrustError: it is not a statement.
     """
     try:
-        header = decode_json(unb64u(statement.partition(".")[0]), _Header)
+        header = decode_json(unb64u(_parts(statement)[0]), _Header)
     except ValueError as cause:
         raise TrustError("it is not a signed statement") from cause
     return Label(header.typ, header.kid)
@@ -59,11 +59,19 @@ def unverified_payload(statement: str) -> bytes:
     Raises:
         TrustError: it is not a statement.
     """
-    parts = statement.split(".")
     try:
-        return unb64u(parts[1])
-    except (ValueError, IndexError) as cause:
+        return unb64u(_parts(statement)[1])
+    except ValueError as cause:
         raise TrustError("it is not a signed statement") from cause
+
+
+def _parts(statement: str) -> list[str]:
+    if len(statement) > MAX_CHARS:
+        raise TrustError("the statement is too long")
+    parts = statement.split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - RFC 7515 section 7.1
+        raise TrustError("it is not a signed statement")
+    return parts
 
 
 def verified_payload(statement: str, typ: str, key_of: Callable[[str], Mapping[str, str] | None]) -> bytes:
@@ -77,8 +85,6 @@ def verified_payload(statement: str, typ: str, key_of: Callable[[str], Mapping[s
     Raises:
         TrustError: it is not a statement of this type signed by such a key.
     """
-    if len(statement) > MAX_CHARS:
-        raise TrustError("the statement is too long")
     said = label(statement)
     if said.typ != typ:
         raise TrustError(f"a statement of type '{typ}' was expected")

@@ -112,8 +112,8 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
 
 
 def _general_names(names: Sequence[str]) -> list[x509.GeneralName]:
-    if not names:
-        raise UsageError("a server certificate needs at least one name")
+    if not all(names) or not names:
+        raise UsageError("a server certificate needs names, and none of them empty")
     return [_general_name(name) for name in names]
 
 

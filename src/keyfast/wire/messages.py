@@ -147,6 +147,8 @@ class CheckInAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         profile: that profile as a signed statement (JWS), when the endpoint has an older one.
         send_inventory: enclose the full inventory next time.
         commands: signed commands (JWS), oldest first.
+        delegations: the root's delegations, whenever something signed travels with this answer: the key
+            that signed it may be younger than what the endpoint knows.
         epoch: of the installation; rises when a server was restored from a backup.
     """
 
@@ -158,6 +160,7 @@ class CheckInAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     profile: str = ""
     send_inventory: bool = False
     commands: tuple[str, ...] = ()
+    delegations: tuple[str, ...] = ()
     epoch: int = 1
 
 
@@ -297,12 +300,16 @@ class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
     package: str
 
 
+_decode_inventory = msgspec.json.Decoder(Inventory).decode
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
 def inventory_bytes(inventory: Inventory) -> bytes:
-    """Encode an inventory canonically; equal inventories give equal bytes on every platform."""
-    return _canonical.encode(inventory)
+    """Encode an inventory canonically; equal inventories give equal bytes on every platform.
+
+    It takes the trip over the wire first: a whole number put into a float member comes back as a float.
+    """
+    return _canonical.encode(_decode_inventory(_canonical.encode(inventory)))
 
 
 decode_check_in = msgspec.json.Decoder(CheckIn).decode

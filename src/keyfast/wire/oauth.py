@@ -81,6 +81,3 @@ class Assertion(msgspec.Struct, frozen=True):
     def audiences(self) -> tuple[str, ...]:
         """All audiences; RFC 7519 section 4.1.3 allows one or several."""
         return (self.aud,) if isinstance(self.aud, str) else self.aud
-
-
-decode_register = msgspec.json.Decoder(RegisterRequest).decode

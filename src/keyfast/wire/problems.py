@@ -63,7 +63,7 @@ def read_problem(body: bytes) -> Problem:
     """Read what some server or proxy sent; anything unreadable is an empty problem."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Problem()
 
 

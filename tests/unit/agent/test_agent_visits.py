@@ -1,9 +1,13 @@
 """The whole agent against a server in memory: enrolment, check-ins, faults and refusals."""
 
 import asyncio
+import dataclasses
 
+import msgspec
 import pytest
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
+from tests.support.fake_agent import MemoryDatabase, Rig, pass_time, rig_for
+from tests.support.fake_server import Answer, FakeServer, Fault
 
 from keyfast.agent.client_database import Admission, Record, Slots
 from keyfast.agent.decide import Wait
@@ -13,8 +17,6 @@ from keyfast.core.endpoint import EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ClientDatabaseError, ForeignError, TrustError
 from keyfast.wire.messages import Encryption, Policy, Protection, Volume
-from tests.support.fake_agent import MemoryDatabase, Rig
-from tests.support.fake_server import Fault, FakeServer
 
 CHECK_IN = "/endpoint/v1/check-in"
 IDENTITY = (
@@ -28,17 +30,6 @@ IDENTITY = (
     "endpoint_id",
     "key_history",
 )
-
-
-def rig_for(server: FakeServer) -> Rig:
-    database = MemoryDatabase()
-    assert seed(database, server.bundle()) is Seeded.NEW
-    return Rig(server, database)
-
-
-def pass_time(server: FakeServer, rig: Rig, seconds: float) -> None:
-    server.now += int(seconds)
-    rig.clock.pass_time(seconds)
 
 
 async def checked_in(server: FakeServer, rig: Rig) -> None:
@@ -116,9 +107,7 @@ async def test_an_endpoint_that_waits_for_approval_asks_until_it_has_it():
     for _ in range(5):
         pass_time(server, rig, wait)
         wait = await rig.visit()
-    from dataclasses import replace  # noqa: PLC0415 - only here
-
-    server.only.standing = replace(server.only.standing, state=EndpointState.REGISTERED)
+    server.only.standing = dataclasses.replace(server.only.standing, state=EndpointState.REGISTERED)
     pass_time(server, rig, wait)
     await rig.visit()
     assert len(server.only.bodies) == 1
@@ -134,11 +123,7 @@ async def test_any_refusal_is_survived_with_the_identity_intact(kind, path):
         await rig.visit()
         pass_time(server, rig, 86400 if path == "/oauth/token" else 3600)
     before = asdict(rig.agent.record)
-    refusal = Refusal(
-        RefusalClass(kind) if kind in set(RefusalClass) else _unknown(kind),
-        "for a test",
-        extra={"expected_seq": 50},
-    )
+    refusal = said(kind)
     server.say_instead = lambda asked: refusal if asked == path else None
     for _ in range(4):
         pass_time(server, rig, await rig.visit())
@@ -154,17 +139,10 @@ async def test_any_refusal_is_survived_with_the_identity_intact(kind, path):
     assert len(server.by_id) == 1
 
 
-class _UnknownClass(str):
-    value = property(lambda self: str(self))
-
-
-def _unknown(name: str) -> RefusalClass:
-    """A class of a later version, as today's server code would send it."""
-    from keyfast.core import refusal  # noqa: PLC0415
-
-    kind = _UnknownClass(name)
-    refusal.RULES.setdefault(kind, refusal.Rule(403, "Something new"))  # type: ignore[call-overload]
-    return kind  # type: ignore[return-value]
+def said(kind: str) -> Answer:
+    """A refusal as a server sends it, of a class that this version may not know."""
+    body = {"class": kind, "detail": "for a test", "server_time": 1_800_000_000, "expected_seq": 50}
+    return Answer(403, msgspec.json.encode(body), {"dpop-nonce": "n"}, "application/problem+json")
 
 
 async def test_a_server_that_forgot_the_endpoint_gets_it_back_under_the_same_key():
@@ -432,8 +410,6 @@ def test_a_bundle_that_does_not_hold_seeds_nothing():
     server, other = FakeServer(), FakeServer()
     bundle = server.bundle()
     database = MemoryDatabase()
-    from msgspec.structs import replace  # noqa: PLC0415 - only here
-
     for broken in (
         replace(bundle, root=other.bundle().root),
         replace(bundle, profile=other.profile),
@@ -454,8 +430,6 @@ async def test_a_second_install_never_overwrites():
 
 
 def test_a_newer_package_renews_only_the_token_of_an_endpoint_that_never_enrolled():
-    from msgspec.structs import replace  # noqa: PLC0415 - only here
-
     server = FakeServer()
     rig = rig_for(server)
     assert seed(rig.database, replace(server.bundle(), statement="newer")) is Seeded.RENEWED

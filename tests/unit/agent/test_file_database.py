@@ -8,10 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from keyfast.agent.client_database import Record, Slots, encode_record
+from keyfast.agent.client_database import Record, Slots, decode_record, encode_record
 from keyfast.agent.file_database import (
     COMPACT_ABOVE,
     FILE_NAME,
@@ -54,7 +55,7 @@ class FailingCalls:
 
     def replace(self, src: Path, dst: Path) -> None:
         self._maybe("replace")
-        os.replace(src, dst)
+        src.replace(dst)
 
     def close(self, fd: int) -> None:
         os.close(fd)
@@ -196,8 +197,10 @@ def test_nothing_intact_is_an_error_that_keeps_the_evidence(state: Path):
 
 def test_a_second_process_is_told_who_holds_it(state: Path):
     database = FileDatabase(state)
-    code = f"import pathlib;from keyfast.agent.file_database import FileDatabase;FileDatabase(pathlib.Path({str(state)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    code = "import pathlib, sys\nfrom keyfast.agent.file_database import *\nFileDatabase(pathlib.Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(state)], capture_output=True, text=True, check=False
+    )
     assert f"in use by process {os.getpid()}" in done.stderr
     assert is_held(state)
     assert holder(state) == os.getpid()
@@ -257,10 +260,6 @@ def test_files_names_everything_it_writes(state: Path):
 
 
 def test_a_newer_version_s_members_do_not_keep_an_older_agent_from_reading():
-    import msgspec  # noqa: PLC0415 - only here
-
-    from keyfast.agent.client_database import decode_record  # noqa: PLC0415
-
     payload = msgspec.json.decode(encode_record(record(5))) | {"tpm_handle": "x"}
     assert decode_record(msgspec.json.encode(payload)) == record(5)
 

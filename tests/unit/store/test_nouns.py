@@ -97,7 +97,9 @@ async def test_packages_are_paged_newest_first(database):
     async with database.write() as conn:
         for number, (package, token) in enumerate(rows):
             await packages.create(conn, package, replace(token, jti=str(number)))
-    expected = sorted((package for package, _ in rows), key=lambda row: (row.created_at, row.id), reverse=True)
+    expected = sorted(
+        (package for package, _ in rows), key=lambda row: (row.created_at, row.id), reverse=True
+    )
     async with database.read() as conn:
         first = await packages.list_page(conn, after="", limit=3)
         assert first + await packages.list_page(conn, after=first[-1].id, limit=3) == expected
@@ -225,7 +227,9 @@ async def test_commands_are_offered_until_the_endpoint_has_them(database):
             offered = await commands.offer(conn, own.id, now=NOW, limit=9)
         assert [row.statement for row in offered] == ["jws 1", "jws 2"]
     async with database.write() as conn:
-        assert await commands.set_state(conn, own.id, first.id, CommandState.APPLIED, at=NOW + 1, detail="d\0")
+        assert await commands.set_state(
+            conn, own.id, first.id, CommandState.APPLIED, at=NOW + 1, detail="d\0"
+        )
         assert not await commands.set_state(conn, own.id, first.id, CommandState.FAILED, at=NOW + 2)
         assert not await commands.set_state(conn, own.id, some_id(), CommandState.FAILED, at=NOW + 2)
         newest = await commands.list_page(conn, own.id, limit=9)
@@ -240,7 +244,9 @@ async def test_an_expired_command_is_not_offered(database):
     await _queue(database, own.id, expires_at=NOW)
     async with database.write() as conn:
         assert await commands.offer(conn, own.id, now=NOW, limit=9) == []
-        assert [row.state for row in await commands.list_page(conn, own.id, limit=9)] == [CommandState.EXPIRED]
+        assert [row.state for row in await commands.list_page(conn, own.id, limit=9)] == [
+            CommandState.EXPIRED
+        ]
     assert await _waiting(database, own.id) == 0
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
 from keyfast.core.secret import Secret
 from keyfast.errors import TrustError
 from keyfast.trust.device import DeviceKey, parse_public_jwk
-from keyfast.trust.encoding import b64u, thumbprint
+from keyfast.trust.encoding import b64u, thumbprint, unb64u
 
 
 def pem(key, encryption=None):
@@ -86,3 +86,9 @@ GOOD = DeviceKey.generate().public_jwk()
 def test_a_key_that_is_not_a_public_p256_key_is_refused(jwk):
     with pytest.raises(TrustError):
         parse_public_jwk(jwk)
+
+
+def test_coordinates_are_32_bytes_each():
+    point = unb64u(GOOD["x"]) + unb64u(GOOD["y"])
+    with pytest.raises(TrustError, match="point"):
+        parse_public_jwk({**GOOD, "x": b64u(point[:31]), "y": b64u(point[31:])})

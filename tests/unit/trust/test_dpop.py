@@ -253,3 +253,9 @@ def test_a_stock_client_can_make_our_proofs():
     proof = token(request).headers["DPoP"]
     outcome = verified(proof, method="GET", path="/endpoint/v1/self", body=None)
     assert isinstance(outcome, dpop.Proof), outcome
+
+
+def test_a_signature_has_one_form():
+    head, _, text = made().rpartition(".")
+    raw = unb64u(text)
+    assert refused(verified(f"{head}.{b64u(raw[:32] + bytes(1) + raw[32:])}"), "signature")

@@ -1,5 +1,6 @@
 """Text forms are canonical; the thumbprint is RFC 7638's."""
 
+import msgspec
 import pytest
 
 from keyfast.errors import TrustError
@@ -24,7 +25,24 @@ def test_base64url(raw, text):
 
 @pytest.mark.parametrize(
     "text",
-    ["AA==", "AB", "AAB", "A", "A+A/", "AA A", "AA\n", "=", "====", "é", "\ud800", "AAAAA", "AA=", "!"],
+    [
+        "AA==",
+        "AB",
+        "AAB",
+        "A",
+        "A+A/",
+        "AA A",
+        "AA\n",
+        "=",
+        "====",
+        "é",
+        "\ud800",
+        "AAAAA",
+        "+AAA",
+        "/AAA",
+        "AA=",
+        "!",
+    ],
 )
 def test_what_is_not_canonical_is_refused(text):
     with pytest.raises(ValueError):  # noqa: PT011 - every ValueError is the documented outcome
@@ -60,3 +78,12 @@ def test_frames_do_not_run_into_each_other():
 def test_json_that_is_not_as_expected_is_a_value_error(raw):
     with pytest.raises(ValueError):  # noqa: PT011
         decode_json(raw, dict[str, str])
+
+
+class Tolerant(msgspec.Struct):
+    a: int = 0
+
+
+def test_brackets_without_end_do_not_exhaust_the_stack():
+    with pytest.raises(ValueError, match="recursion"):
+        decode_json(b'{"unknown": ' + b"[" * 100_000, Tolerant)

@@ -101,3 +101,13 @@ HEADER = '{"typ":"keyfast-keys+jwe","alg":"%s","enc":"%s","p2c":%s,"p2s":"AAAAAA
 def test_what_is_not_an_export(text):
     with pytest.raises(TrustError):
         import_keys(text, PASSPHRASE, "kf-1")
+
+
+def test_an_export_with_less_work_in_it_is_not_ours():
+    header = {"typ": "keyfast-keys+jwe", "alg": "PBES2-HS512+A256KW", "enc": "A256GCM", "p2c": 2000}
+    key = OctKey.import_key(PASSPHRASE.reveal())
+    weak = jwe.encrypt_compact(
+        header, b'{"installation":"kf-1","keys":[]}', key, algorithms=[header["alg"], header["enc"]]
+    )
+    with pytest.raises(TrustError, match="this version reads"):
+        import_keys(weak, PASSPHRASE, "kf-1")

@@ -24,7 +24,7 @@ def kek(installation="kf-1", name="k1", byte=b"k"):
 
 def test_the_file_is_its_owners_and_opens_what_it_sealed(path):
     assert path.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(path.parent) == [path.name]
+    assert [*path.parent.iterdir()] == [path]
     sealed = load_kek(path, "kf-1").seal(b"secret", bound_to="row/1")
     assert load_kek(path, "kf-1").open(sealed, bound_to="row/1").reveal() == b"secret"
 
@@ -34,14 +34,14 @@ def test_a_file_is_never_overwritten(path):
     with pytest.raises(KeyFileError, match="exists"):
         create_kek_file(path, "kf-1")
     assert path.read_bytes() == before
-    assert os.listdir(path.parent) == [path.name]
+    assert [*path.parent.iterdir()] == [path]
 
 
 def test_what_a_crash_left_beside_the_file_does_not_stop_it(tmp_path):
     (tmp_path / ".kek.json.new").write_bytes(b"torn")
     create_kek_file(tmp_path / "kek.json", "kf-1")
     load_kek(tmp_path / "kek.json", "kf-1").save(tmp_path / "kek.json")
-    assert os.listdir(tmp_path) == ["kek.json"]
+    assert [*tmp_path.iterdir()] == [tmp_path / "kek.json"]
 
 
 def test_a_directory_that_is_not_there(tmp_path):

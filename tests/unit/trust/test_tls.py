@@ -44,9 +44,12 @@ def handshake(tmp_path, authority, certificate, key, name):
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        with listener, socket.create_connection(listener.getsockname(), timeout=10) as raw:
-            with trusting.wrap_socket(raw, server_hostname=name) as secure:
-                return secure.version()
+        with (
+            listener,
+            socket.create_connection(listener.getsockname(), timeout=10) as raw,
+            trusting.wrap_socket(raw, server_hostname=name) as secure,
+        ):
+            return secure.version()
     finally:
         thread.join()
 
