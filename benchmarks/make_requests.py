@@ -21,8 +21,8 @@ from keyfast.wire.messages import CheckIn, encode
 
 PATH = "/endpoint/v1/check-in"
 KEYS = 20_000
-"""Device keys per process. Far more than a server remembers, so that it has to load nearly every key it meets,
-as it has to in real life; few enough to be made in a second."""
+"""Device keys per process: far more than a server remembers, so that it must load nearly every key it meets,
+as in real life; few enough to be made in a second."""
 PROCESSES = 2
 CHUNK = 2_000
 

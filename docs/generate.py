@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script beside the pages it writes
 """Write the generated pages and blocks of the documentation from the code they describe.
 
 ``python docs/generate.py`` writes, ``python docs/generate.py --check`` only compares (exit code 1 if a page
@@ -72,8 +73,8 @@ def cli() -> str:
         "with a second line that says what mends it.\n",
         "## `keyfast`\n",
         "For administrators, on the server's own machine: every command but `up`, `server init`,",
-        "`server run` and `version` speaks to the running server over the socket `run/admin.sock` in its data",
-        "directory. The data directory is `--data`, else `KEYFAST_DATA`, else `./data` if it holds a",
+        "`server run` and `version` speaks to the running server over the socket `run/admin.sock` in its",
+        "data directory. The data directory is `--data`, else `KEYFAST_DATA`, else `./data` if it holds a",
         "`server.toml`, else `/var/lib/keyfast`. `keyfast up` uses `./data` unless told otherwise.\n",
     ]
     for words, found in cli_commands():

@@ -370,7 +370,7 @@ static void read_options(int argc, char **argv) {
       case 'i': opt.first = (size_t)atoll(optarg); break;
       case 'R': opt.repeat = true; break;
       case 'g': opt.give_up = atol(optarg); break;
-      default: exit(2);
+      default: opt.port = 0; optind = argc; /* not an option of ours: say which there are */
     }
   if (!opt.port || !opt.requests || opt.connections < 1) {
     fprintf(stderr, "load --port P --requests FILE [--connections N] [--keep-alive] [--rate R] [--warm S] "

@@ -119,6 +119,9 @@ class FakeServer(httpx2.AsyncBaseTransport):
         known.commands[command.id] = self.keyset.sign("keyfast-command+jwt", command)
         return command.id
 
+    def nonce(self) -> str:
+        return self._nonces.issue(self.now)
+
     def forget(self, known: Known) -> None:
         del self.by_thumbprint[known.thumbprint]
         del self.by_id[known.id]

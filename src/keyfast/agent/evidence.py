@@ -1,6 +1,7 @@
 """What the agent believes, because a signature that leads to the pinned root says so."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
@@ -35,11 +36,12 @@ def device_key(pem: str) -> DeviceKey:
 
 def chain_of(record: Record, extra: Iterable[str] = ()) -> TrustChain:
     """Return the chain from the pinned root through every delegation known."""
-    return trust_chain(record.installation, record.root, (*record.delegations, *extra))
+    return trust_chain(record.installation, record.root, tuple(dict.fromkeys((*record.delegations, *extra))))
 
 
-def trust_chain(installation: str, root: str, delegations: Iterable[str]) -> TrustChain:
-    """Build a chain.
+@lru_cache(maxsize=8)
+def trust_chain(installation: str, root: str, delegations: tuple[str, ...]) -> TrustChain:
+    """Build a chain; kept, because each delegation costs a signature check and they rarely change.
 
     Raises:
         TrustError: the root is not a key.
@@ -48,7 +50,7 @@ def trust_chain(installation: str, root: str, delegations: Iterable[str]) -> Tru
         jwk = msgspec.json.decode(root, type=dict[str, str])
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
         raise TrustError("the pinned root key is not a JWK") from cause
-    return TrustChain(installation, jwk, tuple(dict.fromkeys(delegations)))
+    return TrustChain(installation, jwk, delegations)
 
 
 def profile_in(chain: TrustChain, statement: str) -> SignedProfile:

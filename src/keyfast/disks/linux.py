@@ -15,8 +15,8 @@ from keyfast.disks.lsblk import Device
 from keyfast.disks.places import Place, idle, places
 from keyfast.disks.runner import CommandRunner, Result, why
 from keyfast.disks.verdict import verdict
-from keyfast.disks.volume import State, make, unknown_system
-from keyfast.wire.messages import Volume
+from keyfast.disks.volume import State, make, with_system
+from keyfast.wire.messages import Protection, Volume
 
 _DM_NAME = re.compile(r"dm-\d+\Z")
 _NOT_VOLUMES = frozenset({"loop", "rom"})
@@ -46,11 +46,9 @@ class LinuxDisks:
         devices, trouble = self._devices()
         reading = _Reading(self._runner, devices, self._dm_uuids(devices), trouble)
         found = [*filter(None, map(reading.in_use, places(mounts or (), devices)))]
-        found += [reading.idle(place) for place in idle(devices, reading.containers)]
-        if not any(volume.role == "os" for volume in found):
-            detail = why("findmnt", result) if mounts is None else "findmnt shows no root file system"
-            found.insert(0, unknown_system(detail))
-        return tuple(found)
+        found += [reading.idle(place) for place in idle(devices, reading.used)]
+        no_root = why("findmnt", result) if mounts is None else "findmnt shows no root file system"
+        return with_system(found, no_root)
 
     def _devices(self) -> tuple[Mapping[str, Device], str]:
         result = Result(0)
@@ -86,14 +84,14 @@ class _Reading:
         self._dm_uuids = dm_uuids
         self._trouble = trouble
         self._states: dict[str, State] = {}
-        self.containers: set[str] = set()
+        self.used: set[str] = set()
 
     def in_use(self, place: Place) -> Volume | None:
         """Judge a mounted or swap volume; None for what lies in a file or on a disc."""
         stacks = [stack_of(device, self._devices, self._dm_uuids) for device in place.devices]
         crypts = [crypt for stack in stacks for crypt in stack.crypts]
         containers = [crypt.container for crypt in crypts if crypt.container]
-        self.containers |= {container.kname for container in containers}
+        self.used |= {device.kname for device in (*place.devices, *containers)}
         kinds = {container.kind for container in containers}.union(*(stack.kinds for stack in stacks))
         if kinds & _NOT_VOLUMES and place.role != "os":
             return None
@@ -130,13 +128,14 @@ class _Reading:
         state = luks.parse_status(result.stdout) if result.code == 0 else None
         if state is None:
             return State(technology=crypt.technology, detail=header.detail or why("cryptsetup", result))
+        if crypt.technology == "bitlocker":
+            clear = "whether a clear key lies on the disk cannot be read here"
+            return replace(state, technology=crypt.technology, protection=Protection.UNKNOWN, detail=clear)
         return replace(state, technology=crypt.technology)
 
     def _header(self, device: Device, technology: str) -> State:
         if not technology.startswith("luks"):
-            return State(
-                technology=technology, detail="it is locked and its key protectors cannot be read here"
-            )
+            return State(technology=technology, detail="its key protectors cannot be read here")
         result = Result(0)
         for version, options, parse in _DUMPS:
             if technology in {version, "luks"}:
@@ -149,8 +148,5 @@ class _Reading:
 
 def _id(place: Place, crypts: list[CryptLayer]) -> str:
     """The id of a LUKS container stays the same whether it is open or locked, so it comes first."""
-    if len(place.devices) != 1:
-        return place.devices[0].uuid or place.name if place.devices else place.name
-    device = place.devices[0]
-    direct = next((crypt.uuid for crypt in crypts if crypt.mapping is device), "")
-    return direct or device.uuid or place.name
+    direct = [crypt.uuid for crypt in crypts if (crypt.mapping,) == place.devices]
+    return next(filter(None, (*direct, *(device.uuid for device in place.devices))), place.name)

@@ -7,7 +7,7 @@ from keyfast.disks import apfs, filevault
 from keyfast.disks.decode import read_text
 from keyfast.disks.filevault import FileVault
 from keyfast.disks.runner import CommandRunner, why
-from keyfast.disks.volume import PLAIN, State, make, unknown_system
+from keyfast.disks.volume import PLAIN, State, make, with_system
 from keyfast.wire.messages import Encryption, Protection, Volume
 
 _MOUNTED = re.compile(r"^/dev/(disk\d+s\d+)(?:s\d+)? on (.+) \(apfs\b", re.MULTILINE)
@@ -38,9 +38,7 @@ class MacDisks:
         mounts = parse_mounts(self._runner.run(("mount",)).stdout)
         swap = swap_state(self._runner.run(_SWAP_USE).stdout)
         found = [read_volume(volume, size, vault, mounts, swap) for volume, size in listed]
-        if not any(volume.role == "os" for volume in found):
-            found.insert(0, unknown_system("diskutil shows no system volume"))
-        return tuple(found)
+        return with_system(found, "diskutil shows no system volume")
 
 
 def parse_mounts(output: bytes) -> dict[str, str]:

@@ -133,7 +133,7 @@ def _environment() -> dict[str, str]:
 
 
 def _over(process: subprocess.Popen[bytes], outputs: Iterable[_Output], deadline: float) -> bool:
-    """Return whether everything ended before ``deadline``; the process is reaped last, so its id stays ours."""
+    """Return whether all ended before ``deadline``; the process is reaped last, so its id stays ours."""
     try:
         return all(output.over(deadline) for output in outputs) and _reaped(process, deadline)
     except subprocess.TimeoutExpired:

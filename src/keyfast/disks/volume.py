@@ -1,5 +1,6 @@
 """Make volumes that the wire accepts, whatever a tool said."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keyfast.wire.messages import Encryption, Protection, Volume
@@ -48,6 +49,13 @@ def make(state: State, *, id_: str, mount: str = "", role: str = "data", size: i
 def unknown_system(detail: str, *, id_: str = "/") -> Volume:
     """Stand for the system volume when nothing could be read; ``detail`` says why."""
     return make(State(detail=detail), id_=id_, mount=id_, role="os")
+
+
+def with_system(volumes: Sequence[Volume], detail: str, *, id_: str = "/") -> tuple[Volume, ...]:
+    """Return ``volumes``; if none is the system's, an unknown one comes first: it exists, it was not seen."""
+    if any(volume.role == "os" for volume in volumes):
+        return tuple(volumes)
+    return (unknown_system(detail, id_=id_), *volumes)
 
 
 def _cut(text: str, limit: int) -> str:

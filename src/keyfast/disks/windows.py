@@ -2,9 +2,10 @@
 
 from keyfast.disks import bitlocker_json, manage_bde
 from keyfast.disks.runner import CommandRunner, why
-from keyfast.disks.volume import unknown_system
+from keyfast.disks.volume import unknown_system, with_system
 from keyfast.wire.messages import Volume
 
+_SYSTEM = "C:"
 _POWERSHELL_S = 60.0  # the first start after boot is slow
 
 
@@ -19,10 +20,10 @@ class WindowsDisks:
         asked = self._runner.run(bitlocker_json.ARGV, timeout=_POWERSHELL_S)
         volumes = bitlocker_json.parse(asked.stdout) if asked.code == 0 else None
         if volumes is not None:
-            return volumes
+            return with_system(volumes, "Get-BitLockerVolume shows no system volume", id_=_SYSTEM)
         status = self._runner.run(manage_bde.ARGV)
         volumes = manage_bde.parse(status.stdout) if status.code == 0 else None
         if volumes is not None:
-            return volumes
+            return with_system(volumes, "manage-bde shows no system volume", id_=_SYSTEM)
         detail = f"{why('Get-BitLockerVolume', asked)}; {why('manage-bde', status)}"
-        return (unknown_system(detail, id_="C:"),)
+        return (unknown_system(detail, id_=_SYSTEM),)

@@ -89,17 +89,15 @@ class CheckInService:
         self, live: Live, accepted: Accepted, message: messages.CheckIn, endpoint_id: str, wait: int, now: int
     ) -> messages.CheckInAnswer:
         commands = await self._pending(endpoint_id, now) if accepted.standing.commands else ()
-        profile = live.profile if message.profile_seq < live.profile_seq else ""
         return messages.CheckInAnswer(
             server_time=now,
             next_check_in_s=wait,
             policy_version=live.policy.version,
             policy=live.policy if message.policy_version != live.policy.version else None,
             profile_seq=live.profile_seq,
-            profile=profile,
+            profile=live.profile if message.profile_seq < live.profile_seq else "",
             send_inventory=accepted.send_inventory,
             commands=commands,
-            delegations=live.keyset.delegations() if commands or profile else (),
             epoch=live.installation.epoch,
         )
 

@@ -10,13 +10,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from keyfast.errors import NotReadyError
 from keyfast.store import postgres
 from keyfast.store.outage import is_outage, not_ready
-from keyfast.store.sqlite import BUSY_SECONDS, PRAGMAS, ensure_private_file
+from keyfast.store.sqlite import BUSY_SECONDS, PRAGMAS, ensure_private_file, file_uri
 from keyfast.store.url import sqlite_path
 
 POOL_SIZE = 5
@@ -36,6 +36,7 @@ class Database:
         """Prepare the pool; connections are made when needed.
 
         Raises:
+            NotReadyError: there is no such SQLite file; one is made by ``upgrade`` and by nothing else.
             UsageError: the URL is of no known form.
         """
         path = sqlite_path(url)
@@ -101,11 +102,11 @@ def upgrade(url: str) -> None:
 
 async def _upgrade(url: str) -> None:
     path = sqlite_path(url)
+    if path is not None:
+        with _outages():
+            ensure_private_file(path)
     database = await Database.open(url)
     try:
-        with _outages():
-            if path is not None:
-                ensure_private_file(path)
         async with database.write() as conn:
             if path is None:  # two servers may start at once
                 await conn.exec_driver_sql("SELECT pg_advisory_xact_lock(4818117110)")
@@ -148,8 +149,10 @@ def _postgres_engine(url: str) -> AsyncEngine:
 
 
 def _sqlite_engine(path: Path) -> AsyncEngine:
+    if not path.is_file():
+        raise NotReadyError(f"there is no database at {path}", repair="restore it from a backup")
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
+        URL.create("sqlite+aiosqlite", database=file_uri(path), query={"mode": "rw", "uri": "true"}),
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
         pool_size=POOL_SIZE,
         pool_timeout=POOL_WAIT,

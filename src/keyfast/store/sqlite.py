@@ -5,6 +5,7 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
 BUSY_SECONDS = 5.0
@@ -21,6 +22,11 @@ def ensure_private_file(path: Path) -> None:
         OSError: the directory is missing or not writable.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def file_uri(path: Path) -> str:
+    """Return the path as an SQLite URI; opened with ``mode=rw`` a missing file is never made anew."""
+    return f"file:{quote(str(path))}"
 
 
 class Checkpointer:

@@ -19,7 +19,7 @@ from keyfast.core.endpoint import EndpointState
 from keyfast.store import batch as batches
 from keyfast.store.batch import KEEP_CHANGES, CheckIn, Decided, ForkFound, Verdict
 from keyfast.store.outage import is_outage, not_ready
-from keyfast.store.sqlite import BUSY_SECONDS, PRAGMAS, Checkpointer
+from keyfast.store.sqlite import BUSY_SECONDS, PRAGMAS, Checkpointer, file_uri
 from keyfast.store.types import storable
 
 CACHE_KIB = 262_144
@@ -210,7 +210,7 @@ def _event(found: ForkFound) -> tuple[Any, ...]:
 
 def _connect(path: Path) -> sqlite3.Connection:
     conn = sqlite3.connect(
-        f"file:{path}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
+        f"{file_uri(path)}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
     )
     for pragma in (*PRAGMAS, "PRAGMA wal_autocheckpoint=0", f"PRAGMA cache_size=-{CACHE_KIB}"):
         conn.execute(pragma)

@@ -44,7 +44,8 @@ class Volume(Message, frozen=True):
         id: stable name (LUKS or file system UUID, BitLocker volume id), else the device path.
         mount: mount point or drive letter, empty if not mounted.
         role: ``os``, ``data``, ``swap`` or ``boot``.
-        technology: ``luks2``, ``luks1``, ``bitlocker``, ``filevault``, ``plain`` or empty if unknown.
+        technology: ``luks2``, ``luks1``, ``dm-crypt`` (no header), ``bitlocker``, ``filevault``, ``plain``
+            (not encrypted) or empty if unknown.
         encryption: state of the data on the volume.
         protection: whether a secret is needed to read it now.
         method: cipher as the tool names it.
@@ -147,8 +148,6 @@ class CheckInAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         profile: that profile as a signed statement (JWS), when the endpoint has an older one.
         send_inventory: enclose the full inventory next time.
         commands: signed commands (JWS), oldest first.
-        delegations: the root's delegations, whenever something signed travels with this answer: the key
-            that signed it may be younger than what the endpoint knows.
         epoch: of the installation; rises when a server was restored from a backup.
     """
 
@@ -160,7 +159,6 @@ class CheckInAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     profile: str = ""
     send_inventory: bool = False
     commands: tuple[str, ...] = ()
-    delegations: tuple[str, ...] = ()
     epoch: int = 1
 
 

@@ -123,8 +123,7 @@ async def test_any_refusal_is_survived_with_the_identity_intact(kind, path):
         await rig.visit()
         pass_time(server, rig, 86400 if path == "/oauth/token" else 3600)
     before = asdict(rig.agent.record)
-    refusal = said(kind)
-    server.say_instead = lambda asked: refusal if asked == path else None
+    server.say_instead = lambda asked: said(server, kind) if asked == path else None
     for _ in range(4):
         pass_time(server, rig, await rig.visit())
         rig.restart()
@@ -139,10 +138,10 @@ async def test_any_refusal_is_survived_with_the_identity_intact(kind, path):
     assert len(server.by_id) == 1
 
 
-def said(kind: str) -> Answer:
+def said(server: FakeServer, kind: str) -> Answer:
     """A refusal as a server sends it, of a class that this version may not know."""
-    body = {"class": kind, "detail": "for a test", "server_time": 1_800_000_000, "expected_seq": 50}
-    return Answer(403, msgspec.json.encode(body), {"dpop-nonce": "n"}, "application/problem+json")
+    body = {"class": kind, "detail": "for a test", "server_time": server.now, "expected_seq": 50}
+    return Answer(403, msgspec.json.encode(body), {"dpop-nonce": server.nonce()}, "application/problem+json")
 
 
 async def test_a_server_that_forgot_the_endpoint_gets_it_back_under_the_same_key():

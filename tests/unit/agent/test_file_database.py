@@ -197,7 +197,7 @@ def test_nothing_intact_is_an_error_that_keeps_the_evidence(state: Path):
 
 def test_a_second_process_is_told_who_holds_it(state: Path):
     database = FileDatabase(state)
-    code = "import pathlib, sys\nfrom keyfast.agent.file_database import *\nFileDatabase(pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib, keyfast.agent.file_database as f; f.FileDatabase(pathlib.Path(sys.argv[1]))"
     done = subprocess.run(
         [sys.executable, "-c", code, str(state)], capture_output=True, text=True, check=False
     )

@@ -14,6 +14,7 @@ from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES
 from keyfast.core.check_in import Fork
 from keyfast.core.endpoint import TABLE, EndpointEvent, EndpointState
 from keyfast.core.refusal import RULES, RefusalClass
+from keyfast.services.keyring import MIN_PASSPHRASE
 from keyfast.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -183,6 +184,11 @@ def _key_file_faults() -> set[str]:
             text = "".join(part.value if isinstance(part, ast.Constant) else "\u2026" for part in parts)
             found.add("\u2026".join(text.split("\u2026")[:2]).strip(": "))
     return found
+
+
+def test_the_least_passphrase_is_the_one_demanded():
+    page = " ".join(_text("protocol/keys.md").split())
+    assert f"a passphrase of at least {MIN_PASSPHRASE} characters" in page
 
 
 def test_every_key_file_fault_has_its_repair():

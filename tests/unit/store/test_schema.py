@@ -1,5 +1,6 @@
 """The migrated schema is the one the tables describe; a schema of another version is told."""
 
+import asyncio
 import sqlite3
 
 import pytest
@@ -15,6 +16,7 @@ from keyfast.store import endpoints, postgres, postgres_batch, sqlite_batch
 from keyfast.store.database import Database, upgrade
 from keyfast.store.tables import metadata
 from keyfast.store.url import sqlite_path
+from keyfast.store.writer import open_writer
 
 _POSTGRES_SHAPE = """
 SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name
@@ -60,6 +62,8 @@ async def test_the_catalogue_is_the_same_to_the_letter(tmp_path, kind, catalogue
 @pytest.fixture
 async def catalogues(urls):
     shapes = []
+    if (path := sqlite_path(urls[1])) is not None:
+        path.touch()
     for url, make in zip(urls, (False, True), strict=True):
         database = await Database.open(url)
         async with database.write() as conn:
@@ -83,7 +87,9 @@ def test_upgrading_twice_is_upgrading_once(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_missing_schema_is_told(urls):
+async def test_a_missing_schema_is_told(urls, kind):
+    if kind == "sqlite":
+        sqlite_path(urls[1]).touch()
     empty = await Database.open(urls[1])
     with pytest.raises(NotReadyError, match="missing"):
         await empty.check_schema()
@@ -99,20 +105,36 @@ def test_the_sqlite_file_is_private(tmp_path):
     assert sqlite_path(url).stat().st_mode & 0o777 == 0o600
 
 
+async def test_any_path_will_do(tmp_path):
+    odd = tmp_path / "a ?#%25ü.db"
+    await asyncio.to_thread(upgrade, f"sqlite:///{odd}")
+    database = await Database.open(f"sqlite:///{odd}")
+    await database.check_schema()
+    await database.close()
+    await (await open_writer(f"sqlite:///{odd}")).close()
+    assert {path.name for path in tmp_path.iterdir()} == {odd.name}
+
+
 @pytest.mark.parametrize("url", ["sqlite://relative.db", "sqlite:///relative.db", "mysql://x/y", ""])
 async def test_other_urls_are_refused(url):
     with pytest.raises(UsageError):
         await Database.open(url)
 
 
-@pytest.mark.parametrize("url", ["sqlite:////nowhere/x.db", "postgresql://x@127.0.0.1:1/y"])
-async def test_an_unreachable_database_is_not_ready(url):
-    database = await Database.open(url)
+async def test_an_unreachable_database_is_not_ready():
+    database = await Database.open("postgresql://x@127.0.0.1:1/y")
     with pytest.raises(NotReadyError) as caught:
         async with database.read():
             pass
     assert caught.value.__cause__ is not None
     await database.close()
+
+
+async def test_a_missing_sqlite_file_is_told_and_not_made(tmp_path):
+    missing = tmp_path / "missing.db"
+    with pytest.raises(NotReadyError):
+        await Database.open(f"sqlite:///{missing}")
+    assert not missing.exists()
 
 
 def test_upgrading_an_unreachable_database_is_not_ready():
