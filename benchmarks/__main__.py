@@ -36,9 +36,7 @@ class Plan:
 
     def requests(self) -> int:
         """How many requests a target can use up, tries that are thrown away included."""
-        each = (
-            PEAK.get(shape.name, shape.rate * 1.2) * (shape.warm_s + shape.seconds) for shape in self.shapes
-        )
+        each = (PEAK.get(shape.name, shape.rate * 1.2) * (shape.warm_s + shape.seconds) for shape in self.shapes)
         return int(sum(each) * (self.rounds + 1)) + PEAK["kept alive"] * 5
 
 
@@ -66,9 +64,7 @@ def main() -> int:
     with TemporaryDirectory(prefix="kf-bench-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
         folder = Path(name)
         with Progress(console=console, transient=True) as progress:
-            subjects = [
-                stack.enter_context(_subject(kind, folder, plan, progress)) for kind in plan.databases
-            ]
+            subjects = [stack.enter_context(_subject(kind, folder, plan, progress)) for kind in plan.databases]
         baseline = stack.enter_context(_baseline(folder, subjects[0]))
         facts = {**machine.facts(), "endpoints": f"{plan.endpoints:,}", "rounds": str(plan.rounds)}
         rounds = _measure(plan, baseline, subjects, console)
@@ -85,17 +81,13 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="make bench", description="measure check-ins against a static nginx"
-    )
+    parser = argparse.ArgumentParser(prog="make bench", description="measure check-ins against a static nginx")
     parser.add_argument("--quick", action="store_true", help="a small fleet and short rounds: to try it out")
     parser.add_argument("--endpoints", type=int, default=1_000_000, help="endpoints already in the tables")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are reported")
     parser.add_argument("--rate", type=float, default=1111, help="check-ins per second of the open loop")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append", help="only this one")
-    parser.add_argument(
-        "--json", metavar="FILE", help="write everything as JSON to FILE, - for standard output"
-    )
+    parser.add_argument("--json", metavar="FILE", help="write everything as JSON to FILE, - for standard output")
     return parser.parse_args()
 
 
@@ -188,9 +180,7 @@ def _storage(subject: Subject, plan: Plan, rounds: list[Round]) -> report.Storag
         return sum(seen.cpu_s.values()) * 1e6 / float(seen.report["answered"])
 
     whole = report.of(rounds, subject.target.name, shape.name)
-    return report.Storage(
-        subject.target.name, cost() - cost("--nothing"), report.mid(whole, lambda one: one.total_us)
-    )
+    return report.Storage(subject.target.name, cost() - cost("--nothing"), report.mid(whole, lambda one: one.total_us))
 
 
 def _crash(subject: Subject, plan: Plan, folder: Path) -> int:

@@ -14,9 +14,7 @@ from keyfast.store import endpoints
 from keyfast.store.database import Database
 
 
-def kill_under_load(
-    target: measure.Target, shape: measure.Shape, first: int, acknowledged: Path
-) -> list[int]:
+def kill_under_load(target: measure.Target, shape: measure.Shape, first: int, acknowledged: Path) -> list[int]:
     """Put load on ``target``, kill all its processes but the database's after two seconds.
 
     Returns:

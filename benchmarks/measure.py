@@ -134,7 +134,8 @@ def observe(command: Sequence[str], roots: Sequence[int], *, itself: bool = Fals
     readings: list[machine.Usage] = []
     memory: dict[str, float] = {}
     last = ""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        machine.prefer(process.pid)
         for line in process.stdout or []:
             last = line
             if line.startswith(("START", "END")):

@@ -25,9 +25,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(
-    command: Sequence[str], log: Path, ready: Callable[[], bool], end: int = signal.SIGTERM
-) -> Iterator[int]:
+def running(command: Sequence[str], log: Path, ready: Callable[[], bool], end: int = signal.SIGTERM) -> Iterator[int]:
     """Run a command on the server's core until the block ends; yields its process id once it is ready."""
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -38,6 +36,7 @@ def running(
             start_new_session=True,
         )
     try:
+        machine.prefer(process.pid)
         _wait(process, ready, log)
         yield process.pid
     finally:
@@ -93,9 +92,7 @@ def nginx(folder: Path, certificate: Path, key: Path) -> Iterator[tuple[int, int
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     config = folder / "nginx.conf"
-    config.write_text(
-        NGINX.format(folder=folder, certificate=certificate, key=key, port=port, answer=STATIC_ANSWER)
-    )
+    config.write_text(NGINX.format(folder=folder, certificate=certificate, key=key, port=port, answer=STATIC_ANSWER))
     command = [_tool("nginx"), "-p", str(folder), "-c", str(config), "-e", "stderr"]
     with running(command, folder / "nginx.log", lambda: answers(port)) as pid:
         yield pid, port
@@ -111,9 +108,7 @@ def postgres() -> Iterator[tuple[int, str]]:
             shutil.chown(folder, "postgres")
         data, port = folder / "data", free_port()
         initdb = [str(programs / "initdb"), "-D", str(data), "-A", "trust", "-U", "keyfast", "-E", "UTF8"]
-        subprocess.run(
-            _unprivileged([*initdb, "--locale=C"]), check=True, stdout=subprocess.DEVNULL, cwd=folder
-        )
+        subprocess.run(_unprivileged([*initdb, "--locale=C"]), check=True, stdout=subprocess.DEVNULL, cwd=folder)
         command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
         command += [
             "-c",

@@ -70,20 +70,14 @@ def of(rounds: Iterable[Round], target: str, shape: str) -> list[Round]:
     return [one for one in rounds if (one.target, one.shape) == (target, shape)]
 
 
-def goals(
-    rounds: Sequence[Round], storage: Sequence[Storage], lost: dict[str, int], target: str
-) -> list[Goal]:
+def goals(rounds: Sequence[Round], storage: Sequence[Storage], lost: dict[str, int], target: str) -> list[Goal]:
     """The goals of docs/adr and the benchmarks' README, for one target."""
     open_loop = of(rounds, target, "open loop")
     shares = [one.share * 100 for one in storage if one.target == target]
     p99 = mid(open_loop, lambda one: one.load["p99_ms"]) if open_loop else None
-    memory = [
-        one.memory_mb["check-in"] for one in rounds if one.target == target and "check-in" in one.memory_mb
-    ]
+    memory = [one.memory_mb["check-in"] for one in rounds if one.target == target and "check-in" in one.memory_mb]
     return [
-        Goal(
-            "CPU of a check-in, new TLS connection, to nginx static", ratio(rounds, target, "new"), 1.3, 1.0
-        ),
+        Goal("CPU of a check-in, new TLS connection, to nginx static", ratio(rounds, target, "new"), 1.3, 1.0),
         Goal("CPU of a check-in, kept alive, to nginx static", ratio(rounds, target, "kept alive"), 14, 8),
         Goal("storage share of CPU at the open-loop rate", shares[0] if shares else None, 25, 15, "%", 0),
         Goal("p99 at the open-loop rate, one core", p99, 50, 15, "ms", 1),
@@ -92,15 +86,11 @@ def goals(
     ]
 
 
-def show(
-    console: Console, facts: dict[str, str], rounds: Sequence[Round], storage: Sequence[Storage]
-) -> None:
+def show(console: Console, facts: dict[str, str], rounds: Sequence[Round], storage: Sequence[Storage]) -> None:
     """Print machine facts and one table of medians for each shape."""
     console.print(", ".join(f"{name} {value}" for name, value in facts.items()), style="dim")
     for shape in dict.fromkeys(one.shape for one in rounds):
-        table = Table(
-            title=f"{shape} (median of rounds, CPU in microseconds per answer)", title_justify="left"
-        )
+        table = Table(title=f"{shape} (median of rounds, CPU in microseconds per answer)", title_justify="left")
         for name in (
             "server",
             "answers/s",
@@ -117,9 +107,7 @@ def show(
             table.add_row(*_row(rounds, target, shape))
         console.print(table)
     for one in storage:
-        console.print(
-            f"storage, {one.target}: {one.writer_us:.0f} of {one.total_us:.0f} us a check-in, open loop"
-        )
+        console.print(f"storage, {one.target}: {one.writer_us:.0f} of {one.total_us:.0f} us a check-in, open loop")
 
 
 def _row(rounds: Sequence[Round], target: str, shape: str) -> list[str]:
@@ -147,9 +135,7 @@ def show_goals(console: Console, target: str, found: Sequence[Goal]) -> None:
         table.add_column(name, justify="left" if name in ("goal", "") else "right")
     for goal in found:
         value = "-" if goal.value is None else f"{goal.value:.{goal.digits}f} {goal.unit}".strip()
-        table.add_row(
-            goal.what, value, f"{goal.must:g} {goal.unit}", f"{goal.reach:g} {goal.unit}", goal.verdict
-        )
+        table.add_row(goal.what, value, f"{goal.must:g} {goal.unit}", f"{goal.reach:g} {goal.unit}", goal.verdict)
     console.print(table)
 
 
@@ -162,7 +148,6 @@ def as_json(
         "rounds": [asdict(one) for one in rounds],
         "storage": [{**asdict(one), "share": one.share} for one in storage],
         "goals": {
-            target: [{**asdict(goal), "verdict": goal.verdict} for goal in mine]
-            for target, mine in found.items()
+            target: [{**asdict(goal), "verdict": goal.verdict} for goal in mine] for target, mine in found.items()
         },
     }

@@ -94,9 +94,7 @@ def _files(pattern: str) -> list[Path]:
 
 
 def _is_ours(parts: tuple[str, ...]) -> bool:
-    return not any(
-        part in SKIPPED or (part.startswith(".") and part not in HIDDEN_BUT_OURS) for part in parts
-    )
+    return not any(part in SKIPPED or (part.startswith(".") and part not in HIDDEN_BUT_OURS) for part in parts)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.support.databases import KINDS
 from tests.support.postgres import shared_cluster
 from tests.support.server import RunningServer

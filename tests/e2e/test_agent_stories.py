@@ -3,13 +3,15 @@
 import random
 import time
 
+import httpx2
 import pytest
-
-from keyfast.wire.admin import Changed, CommandLine
 from tests.support import processes
 from tests.support.agent import RealAgent
 from tests.support.device import read_bundle
 from tests.support.require import require
+
+from keyfast.trust.statement import label
+from keyfast.wire.admin import Changed, CommandLine, KeyLine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -61,7 +63,8 @@ def test_two_copies_of_one_agent_directory_are_found_out_and_neither_is_locked_o
     assert copy.status()["well"]
     assert original.status()["well"]
 
-    # 5. Once one of them is gone and the suspicion is cleared, it stays cleared.
+    # 5. Once one of them is gone and the suspicion is cleared, it stays cleared, whichever spoke last.
+    assert copy.check_in(), copy.output
     server.admin.post(f"/admin/v1/endpoints/{detail.line.id}/clear", Changed)
     for _ in range(3):
         assert original.check_in(), original.output
@@ -111,10 +114,12 @@ def test_a_clock_of_1970_enrols_and_checks_in(server, tmp_path):
 def test_an_agent_killed_at_any_moment_goes_on(server, tmp_path, agents):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     agents.append(agent)
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311 - moments, not secrets
     for _ in range(8):
         agent.start()
-        time.sleep(chance.uniform(0.05, 2.5))  # the moment is the point: anywhere between start and the end of a check-in
+        time.sleep(
+            chance.uniform(0.05, 2.5)
+        )  # the moment is the point: anywhere between start and the end of a check-in
         agent.kill()
     agent.start()
     processes.until(lambda: agent.status()["well"], "the agent to be well")
@@ -189,6 +194,64 @@ def test_everything_sealed_again_under_a_new_key_while_the_server_runs(server, t
         assert done.returncode == 0, done.stderr
     assert (server.data / "kek.json").read_bytes() != before
     assert agent.check_in(), agent.output
+    server.kill()
+    server.start()
+    assert agent.check_in(), agent.output
+
+
+def test_a_full_package_strands_nobody_who_gets_a_newer_one(server, tmp_path):
+    full = read_bundle(server.package(max_uses=1).path)
+    first = RealAgent(tmp_path / "first").install(full)
+    assert first.check_in(), first.output
+    second = RealAgent(tmp_path / "second").install(full)
+    assert not second.check_in()
+    assert second.status()["last_refusal"] == "enrolment_exhausted"
+    second.install(read_bundle(server.package().path))
+    assert second.check_in(), second.output
+
+
+def test_a_wrong_clock_survives_a_new_receipt_key(server, tmp_path):
+    faketime = require("faketime", "faketime")
+    agent = RealAgent(tmp_path / "agent", (faketime, "--exclude-monotonic", "-f", "@1980-01-02 00:00:00"))
+    agent.install(read_bundle(server.package().path))
+    assert agent.check_in(), agent.output
+    done = processes.run("keyfast.cli.main", "keys", "rotate", "receipt", "--data", str(server.data))
+    assert done.returncode == 0, done.stderr
+
+    def checks_in_under_the_new_key():
+        signer = httpx2.get(f"{server.url}/endpoint/v1/time", params={"challenge": "x"}, verify=server.tls())
+        return label(signer.json()["statement"]).kid == newest_receipt_key(server) and agent.check_in()
+
+    processes.until(checks_in_under_the_new_key, "a check-in by time that the new key signed")
+
+
+def newest_receipt_key(server):
+    keys = server.admin.get("/admin/v1/keys", list[KeyLine])
+    return next(key.kid for key in keys if key.role == "receipt" and key.status == "current")
+
+
+def test_an_old_export_brings_back_private_halves_and_nothing_else(server, tmp_path):
+    agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
+    assert agent.check_in(), agent.output
+    export = tmp_path / "export"
+    passphrase = "correct horse battery"
+
+    def keys(*arguments, stdin=""):
+        return processes.run("keyfast.cli.main", "keys", *arguments, "--data", str(server.data), stdin=stdin)
+
+    assert keys("export", "--out", str(export), stdin=passphrase).returncode == 0
+    assert passphrase not in export.read_text()
+    assert keys("remove-root").returncode == 0
+    refused = keys("rotate", "token")
+    assert refused.returncode == 1
+    assert "keys import" in refused.stderr
+    assert keys("import", str(export), stdin="another passphrase").returncode == 1
+    assert keys("import", str(export), stdin=passphrase).returncode == 0
+    for role in ("token", "command"):
+        assert keys("rotate", role).returncode == 0
+    before = server.admin.get("/admin/v1/keys", list[KeyLine])
+    assert keys("import", str(export), stdin=passphrase).returncode == 0
+    assert server.admin.get("/admin/v1/keys", list[KeyLine]) == before
     server.kill()
     server.start()
     assert agent.check_in(), agent.output

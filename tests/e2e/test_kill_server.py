@@ -5,9 +5,10 @@ import time
 
 import httpx2
 import pytest
-
 from tests.support import processes
 from tests.support.device import Device, read_bundle
+from tests.support.postgres import Cluster
+from tests.support.server import RunningServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -108,15 +109,11 @@ def test_services_do_not_outlive_a_killed_supervisor(start_server):
     server.start()
 
 
-def test_a_database_outage_is_503_with_retry_after_and_never_a_401(start_server):
-    from tests.support.postgres import Cluster
-
+def test_a_database_outage_is_503_with_retry_after_and_never_a_401(tmp_path):
     cluster = Cluster()
     cluster.start()
     try:
-        from tests.support.server import RunningServer
-
-        server = RunningServer(start_server().data.parent / "on-its-own-cluster", cluster.create_database(migrated=False))
+        server = RunningServer(tmp_path / "server", cluster.create_database(migrated=False))
         try:
             bundle = read_bundle(server.package().path)
             with server.client() as http:

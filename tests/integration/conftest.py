@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-
-from keyfast.wire.messages import Bundle
 from tests.support.device import Device, read_bundle
 from tests.support.server import RunningServer
+
+from keyfast.wire.messages import Bundle
 
 
 @pytest.fixture(scope="session")

@@ -99,10 +99,7 @@ def test_the_tools_of_this_machine_are_understood():
     require("lsblk", "util-linux")
     mounts = findmnt.parse(SystemRunner().run(findmnt.ARGV).stdout)
     assert "/" in [mount.target for mount in mounts]
-    parsed = [
-        lsblk.parse(SystemRunner().run(("lsblk", "-J", "-b", "-o", columns)).stdout)
-        for columns in lsblk.COLUMNS
-    ]
+    parsed = [lsblk.parse(SystemRunner().run(("lsblk", "-J", "-b", "-o", columns)).stdout) for columns in lsblk.COLUMNS]
     assert any(parsed)
 
 
@@ -127,9 +124,7 @@ def test_a_mounted_ext4_on_a_bare_disk_is_plain_also_without_udev():
     under = [device for device in devices.values() if root.source in device.names]
     if root.fstype != "ext4" or not under or under[0].kind not in {"disk", "part"}:
         pytest.skip(f"the root of this machine is {root.fstype} on {root.source}, not ext4 on a bare disk")
-    (system,) = [
-        volume for volume in factory.for_this_machine(SystemRunner()).volumes() if volume.role == "os"
-    ]
+    (system,) = [volume for volume in factory.for_this_machine(SystemRunner()).volumes() if volume.role == "os"]
     assert (system.encryption, system.protection) == (Encryption.UNENCRYPTED, Protection.OFF)
 
 

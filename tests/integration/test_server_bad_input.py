@@ -8,12 +8,16 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from keyfast.trust.device import DeviceKey
-from keyfast.wire import limits, messages
 from tests.support.device import CHECK_IN, Device
 
+from keyfast.trust.access_token import AccessTokens
+from keyfast.trust.device import DeviceKey
+from keyfast.trust.enrolment import TYP, EnrolmentToken
+from keyfast.trust.keyset import Keyset
+from keyfast.wire import limits, messages
+
 JSON = {"content-type": "application/json"}
+ELSEWHERE = "https://elsewhere.example" + CHECK_IN
 UUID = "3d1219c7-c4c5-404a-aa1f-6d2a48adfda4"
 
 
@@ -29,6 +33,10 @@ def without(device: Device, member: str) -> bytes:
 
 def volume(**members: object) -> dict[str, object]:
     return {"id": "v", "encryption": "encrypted", "protection": "on"} | members
+
+
+def inventory(device: Device, volumes: list[dict[str, object]]) -> bytes:
+    return changed(device, inventory={"hostname": "h", "os": "o", "volumes": volumes})
 
 
 BODIES = {
@@ -51,10 +59,22 @@ BODIES = {
     "absurd age": (lambda d: changed(d, verified_age_s=[10**12]), "malformed"),
     "negative age": (lambda d: changed(d, verified_age_s=[-1]), "malformed"),
     "too many ages": (lambda d: changed(d, verified_age_s=[0] * 300), "malformed"),
-    "too many volumes": (lambda d: changed(d, inventory={"hostname": "h", "os": "o", "volumes": [volume()] * 300}), "malformed"),
-    "absurd size": (lambda d: changed(d, inventory={"hostname": "h", "os": "o", "volumes": [volume(size=2**63)]}), "malformed"),
-    "absurd share": (lambda d: changed(d, inventory={"hostname": "h", "os": "o", "volumes": [volume(percent=101)]}), "malformed"),
-    "invented state": (lambda d: changed(d, inventory={"hostname": "h", "os": "o", "volumes": [volume(encryption="off")]}), "malformed"),
+    "too many volumes": (
+        lambda d: inventory(d, [volume()] * 300),
+        "malformed",
+    ),
+    "absurd size": (
+        lambda d: inventory(d, [volume(size=2**63)]),
+        "malformed",
+    ),
+    "absurd share": (
+        lambda d: inventory(d, [volume(percent=101)]),
+        "malformed",
+    ),
+    "invented state": (
+        lambda d: inventory(d, [volume(encryption="off")]),
+        "malformed",
+    ),
     "another inventory than digested": (lambda d: d.body(inventory_digest="A" * 43), "malformed"),
     "too large": (lambda d: b" " * (limits.MAX_CHECK_IN_BYTES + 1), "too_large"),
 }
@@ -62,7 +82,11 @@ BODIES = {
 
 def unwritten(server, device, before):
     after = server.endpoint(device.id)
-    assert (after.seq, after.events, after.inventory_changes) == (before.seq, before.events, before.inventory_changes)
+    assert (after.seq, after.events, after.inventory_changes) == (
+        before.seq,
+        before.events,
+        before.inventory_changes,
+    )
 
 
 def alive(device):
@@ -116,7 +140,10 @@ PROOFS = {
     "another key": (lambda d, b: {"dpop": proof(d, b, key=DeviceKey.generate())}, "unauthenticated"),
     "another method": (lambda d, b: {"dpop": proof(d, b, method="GET")}, "unauthenticated"),
     "another path": (lambda d, b: {"dpop": proof(d, b, url=d.url + "/endpoint/v1/self")}, "unauthenticated"),
-    "another server": (lambda d, b: {"dpop": proof(d, b, url="https://elsewhere.example" + CHECK_IN)}, "unauthenticated"),
+    "another server": (
+        lambda d, b: {"dpop": proof(d, b, url=ELSEWHERE)},
+        "unauthenticated",
+    ),
     "another body": (lambda d, b: {"dpop": proof(d, b + b" ")}, "unauthenticated"),
     "another token": (lambda d, b: {"dpop": proof(d, b, access_token="x")}, "unauthenticated"),
     "no nonce": (lambda d, b: {"dpop": proof(d, b, nonce="")}, "use_nonce"),
@@ -178,10 +205,6 @@ def test_a_captured_request_does_not_gain_from_the_grant_of_its_refusal(device):
 
 
 def test_a_foreign_installations_statement_and_token_have_their_class(server, device, stranger, http, tmp_path_factory):
-    from keyfast.trust.access_token import AccessTokens
-    from keyfast.trust.enrolment import TYP, EnrolmentToken
-    from keyfast.trust.keyset import Keyset
-
     foreign = Keyset.generate("kf-elsewhere", 1)
     token = EnrolmentToken(
         installation="kf-elsewhere",
@@ -199,7 +222,11 @@ def test_a_foreign_installations_statement_and_token_have_their_class(server, de
     assert answer.json()["error"] == "invalid_software_statement"
     secrets_of, current = foreign.access_token_keys()
     device.token = AccessTokens("kf-elsewhere", secrets_of, current).mint(
-        endpoint_id=device.id, thumbprint=device.key.thumbprint, now=1, lifetime=2**31, token_id=secrets.token_bytes(8)
+        endpoint_id=device.id,
+        thumbprint=device.key.thumbprint,
+        now=1,
+        lifetime=2**31,
+        token_id=secrets.token_bytes(8),
     )
     refused(device.send(device.body()), "foreign_installation")
 
@@ -254,7 +281,12 @@ def test_a_bad_token_request_is_refused(http, form, kind):
 
 
 def test_paths_and_methods_that_do_not_exist_are_problems(http):
-    for answer in (http.get("/"), http.get("/admin/v1/endpoints"), http.put(CHECK_IN), http.post("/oauth/introspect")):
+    for answer in (
+        http.get("/"),
+        http.get("/admin/v1/endpoints"),
+        http.put(CHECK_IN),
+        http.post("/oauth/introspect"),
+    ):
         refused_kind = answer.json()["class"]
         assert refused_kind == "not_found"
 
@@ -273,5 +305,3 @@ def test_arbitrary_signed_bodies_never_break_the_server(device, body):
 def test_arbitrary_headers_never_break_the_server(device, text):
     for headers in ({"dpop": text}, {"authorization": text}, {"authorization": f"DPoP {text}"}):
         assert device.send(device.body(), headers=headers).status_code == 401
-
-

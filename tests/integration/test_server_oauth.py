@@ -8,20 +8,23 @@ import pytest
 import requests
 from jwskate import Jwk
 from requests_oauth2client import DPoPKey, OAuth2Client, PrivateKeyJwt
+from tests.support.device import Device, read_bundle
 
 from keyfast.errors import KeyfastError
 from keyfast.trust.chain import TrustChain
 from keyfast.trust.encoding import thumbprint
 from keyfast.wire.admin import Changed, Introspection
 from keyfast.wire.messages import AccessProfile, Receipt
-from tests.support.device import Device, read_bundle
 
 SELF = "/endpoint/v1/self"
 
 
 def own_record(device):
     def ask():
-        headers = {"authorization": f"DPoP {device.token}", "dpop": device.proof("GET", SELF, access_token=device.token)}
+        headers = {
+            "authorization": f"DPoP {device.token}",
+            "dpop": device.proof("GET", SELF, access_token=device.token),
+        }
         return device.keep(device.http.get(SELF, headers=headers))
 
     answer = ask()
@@ -60,7 +63,9 @@ def test_a_stock_client_may_use_the_device_key_for_its_proofs(server, device):
     session.trust_env = False
     session.verify = str(server.settings.tls / "ca.pem")
     jwk = jwk_of(device)
-    client = OAuth2Client(f"{server.url}/oauth/token", auth=PrivateKeyJwt(device.id, jwk, aud=server.url), session=session)
+    client = OAuth2Client(
+        f"{server.url}/oauth/token", auth=PrivateKeyJwt(device.id, jwk, aud=server.url), session=session
+    )
     token = client.client_credentials(dpop=True, dpop_key=DPoPKey(jwk))
     assert session.get(server.url + SELF, auth=token).json()["id"] == device.id
     session.close()
@@ -184,7 +189,9 @@ def test_a_decision_that_the_table_does_not_allow_is_refused(server, device):
 
 def introspect(server, token):
     answer = server.admin._http.post(
-        "/oauth/introspect", content=f"token={token}", headers={"content-type": "application/x-www-form-urlencoded"}
+        "/oauth/introspect",
+        content=f"token={token}",
+        headers={"content-type": "application/x-www-form-urlencoded"},
     )
     return msgspec.json.decode(answer.content, type=Introspection)
 
@@ -246,3 +253,17 @@ def test_a_client_assertion_is_checked(device, changes, kind):
 
 def test_an_audience_may_be_one_of_several(device):
     assert device.ask_token(device.assertion(aud=["https://elsewhere.example", device.url])).status_code == 200
+
+
+def test_an_endpoint_over_the_ceiling_enrols_with_a_newer_package(server, http):
+    full = read_bundle(server.package(max_uses=1).path)
+    late = Device(http, server.url)
+    late.register(full.statement)
+    late.id = late.register(full.statement).json()["client_id"]
+    Device(http, server.url).enrol(full)
+    assert late.ask_token().json()["class"] == "enrolment_exhausted"
+    newer = read_bundle(server.package().path)
+    assert late.register(newer.statement).json()["client_id"] == late.id
+    late.fetch_token()
+    assert late.check_in().status_code == 200
+    assert server.endpoint(late.id).package == newer.package

@@ -109,9 +109,7 @@ def test_a_flipped_bit_is_survived(case, data):
     outputs = {tool: bytearray((FIXTURES / name).read_bytes()) for tool, name in names.items()}
     hit = outputs[data.draw(st.sampled_from(sorted(outputs)))]
     hit[data.draw(st.integers(0, len(hit) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    volumes = disks(
-        FakeRunner({tool: Result(0, bytes(output)) for tool, output in outputs.items()})
-    ).volumes()
+    volumes = disks(FakeRunner({tool: Result(0, bytes(output)) for tool, output in outputs.items()})).volumes()
     assert volumes
     assert fits_the_wire(volumes)
 

@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.support.databases import KINDS, NOW, check_in, digest, endpoint_row, new_database, some_id
 
 from keyfast.core.check_in import Accepted, Standing, judge
+from keyfast.core.command import WAITING, CommandEvent, CommandState, from_states
 from keyfast.core.endpoint import EndpointState
 from keyfast.store import commands, endpoints
-from keyfast.store.commands import WAITING, CommandRow, CommandState
+from keyfast.store.commands import CommandRow
 from keyfast.store.database import Database
 from keyfast.store.writer import open_writer
 from keyfast.wire.messages import CommandResult
@@ -97,7 +98,7 @@ class StoreMachine(RuleBasedStateMachine):
                 self.changes[sent.endpoint_id].insert(0, sent.inventory)
             states = self.commands[sent.endpoint_id]
             for result in sent.results:
-                if states[result.id] not in ("applied", "failed"):
+                if states[result.id] in from_states(CommandEvent(result.state)):
                     states[result.id] = result.state
         return _without_commands(verdict)
 
@@ -130,6 +131,9 @@ class StoreMachine(RuleBasedStateMachine):
             seq = await commands.next_seq(conn, own)
             row = CommandRow(own, seq, command_id, "x", "jws", CommandState.QUEUED, NOW, NOW + 9, NOW)
             await commands.queue(conn, row)
+        for older, state in self.commands[own].items():
+            if state in WAITING:
+                self.commands[own][older] = "superseded"
         self.commands[own][command_id] = "queued"
 
     @rule(which=ENDPOINTS)
@@ -181,6 +185,4 @@ def _without_commands(verdict):
 def test_the_store_agrees_with_the_model(kind):
     with tempfile.TemporaryDirectory() as folder:
         machine = type("Machine", (StoreMachine,), {"url": new_database(kind, Path(folder))})
-        run_state_machine_as_test(
-            machine, settings=settings(max_examples=30, stateful_step_count=15, deadline=None)
-        )
+        run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=15, deadline=None))

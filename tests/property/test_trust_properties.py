@@ -34,9 +34,7 @@ class Claims(msgspec.Struct, frozen=True):
     value: str = ""
 
 
-TOKEN = TOKENS.mint(
-    endpoint_id=ENDPOINT, thumbprint=KEY.thumbprint, now=1, lifetime=100, token_id=b"12345678"
-)
+TOKEN = TOKENS.mint(endpoint_id=ENDPOINT, thumbprint=KEY.thumbprint, now=1, lifetime=100, token_id=b"12345678")
 PROOF = dpop.make_proof(
     KEY,
     method="POST",
@@ -183,9 +181,7 @@ def test_no_other_text_is_a_nonce(text, endpoint):
     st.binary(min_size=8, max_size=8),
 )
 def test_tokens_come_back(endpoint, key, now, lifetime, token_id):
-    token = TOKENS.mint(
-        endpoint_id=str(endpoint), thumbprint=b64u(key), now=now, lifetime=lifetime, token_id=token_id
-    )
+    token = TOKENS.mint(endpoint_id=str(endpoint), thumbprint=b64u(key), now=now, lifetime=lifetime, token_id=token_id)
     expected = AccessToken(token_id.hex(), str(endpoint), b64u(key), now, now + lifetime)
     assert TOKENS.read(token, now + lifetime - 1) == expected
     assert TOKENS.read(token, now + lifetime).kind is RefusalClass.TOKEN_EXPIRED

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keyfast.wire.messages import Bundle, encode
 from tests.support import processes
+
+from keyfast.wire.messages import Bundle, encode
 
 MODULE = "keyfast.agent.main"
 

@@ -54,7 +54,11 @@ class Device:
 
     def proof(self, method: str, path: str, **changes: Any) -> str:
         """A DPoP proof; ``changes`` override its parts."""
-        parts: dict[str, Any] = {"nonce": self.nonce, "jti": secrets.token_hex(8), "issued_at": int(time.time())}
+        parts: dict[str, Any] = {
+            "nonce": self.nonce,
+            "jti": secrets.token_hex(8),
+            "issued_at": int(time.time()),
+        }
         parts |= changes
         key = parts.pop("key", self.key)
         url = parts.pop("url", self.url + path)
@@ -77,13 +81,23 @@ class Device:
     def register(self, statement: str, **changes: Any) -> httpx2.Response:
         """Ask to join, with the nonce in hand (an empty one gets a challenge)."""
         body = msgspec.json.encode(self.registration(statement, **changes))
-        headers = {"content-type": "application/json", "dpop": self.proof("POST", "/oauth/register", body=body)}
+        headers = {
+            "content-type": "application/json",
+            "dpop": self.proof("POST", "/oauth/register", body=body),
+        }
         return self.keep(self.http.post("/oauth/register", content=body, headers=headers))
 
     def assertion(self, **changes: Any) -> str:
         """A client assertion."""
         now = int(time.time())
-        claims = {"iss": self.id, "sub": self.id, "aud": self.url, "jti": secrets.token_hex(8), "iat": now, "exp": now + 60}
+        claims = {
+            "iss": self.id,
+            "sub": self.id,
+            "aud": self.url,
+            "jti": secrets.token_hex(8),
+            "iat": now,
+            "exp": now + 60,
+        }
         claims |= changes
         key = claims.pop("key", self.key)
         header = {"alg": "ES256", "typ": "JWT", "kid": self.key.thumbprint}

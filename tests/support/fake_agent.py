@@ -62,9 +62,7 @@ class FakeClock:
 class FakeMachine:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.volumes: tuple[Volume, ...] = (
-            Volume("v1", Encryption.ENCRYPTED, Protection.ON, "/", "os", "luks2"),
-        )
+        self.volumes: tuple[Volume, ...] = (Volume("v1", Encryption.ENCRYPTED, Protection.ON, "/", "os", "luks2"),)
 
     async def observe(self) -> Snapshot:
         return Snapshot(Inventory("host", "Test OS", "1", "x86_64", self.volumes), self.clock.now())
@@ -76,9 +74,7 @@ class FakeMachine:
 class Rig:
     """Puts an agent together over a transport; ``restart`` is a crash: everything but the disk is lost."""
 
-    def __init__(
-        self, transport: httpx2.AsyncBaseTransport, database: MemoryDatabase, number: int = 0
-    ) -> None:
+    def __init__(self, transport: httpx2.AsyncBaseTransport, database: MemoryDatabase, number: int = 0) -> None:
         self.transport = transport
         self.database = database
         self.clock = FakeClock()

@@ -221,9 +221,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
         if known is None:
             assert body["software_statement"] == "the.enrolment.token"
             endpoint = str(uuid.uuid4())
-            receipt = Receipt(
-                INSTALLATION, endpoint, thumbprint(device), thumbprint(seal), self.epoch, self.now
-            )
+            receipt = Receipt(INSTALLATION, endpoint, thumbprint(device), thumbprint(seal), self.epoch, self.now)
             known = Known(
                 endpoint,
                 Standing(self.admission),
@@ -250,9 +248,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
         known = self.by_thumbprint.get(proven[0].thumbprint)
         if known is None:
             return self._refused(masked(Refusal(RefusalClass.UNKNOWN_DEVICE)), oauth=True)
-        claims = jwt.decode(
-            form["client_assertion"], ECKey.import_key(known.jwk), algorithms=["ES256"]
-        ).claims
+        claims = jwt.decode(form["client_assertion"], ECKey.import_key(known.jwk), algorithms=["ES256"]).claims
         assert claims["iss"] == claims["sub"] == known.id
         assert claims["aud"] in self.origins
         if not claims["iat"] - limits.ASSERTION_LEEWAY <= self.now <= claims["exp"] + limits.ASSERTION_LEEWAY:

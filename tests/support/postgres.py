@@ -47,9 +47,7 @@ class Cluster:
 
     def __init__(self, *, shared_buffers: str = "64MB") -> None:
         self._postgres, initdb = _binary("postgres"), _binary("initdb")
-        self._user = (
-            {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-        )
+        self._user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
         self._folder = Path(tempfile.mkdtemp(prefix="kf-pg-"))
         if self._user:
             shutil.chown(self._folder, "postgres", "postgres")

@@ -1,5 +1,6 @@
 """Start real processes and end exactly those."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -39,7 +40,9 @@ def start(module: str, *arguments: str, log: Path, prefix: Sequence[str] = (), *
         )
 
 
-def run(module: str, *arguments: str, stdin: str = "", prefix: Sequence[str] = (), **env: str) -> subprocess.CompletedProcess[str]:
+def run(
+    module: str, *arguments: str, stdin: str = "", prefix: Sequence[str] = (), **env: str
+) -> subprocess.CompletedProcess[str]:
     """Run one of our modules to its end."""
     return subprocess.run(
         [*prefix, sys.executable, "-m", module, *arguments],
@@ -53,18 +56,14 @@ def run(module: str, *arguments: str, stdin: str = "", prefix: Sequence[str] = (
 
 
 def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:
-    """End a process and its session."""
-    if process.poll() is None:
-        if number == signal.SIGKILL:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
-        try:
+    """End a process, and whatever is left of its session."""
+    if process.poll() is None and number != signal.SIGKILL:
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(15)
-    return process.returncode
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait(15)
 
 
 Result = TypeVar("Result")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import psutil
+from tests.support import processes
 
 from keyfast import settings as settings_room
 from keyfast.cli.client import AdminClient
@@ -16,7 +17,6 @@ from keyfast.errors import KeyfastError
 from keyfast.services.package import PackageOrder
 from keyfast.settings import Settings
 from keyfast.wire.admin import EndpointDetail, EndpointLine, Installation, PackageLine
-from tests.support import processes
 
 
 class RunningServer:
@@ -26,7 +26,16 @@ class RunningServer:
         self.port = processes.free_port()
         self.url = f"https://localhost:{self.port}"
         self.data = data
-        arguments = ["--data", str(data), "--url", self.url, "--listen", "127.0.0.1", "--port", str(self.port)]
+        arguments = [
+            "--data",
+            str(data),
+            "--url",
+            self.url,
+            "--listen",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
         made = processes.run(
             "keyfast.cli.main", "server", "init", *arguments, *(["--database", database] if database else [])
         )
@@ -92,7 +101,10 @@ class RunningServer:
     def kill(self) -> None:
         """kill -9 of everything at once, as a power cut does to processes."""
         assert self.process is not None
-        victims = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        victims = [
+            psutil.Process(self.process.pid),
+            *psutil.Process(self.process.pid).children(recursive=True),
+        ]
         for victim in victims:
             os.kill(victim.pid, signal.SIGKILL)
         psutil.wait_procs(victims, timeout=15)

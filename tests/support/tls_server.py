@@ -47,9 +47,7 @@ async def _exchange(server: FakeServer, reader: asyncio.StreamReader, writer: as
     head = await reader.readuntil(b"\r\n\r\n")
     start, *lines = head.decode("latin-1").rstrip().split("\r\n")
     method, target, _ = start.split(" ")
-    headers = {
-        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-    }
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     request = httpx2.Request(method, f"https://{headers['host']}{target}", headers=headers, content=body)
     try:

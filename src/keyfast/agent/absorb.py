@@ -55,9 +55,7 @@ class Sent:
     slot: str
 
 
-def registered(
-    record: Record, answer: messages.Registered, profile: SignedProfile, here: Circumstances
-) -> Record:
+def registered(record: Record, answer: messages.Registered, profile: SignedProfile, here: Circumstances) -> Record:
     """Return the record after a registration whose receipt and profile were verified."""
     pending = answer.keyfast_state == Admission.PENDING
     polls = record.polls + 1 if pending else 0
@@ -82,9 +80,7 @@ def registered(
 
 def token_granted(record: Record, token: Token, server_time: int) -> Record:
     """Return the record that holds a new access token."""
-    return replace(
-        record, token=token.access_token, token_expires_at=server_time + token.expires_in, due=None
-    )
+    return replace(record, token=token.access_token, token_expires_at=server_time + token.expires_in, due=None)
 
 
 def accepted(record: Record, answer: CheckInAnswer, sent: Sent, here: Circumstances) -> Record:
@@ -131,9 +127,7 @@ def obeyed(record: Record, commands: Sequence[Command], now: Moment) -> Record:
 
 def _obey(record: Record, command: Command, now: Moment) -> Record:
     if command.seq <= record.command_seq:
-        again = tuple(
-            result for result in record.done if result.id == command.id and result not in record.results
-        )
+        again = tuple(result for result in record.done if result.id == command.id and result not in record.results)
         return replace(record, results=record.results + again)
     record = replace(record, command_seq=command.seq)
     if record.anchor is not None and command.expires_at <= record.anchor.server_now(now):
@@ -143,9 +137,7 @@ def _obey(record: Record, command: Command, now: Moment) -> Record:
         return _reported(record, CommandResult(command.id, "failed", detail))
     interval = min(max(command.interval_s, 0), limits.MAX_INTERVAL)
     # Soon, because the next check-in also tells the server that the command was applied.
-    return _reported(
-        replace(record, interval_s=interval, due=Due(now, 1.0)), CommandResult(command.id, "applied")
-    )
+    return _reported(replace(record, interval_s=interval, due=Due(now, 1.0)), CommandResult(command.id, "applied"))
 
 
 def _reported(record: Record, result: CommandResult) -> Record:

@@ -162,9 +162,7 @@ def uninstall(options: argparse.Namespace) -> int:
 
 def _agent(database: FileDatabase) -> Agent:
     clock = system_clock()
-    return Agent(
-        database, Link(clock, _new_id), local_machine(clock), clock, secrets.SystemRandom().random, _new_id
-    )
+    return Agent(database, Link(clock, _new_id), local_machine(clock), clock, secrets.SystemRandom().random, _new_id)
 
 
 def _new_id() -> str:

@@ -91,10 +91,18 @@ def check_same_installation(held: Record, bundle: Bundle) -> None:
 
 
 def _renew(database: ClientDatabase, held: Record, bundle: Bundle) -> Seeded:
-    if held.admission is Admission.REGISTERED or held.statement == bundle.statement:
+    registered = held.admission is Admission.REGISTERED
+    if (registered and held.last_success_at > 0) or held.statement == bundle.statement:
         return Seeded.KEPT
-    delegations = tuple(dict.fromkeys((*held.delegations, *bundle.delegations)))
     database.store(
-        replace(held, statement=bundle.statement, package=bundle.package, delegations=delegations, due=None)
+        replace(
+            held,
+            statement=bundle.statement,
+            package=bundle.package,
+            delegations=tuple(dict.fromkeys((*held.delegations, *bundle.delegations))),
+            # Registered but never heard: the use ceiling of the old package was reached. Ask with the new one.
+            enrol_again=held.enrol_again or registered,
+            due=None,
+        )
     )
     return Seeded.RENEWED

@@ -29,6 +29,7 @@ class _TimeAnswer(msgspec.Struct, frozen=True):
     """Answer of ``GET /endpoint/v1/time``."""
 
     statement: str
+    delegations: tuple[str, ...] = ()
 
 
 def direct(context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
@@ -75,9 +76,7 @@ class Link:
 
     def _client(self, ca: str) -> httpx2.AsyncClient:
         if ca not in self._clients:
-            context = (
-                tls.strict_context(ca) if self._signed is None else tls.dated_context(ca, self._server_time)
-            )
+            context = tls.strict_context(ca) if self._signed is None else tls.dated_context(ca, self._server_time)
             self._clients[ca] = self._client_over(context)
         return self._clients[ca]
 
@@ -97,7 +96,8 @@ class Link:
                 answer = msgspec.json.decode(response.content, type=_TimeAnswer)
             except (msgspec.DecodeError, UnicodeDecodeError) as cause:
                 raise TrustError("the server did not tell its time") from cause
-        now = signed_time(chain, answer.statement, challenge)
+        # The key that signs time may be younger than what this endpoint knows; its delegation travels along.
+        now = signed_time(chain.walk(answer.delegations), answer.statement, challenge)
         _log.warning("this endpoint's clock is wrong; going by the server's signed time %d", now)
         self._signed = Anchor(now, self._clock.now())
         await self.rest()

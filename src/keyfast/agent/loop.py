@@ -62,9 +62,7 @@ class Agent:
     ) -> None:
         record = database.load()
         if record is None:
-            raise ClientDatabaseError(
-                "this endpoint has no package", repair="keyfast-agent install --bundle FOLDER"
-            )
+            raise ClientDatabaseError("this endpoint has no package", repair="keyfast-agent install --bundle FOLDER")
         self.record = record
         self._database = database
         self._link = link
@@ -216,9 +214,7 @@ class Agent:
             self._quick = 0
         elif isinstance(action, Enrol):
             answer = _decoded(outcome, Registered)
-            self._store(
-                absorb.registered(known, answer, evidence.check_registered(known, answer), self._here())
-            )
+            self._store(absorb.registered(known, answer, evidence.check_registered(known, answer), self._here()))
         else:
             token = _decoded(outcome, absorb.Token)
             self._store(absorb.token_granted(known, token, server_now(known.anchor, self._clock.now())))

@@ -94,9 +94,7 @@ def _or(read: Callable[[], Inventory], otherwise: Inventory) -> Inventory:
 
 def unknown_volume(detail: str) -> Volume:
     """Stand for volumes nobody could look at."""
-    return Volume(
-        id="unknown", encryption=Encryption.UNKNOWN, protection=Protection.UNKNOWN, role="os", detail=detail
-    )
+    return Volume(id="unknown", encryption=Encryption.UNKNOWN, protection=Protection.UNKNOWN, role="os", detail=detail)
 
 
 def with_volumes(facts: Inventory, volumes: tuple[Volume, ...]) -> Inventory:

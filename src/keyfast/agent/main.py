@@ -53,9 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     install = verbs.add_parser(
         "install", parents=[state], help="take a package's bundle; never overwrites an enrolment"
     )
-    install.add_argument(
-        "--bundle", type=Path, required=True, help="keyfast.json, or the folder that holds it"
-    )
+    install.add_argument("--bundle", type=Path, required=True, help="keyfast.json, or the folder that holds it")
     install.add_argument("--service", action="store_true", help="install and start the systemd service")
     install.set_defaults(command=commands.install)
 
@@ -69,9 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(command=commands.status)
 
-    uninstall = verbs.add_parser(
-        "uninstall", parents=[state], help="stop the service and forget this endpoint"
-    )
+    uninstall = verbs.add_parser("uninstall", parents=[state], help="stop the service and forget this endpoint")
     uninstall.add_argument("--keep-state", action="store_true", help="keep the client database")
     uninstall.set_defaults(command=commands.uninstall)
     return parser

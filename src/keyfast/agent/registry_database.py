@@ -69,9 +69,7 @@ class RegistryDatabase:
         try:
             self._key = registry.CreateKey(registry.HKEY_LOCAL_MACHINE, KEY_PATH)
         except OSError as cause:
-            raise ClientDatabaseError(
-                rf"cannot open HKLM\{KEY_PATH}: {cause}", repair="run as SYSTEM"
-            ) from cause
+            raise ClientDatabaseError(rf"cannot open HKLM\{KEY_PATH}: {cause}", repair="run as SYSTEM") from cause
 
     def load(self) -> Record | None:
         """See ``ClientDatabase.load``."""

@@ -67,9 +67,7 @@ def systemctl(arguments: Sequence[str]) -> None:
         raise ConflictError(f"systemctl {' '.join(arguments)} failed: {done.stderr.strip()[:300]}")
 
 
-def install_service(
-    program: Path, state: Path, *, units: Path = UNIT_DIRECTORY, call: Call = systemctl
-) -> None:
+def install_service(program: Path, state: Path, *, units: Path = UNIT_DIRECTORY, call: Call = systemctl) -> None:
     """Write the unit, enable it and start it; doing it again is harmless.
 
     Raises:

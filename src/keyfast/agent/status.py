@@ -89,8 +89,7 @@ def five_lines(status: Status) -> str:
         "Endpoint": f"well; {seen}" if status.well else f"NOT WELL: {status.reason}; {seen}",
         "Server": f"{', '.join(status.servers) or 'none'} (mode {status.mode}, profile {status.profile_seq})",
         "Credential": (
-            f"endpoint {status.endpoint or 'not enrolled'}, device key {key}, "
-            f"token until {_utc(status.token_until)}"
+            f"endpoint {status.endpoint or 'not enrolled'}, device key {key}, token until {_utc(status.token_until)}"
         ),
         "Check-in": (
             f"last {_utc(status.last_check_in)}, next in {status.next_check_in_s} s, "
@@ -116,9 +115,7 @@ def _reason(record: Record) -> str:
     if record.trouble:
         return record.trouble
     return (
-        "enrolment has not finished"
-        if record.admission is not Admission.REGISTERED
-        else "no check-in was accepted yet"
+        "enrolment has not finished" if record.admission is not Admission.REGISTERED else "no check-in was accepted yet"
     )
 
 

@@ -78,11 +78,7 @@ class AdminApi:
         """``GET /admin/v1/installation``."""
         live = self._live.current
         row = live.installation
-        return _ok(
-            admin.Installation(
-                row.id, row.name, row.epoch, tuple(live.issuers), __version__, int(self._clock())
-            )
-        )
+        return _ok(admin.Installation(row.id, row.name, row.epoch, live.urls, __version__, int(self._clock())))
 
     async def endpoints(self, request: Request) -> Response:
         """``GET /admin/v1/endpoints``: a page in order of name."""
@@ -117,9 +113,7 @@ class AdminApi:
         """``POST /admin/v1/endpoints/{id}/check-in-now``."""
         asked = await _asked(request, Interval)
         row = await self._commands.check_in_now(request.path_params["id"], asked.interval_s, ADMINISTRATOR)
-        return _ok(
-            admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail)
-        )
+        return _ok(admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail))
 
     async def events(self, request: Request) -> Response:
         """``GET /admin/v1/events``: newest first."""
@@ -130,9 +124,7 @@ class AdminApi:
     async def packages(self, request: Request) -> Response:
         """``GET /admin/v1/packages``."""
         query = request.query_params
-        rows = await self._packages.list_page(
-            query.get("after", ""), http.query_int(query, "limit", PAGE, MAX_PAGE)
-        )
+        rows = await self._packages.list_page(query.get("after", ""), http.query_int(query, "limit", PAGE, MAX_PAGE))
         return _ok([self._package(row) for row in rows])
 
     async def create_package(self, request: Request) -> Response:

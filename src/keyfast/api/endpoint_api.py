@@ -66,9 +66,7 @@ class EndpointApi:
         live, now = self._live.current, int(self._clock())
         claims = messages.SignedTime(installation=live.installation.id, time=now, challenge=challenge)
         statement = live.keyset.sign(TIME_TYP, claims)
-        return http.answer(
-            messages.encode({"statement": statement, "delegations": live.keyset.delegations()})
-        )
+        return http.answer(messages.encode({"statement": statement, "delegations": live.keyset.delegations()}))
 
     def _refused(self, refusal: Refusal) -> Response:
         now = int(self._clock())

@@ -72,9 +72,7 @@ def refused(refusal: Refusal, now: int, nonce: str = "") -> Response:
 
 def not_ready(fault: NotReadyError) -> Refusal:
     """What a caller hears of an outage: never a 401, and when to come back."""
-    return Refusal(
-        RefusalClass.NOT_READY, "a dependency of the server is down or full", retry_after=fault.retry_after
-    )
+    return Refusal(RefusalClass.NOT_READY, "a dependency of the server is down or full", retry_after=fault.retry_after)
 
 
 def faulted(fault: KeyfastError) -> Response:

@@ -47,9 +47,7 @@ MAX_FIELDS = 32
 class OAuthApi:
     """Handlers of ``/oauth`` and of the metadata document."""
 
-    def __init__(
-        self, live: LiveState, enrol: EnrolService, tokens: TokenService, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, live: LiveState, enrol: EnrolService, tokens: TokenService, clock: Callable[[], float]) -> None:
         self._live = live
         self._enrol = enrol
         self._tokens = tokens
@@ -61,9 +59,7 @@ class OAuthApi:
 
     async def jwks(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """``GET /oauth/jwks``: the public halves of every key that signs statements."""
-        return http.answer(
-            msgspec.json.encode(self._live.current.keyset.jwks()), media_type="application/jwk-set+json"
-        )
+        return http.answer(msgspec.json.encode(self._live.current.keyset.jwks()), media_type="application/jwk-set+json")
 
     async def register(self, request: Request) -> Response:
         """``POST /oauth/register``."""
@@ -84,9 +80,7 @@ class OAuthApi:
         if isinstance(form, Refusal):
             return self._refused(form)
         if form.get("grant_type") != "client_credentials":
-            return self._error(
-                400, "unsupported_grant_type", Refusal(K.MALFORMED, expected="client_credentials")
-            )
+            return self._error(400, "unsupported_grant_type", Refusal(K.MALFORMED, expected="client_credentials"))
         try:
             outcome = await self._tokens.issue(http.signed_request(request), form)
         except NotReadyError as fault:
@@ -150,9 +144,7 @@ async def _form(request: Request) -> dict[str, str] | Refusal:
     if isinstance(body, Refusal):
         return body
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=MAX_FIELDS
-        )
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         return Refusal(K.MALFORMED, "not a form")
     fields = dict(pairs)

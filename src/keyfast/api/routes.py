@@ -108,8 +108,6 @@ def _app(
         )
 
     return Starlette(
-        routes=[
-            Route(row.path, wrap(attrgetter(row.handler)(handlers)), methods=[row.method]) for row in rows
-        ],
+        routes=[Route(row.path, wrap(attrgetter(row.handler)(handlers)), methods=[row.method]) for row in rows],
         exception_handlers={404: nothing_here, 405: nothing_here, 500: broken},
     )

@@ -68,9 +68,7 @@ class AdminClient:
         if response.is_success:
             return msgspec.json.decode(response.content, type=kind)
         problem = read_problem(response.content)
-        raise AnsweredError(
-            problem.detail or problem.title or f"status {response.status_code}", repair=problem.repair
-        )
+        raise AnsweredError(problem.detail or problem.title or f"status {response.status_code}", repair=problem.repair)
 
     def _demand_listener(self) -> None:
         """The usual fault is that no server runs; the HTTP library would leak a socket finding that out."""

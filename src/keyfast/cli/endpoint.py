@@ -20,9 +20,7 @@ def list_(
     data: Data = None,
     name: Annotated[str, typer.Option(help="Only names that begin so.")] = "",
     state: Annotated[str, typer.Option(help="Only this state.")] = "",
-    after: Annotated[
-        str, typer.Option(help="Continue after this endpoint id (last of the page before).")
-    ] = "",
+    after: Annotated[str, typer.Option(help="Continue after this endpoint id (last of the page before).")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     json: Json = False,
 ) -> None:
@@ -74,8 +72,7 @@ def show(endpoint: Id, data: Data = None, json: Json = False) -> None:
         ("clock", _clock(detail.clock_offset_s)),
         (
             "disks",
-            output.coloured(line.disks, output.DISKS_COLOUR)
-            + f", verified {output.moment(detail.verified_at)}",
+            output.coloured(line.disks, output.DISKS_COLOUR) + f", verified {output.moment(detail.verified_at)}",
         ),
     ]
     if detail.last_refusal:
@@ -149,10 +146,7 @@ def _fork(fork: ForkView | None) -> None:
     names = list(dict.fromkeys([*fork.displaced, *fork.arrived]))
     output.table(
         ("", "ONE SIDE", "OTHER SIDE"),
-        (
-            (name, escape(str(fork.displaced.get(name, ""))), escape(str(fork.arrived.get(name, ""))))
-            for name in names
-        ),
+        ((name, escape(str(fork.displaced.get(name, ""))), escape(str(fork.arrived.get(name, "")))) for name in names),
         "",
     )
 
@@ -173,15 +167,11 @@ def check_in_now(
     json: Json = False,
 ) -> None:
     """Tell an endpoint, at its next check-in, to check in again at once (and to keep to another interval)."""
-    queued = client(data).post(
-        f"/admin/v1/endpoints/{endpoint}/check-in-now", CommandLine, {"interval_s": every}
-    )
+    queued = client(data).post(f"/admin/v1/endpoints/{endpoint}/check-in-now", CommandLine, {"interval_s": every})
     if json:
         output.as_json(queued)
     else:
-        output.console.print(
-            f"command {queued.id} is {queued.state}; the endpoint gets it with its next check-in"
-        )
+        output.console.print(f"command {queued.id} is {queued.state}; the endpoint gets it with its next check-in")
 
 
 @app.command()

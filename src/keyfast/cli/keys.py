@@ -70,9 +70,7 @@ def export(
     data: Data = None,
 ) -> None:
     """Write all keys, encrypted under a passphrase, to a file to be kept elsewhere."""
-    answer = client(data).post(
-        "/admin/v1/keys/export", dict[str, str], {"passphrase": _passphrase(passphrase_file)}
-    )
+    answer = client(data).post("/admin/v1/keys/export", dict[str, str], {"passphrase": _passphrase(passphrase_file)})
     try:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as cause:
@@ -85,9 +83,7 @@ def export(
 
 
 @app.command("import")
-def import_(
-    file: Path, passphrase_file: PassphraseFile = None, data: Data = None, json: Json = False
-) -> None:
+def import_(file: Path, passphrase_file: PassphraseFile = None, data: Data = None, json: Json = False) -> None:
     """Take exported keys of this installation back, where private halves are missing."""
     try:
         text = file.read_text("ascii").strip()

@@ -43,9 +43,7 @@ def up(
     """Start a server here, enrol this machine with its real disk state, and keep both running."""
     settings = _settings(data.resolve(), port)
     log.configure("up", settings.data / "log" / "up.log")
-    installation = asyncio.run(
-        run.prepare(settings, found=True, name=socket.gethostname(), now=int(time.time()))
-    )
+    installation = asyncio.run(run.prepare(settings, found=True, name=socket.gethostname(), now=int(time.time())))
     output.console.print(f"installation [bold]{installation}[/] in {settings.data}")
     asyncio.run(_run(settings))
 
@@ -55,9 +53,7 @@ def _settings(data: Path, port: int) -> Settings:
     data.chmod(0o700)
     if not (data / settings_room.FILE_NAME).exists():
         chosen = _free_port(port)
-        settings_room.write(
-            replace(settings_room.Settings(data), port=chosen, urls=(f"https://localhost:{chosen}",))
-        )
+        settings_room.write(replace(settings_room.Settings(data), port=chosen, urls=(f"https://localhost:{chosen}",)))
     return settings_room.load(data)
 
 

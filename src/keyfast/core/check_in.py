@@ -127,15 +127,11 @@ def judge(standing: Standing | None, report: Report) -> Accepted | Refusal:
     return Accepted(
         standing=replace(
             standing,
-            state=endpoint.step(standing.state, EndpointEvent.FORK_PROVEN)
-            if fork is Fork.CLONE
-            else standing.state,
+            state=endpoint.step(standing.state, EndpointEvent.FORK_PROVEN) if fork is Fork.CLONE else standing.state,
             seq=report.seq,
             head=report.digest,
             displaced=standing.head if fork else standing.displaced,
-            inventory_digest=report.inventory_digest
-            if report.inventory_enclosed
-            else standing.inventory_digest,
+            inventory_digest=report.inventory_digest if report.inventory_enclosed else standing.inventory_digest,
         ),
         send_inventory=not known and not report.inventory_enclosed,
         inventory_changed=not known and report.inventory_enclosed,

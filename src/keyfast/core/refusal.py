@@ -26,7 +26,6 @@ class RefusalClass(StrEnum):
     TOO_LARGE = "too_large"
     WRONG_MEDIA_TYPE = "wrong_media_type"
     NOT_FOUND = "not_found"
-    FORBIDDEN = "forbidden"
     ENROLMENT_EXPIRED = "enrolment_expired"
     ENROLMENT_EXHAUSTED = "enrolment_exhausted"
     ENROLMENT_REVOKED = "enrolment_revoked"
@@ -43,12 +42,8 @@ class Rule:
 
 RULES: dict[RefusalClass, Rule] = {
     RefusalClass.USE_NONCE: Rule(401, "Sign again with the nonce in this answer", anonymous=True),
-    RefusalClass.STALE_TIME: Rule(
-        401, "The proof is too old; use the server's time in this answer", anonymous=True
-    ),
-    RefusalClass.UNAUTHENTICATED: Rule(
-        401, "The proof of identity is missing or does not hold", anonymous=True
-    ),
+    RefusalClass.STALE_TIME: Rule(401, "The proof is too old; use the server's time in this answer", anonymous=True),
+    RefusalClass.UNAUTHENTICATED: Rule(401, "The proof of identity is missing or does not hold", anonymous=True),
     RefusalClass.TOKEN_EXPIRED: Rule(401, "The access token has expired; ask for a new one"),
     RefusalClass.UNKNOWN_DEVICE: Rule(404, "This server has no record of the device"),
     RefusalClass.FOREIGN_INSTALLATION: Rule(403, "It was issued by another installation"),
@@ -60,7 +55,6 @@ RULES: dict[RefusalClass, Rule] = {
     RefusalClass.TOO_LARGE: Rule(413, "The request is larger than the protocol allows", anonymous=True),
     RefusalClass.WRONG_MEDIA_TYPE: Rule(415, "The content type is not the one expected", anonymous=True),
     RefusalClass.NOT_FOUND: Rule(404, "There is nothing here", anonymous=True),
-    RefusalClass.FORBIDDEN: Rule(403, "The caller may not do this", anonymous=True),
     RefusalClass.ENROLMENT_EXPIRED: Rule(403, "The enrolment token has expired"),
     RefusalClass.ENROLMENT_EXHAUSTED: Rule(403, "The enrolment token has reached its use ceiling"),
     RefusalClass.ENROLMENT_REVOKED: Rule(403, "The enrolment token was revoked"),

@@ -27,6 +27,4 @@ def unprobed(devices: Mapping[str, Device]) -> tuple[Device, ...]:
 def told(device: Device, text: bytes) -> Device:
     """Return ``device`` with what blkid said of it."""
     said = dict(line.partition("=")[::2] for line in read_text(text).splitlines() if "=" in line)
-    return replace(
-        device, fstype=said.get("TYPE", ""), fsver=said.get("VERSION", ""), uuid=said.get("UUID", "")
-    )
+    return replace(device, fstype=said.get("TYPE", ""), fsver=said.get("VERSION", ""), uuid=said.get("UUID", ""))

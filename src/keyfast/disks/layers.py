@@ -12,9 +12,7 @@ _TRANSPARENT = re.compile(r"(disk|part|lvm|mpath|md|linear|raid\d+|dmraid|vdo|st
 _NOT_ENCRYPTING = {"VERITY", "INTEGRITY"}
 _CONTAINERS = {"crypto_LUKS": "luks", "BitLocker": "bitlocker"}
 _TECHNOLOGY = {"LUKS1": "luks1", "LUKS2": "luks2", "BITLK": "bitlocker"}
-_DM_UUID = re.compile(
-    r"CRYPT-([A-Z0-9]+)-(?:([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})-)?"
-)
+_DM_UUID = re.compile(r"CRYPT-([A-Z0-9]+)-(?:([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})-)?")
 
 
 @dataclass(frozen=True, slots=True)

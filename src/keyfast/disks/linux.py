@@ -68,8 +68,7 @@ class LinuxDisks:
 
     def _dm_uuids(self, devices: Mapping[str, Device]) -> dict[str, str]:
         return {
-            name: first_line(self._root / "sys/block" / name / "dm/uuid")
-            for name in filter(_DM_NAME.match, devices)
+            name: first_line(self._root / "sys/block" / name / "dm/uuid") for name in filter(_DM_NAME.match, devices)
         }
 
 

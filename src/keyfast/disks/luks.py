@@ -64,9 +64,7 @@ def parse_luks2(text: bytes) -> State | None:
     for slot in metadata.keyslots.values():
         if slot.type == "reencrypt" and slot.mode in _CHANGING:
             return replace(found, encryption=_CHANGING[slot.mode], protection=Protection.OFF)
-    if any(
-        segment.live and segment.type not in _ENCRYPTING_SEGMENTS for segment in metadata.segments.values()
-    ):
+    if any(segment.live and segment.type not in _ENCRYPTING_SEGMENTS for segment in metadata.segments.values()):
         return replace(found, detail="a part of the device is mapped in a way this version does not know")
     return _encrypted(found)
 
@@ -98,9 +96,7 @@ def _encrypted(found: State, *, headed: bool = True) -> State:
         detail = "the null cipher leaves data as it is"
         return replace(found, encryption=Encryption.UNENCRYPTED, protection=Protection.OFF, detail=detail)
     detail = "no key slot is left: what is closed stays closed" if headed and not found.protectors else ""
-    return replace(
-        found, encryption=Encryption.ENCRYPTED, protection=Protection.ON, percent=100, detail=detail
-    )
+    return replace(found, encryption=Encryption.ENCRYPTED, protection=Protection.ON, percent=100, detail=detail)
 
 
 def _protectors(metadata: _Metadata) -> tuple[str, ...]:

@@ -29,11 +29,7 @@ class MacDisks:
         listing = self._runner.run(apfs.ARGV)
         listed = apfs.parse(listing.stdout) if listing.code == 0 else None
         if listed is None:
-            trouble = (
-                why("diskutil", listing)
-                if vault
-                else f"{why('fdesetup', status)}; {why('diskutil', listing)}"
-            )
+            trouble = why("diskutil", listing) if vault else f"{why('fdesetup', status)}; {why('diskutil', listing)}"
             return (make(without_diskutil(vault, trouble), id_="/", mount="/", role="os"),)
         mounts = parse_mounts(self._runner.run(("mount",)).stdout)
         swap = swap_state(self._runner.run(_SWAP_USE).stdout)
@@ -62,9 +58,7 @@ def read_volume(
     if role == "swap" and swap:
         return make(swap, id_=volume.uuid, mount=mount, role=role, size=size)
     of_system = role == "os" or "Data" in volume.roles
-    return make(
-        judge(volume, vault if of_system else None), id_=volume.uuid, mount=mount, role=role, size=size
-    )
+    return make(judge(volume, vault if of_system else None), id_=volume.uuid, mount=mount, role=role, size=size)
 
 
 def _role(volume: apfs.ApfsVolume, mount: str) -> str:

@@ -122,9 +122,7 @@ def linux_release(root: Path) -> tuple[str, str]:
             text = (root / place).read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        said = {
-            name: value.strip("\"'") for name, _, value in (line.partition("=") for line in text.splitlines())
-        }
+        said = {name: value.strip("\"'") for name, _, value in (line.partition("=") for line in text.splitlines())}
         name = said.get("PRETTY_NAME") or said.get("NAME") or "Linux"
         return name, said.get("VERSION_ID") or said.get("BUILD_ID") or python_platform.release()
     return "Linux", python_platform.release()

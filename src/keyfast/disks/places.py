@@ -80,17 +80,15 @@ def _is_volume(mount: Mount) -> bool:
 def _members(mount: Mount, devices: Devices) -> tuple[Device, ...]:
     found = next((device for device in devices.values() if mount.source in device.names), None)
     if found is None and not mount.number.startswith("0:"):  # major 0 is a file system without a device
-        found = next(
-            (device for device in devices.values() if mount.number and device.number == mount.number), None
-        )
+        found = next((device for device in devices.values() if mount.number and device.number == mount.number), None)
     if found is None:
         return ()
     if mount.fstype != "btrfs" or not found.uuid:
         return (found,)
     # btrfs names one of its devices as the source; all of them carry its id.
-    return tuple(
-        device for device in devices.values() if device.fstype == "btrfs" and device.uuid == found.uuid
-    ) or (found,)
+    return tuple(device for device in devices.values() if device.fstype == "btrfs" and device.uuid == found.uuid) or (
+        found,
+    )
 
 
 def _name(mount: Mount, members: tuple[Device, ...]) -> str:

@@ -5,7 +5,6 @@ import secrets
 import time
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 
@@ -43,16 +42,11 @@ class Parts:
     live: LiveState
 
 
-def origins(settings: Settings) -> frozenset[str]:
-    """Scheme and authority of every URL endpoints use."""
-    return frozenset(f"{url.scheme}://{url.netloc}" for url in map(urlsplit, settings.urls))
-
-
 async def open_parts(settings: Settings) -> Parts:
     """Open database, KEK and keys; raises what a person must know about (KeyFileError, NotReadyError ...)."""
     database = await Database.open(settings.database_url)
     opened = await open_installation(settings, database)
-    live = LiveState(database, partial(load_kek, settings.kek_file), origins(settings))
+    live = LiveState(database, partial(load_kek, settings.kek_file), settings.urls)
     await live.refresh()
     return Parts(settings, database, opened, live)
 

@@ -17,9 +17,11 @@ from starlette.applications import Starlette
 from keyfast import settings as settings_room
 from keyfast.errors import KeyfastError
 from keyfast.server import compose, log
+from keyfast.services.founding import ensure_server_certificate
 from keyfast.settings import Settings
 
 BACKLOG = 4096
+CERTIFICATE_SECONDS = 6 * 3600
 
 
 async def check_in(settings: Settings) -> None:
@@ -38,7 +40,9 @@ async def check_in(settings: Settings) -> None:
         ssl_cert=settings.tls / "server.pem",
         ssl_key=settings.tls / "server.key",
     )
+    renewing = asyncio.create_task(_renew_certificate(parts, server.stop))
     await _serve(server, parts)
+    renewing.cancel()
     await writer.close()
     await parts.database.close()
 
@@ -74,6 +78,15 @@ async def _serve(server: Server, parts: compose.Parts) -> None:
             await following
 
 
+async def _renew_certificate(parts: compose.Parts, restart: Callable[[], None]) -> None:
+    """Renew the server certificate in time; TLS reads it at the start only, so this service starts again then."""
+    while True:
+        await asyncio.sleep(CERTIFICATE_SECONDS)
+        if await asyncio.to_thread(ensure_server_certificate, parts.settings, parts.opened.kek, int(compose.clock())):
+            log.get().info("certificate_renewed")
+            restart()
+
+
 def _refresh_failed(cause: Exception) -> None:
     log.get().error("refresh_failed", reason=str(cause)[:300])
 
@@ -92,9 +105,7 @@ def main() -> None:
     try:
         _run(PROCESSES[asked.process](settings_room.load(asked.data.resolve())))
     except KeyfastError as fault:
-        log.get().error(
-            "cannot_serve", code=fault.code, reason=f"{fault.message}; {fault.repair}".rstrip("; ")
-        )
+        log.get().error("cannot_serve", code=fault.code, reason=f"{fault.message}; {fault.repair}".rstrip("; "))
         sys.exit(fault.exit_code)
 
 

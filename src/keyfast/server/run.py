@@ -7,7 +7,7 @@ import signal
 
 from keyfast.server import log
 from keyfast.server.supervisor import Child, Supervisor, python
-from keyfast.services.founding import found_installation, open_installation
+from keyfast.services.founding import ensure_server_certificate, found_installation, open_installation
 from keyfast.settings import Settings
 from keyfast.store.database import Database, upgrade
 
@@ -36,6 +36,7 @@ async def prepare(settings: Settings, *, found: bool, name: str, now: int) -> st
             opened = await found_installation(settings, database, name, now)
         else:
             opened = await open_installation(settings, database)
+            ensure_server_certificate(settings, opened.kek, now)
     finally:
         await database.close()
     return opened.installation.id

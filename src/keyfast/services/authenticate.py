@@ -57,9 +57,7 @@ def endpoint_caller(
         nonce_lifetime: seconds a nonce is good for here.
     """
     if not request.authorization.startswith(_SCHEME):
-        return Refusal(
-            RefusalClass.UNAUTHENTICATED, "no access token", expected="Authorization: DPoP <access token>"
-        )
+        return Refusal(RefusalClass.UNAUTHENTICATED, "no access token", expected="Authorization: DPoP <access token>")
     text = request.authorization[len(_SCHEME) :]
     token = live.tokens.read(text, now)
     if isinstance(token, Refusal) and token.rule.anonymous:
@@ -77,16 +75,12 @@ def endpoint_caller(
     if isinstance(proof, Refusal):
         return proof
     if proof.thumbprint != token.thumbprint:
-        return Refusal(
-            RefusalClass.UNAUTHENTICATED, "the proof was made with another key than the token is bound to"
-        )
+        return Refusal(RefusalClass.UNAUTHENTICATED, "the proof was made with another key than the token is bound to")
     nonce = fresh_nonce(live, proof, now, nonce_lifetime, token.endpoint_id)
     return nonce if isinstance(nonce, Refusal) else Caller(token, proof, nonce)
 
 
-def fresh_nonce(
-    live: Live, proof: Proof, now: int, lifetime: int, endpoint_id: str = ""
-) -> NonceFacts | Refusal:
+def fresh_nonce(live: Live, proof: Proof, now: int, lifetime: int, endpoint_id: str = "") -> NonceFacts | Refusal:
     """Check the server's nonce in a proof: it is the only clock that counts."""
     if not proof.nonce:
         return Refusal(RefusalClass.USE_NONCE, "the proof carries no nonce")

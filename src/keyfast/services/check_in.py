@@ -103,9 +103,7 @@ class CheckInService:
 
     async def _pending(self, endpoint_id: str, now: int) -> tuple[str, ...]:
         async with self._database.write() as conn:
-            return tuple(
-                row.statement for row in await commands.offer(conn, endpoint_id, now=now, limit=MAX_COMMANDS)
-            )
+            return tuple(row.statement for row in await commands.offer(conn, endpoint_id, now=now, limit=MAX_COMMANDS))
 
 
 def _row(

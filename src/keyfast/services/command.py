@@ -4,10 +4,11 @@ import secrets
 import uuid
 from collections.abc import Callable
 
+from keyfast.core.command import CommandState
 from keyfast.errors import NotFoundError, UsageError
 from keyfast.services.live import LiveState
 from keyfast.store import commands, endpoints, events
-from keyfast.store.commands import CommandRow, CommandState
+from keyfast.store.commands import CommandRow
 from keyfast.store.database import Database
 from keyfast.wire import limits
 from keyfast.wire.messages import Command
@@ -27,9 +28,7 @@ class CommandService:
     async def check_in_now(self, endpoint_id: str, interval_s: int, by: str) -> CommandRow:
         """Queue ``CheckInNow``: check in again at once, and from then on every ``interval_s`` unless 0."""
         if interval_s and not limits.MIN_INTERVAL <= interval_s <= limits.MAX_INTERVAL:
-            raise UsageError(
-                f"an interval lies between {limits.MIN_INTERVAL} and {limits.MAX_INTERVAL} seconds"
-            )
+            raise UsageError(f"an interval lies between {limits.MIN_INTERVAL} and {limits.MAX_INTERVAL} seconds")
         live, now = self._live.current, int(self._clock())
         async with self._database.write() as conn:
             if await endpoints.get(conn, endpoint_id) is None:

@@ -18,7 +18,7 @@ from keyfast.services.authenticate import SignedRequest, fresh_nonce
 from keyfast.services.live import Live, LiveState
 from keyfast.store import endpoints, events, packages
 from keyfast.store.database import Database
-from keyfast.store.endpoints import EndpointRow
+from keyfast.store.endpoints import EndpointRecord, EndpointRow
 from keyfast.trust import dpop
 from keyfast.trust.device import parse_public_jwk
 from keyfast.trust.encoding import decode_json, thumbprint
@@ -28,6 +28,7 @@ from keyfast.wire import limits
 from keyfast.wire.messages import Receipt, Registered
 from keyfast.wire.oauth import RegisterRequest
 
+_NOT_PROVEN = frozenset({EndpointState.PENDING, EndpointState.REGISTERED})
 RECEIPT_TYP = "keyfast-receipt+jwt"
 
 
@@ -84,7 +85,19 @@ class EnrolService:
         state = known.presence.state
         if state is EndpointState.REVOKED:
             return Refusal(RefusalClass.REVOKED, presented=f"the device key of endpoint {known.endpoint.id}")
+        if state in _NOT_PROVEN and known.endpoint.enrolment_jti != token.jti:
+            return await self._move(known, token, now), state
         return known.endpoint, state
+
+    async def _move(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> EndpointRow:
+        """Let an endpoint that has not proven itself use the token of a newer package, if that one works."""
+        async with self._database.write() as conn:
+            record = await packages.token(conn, token.jti)
+            if record is not None:
+                refusal = judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None)
+                if refusal is None:
+                    await endpoints.take_package(conn, known.endpoint.id, token.package, token.jti)
+        return known.endpoint
 
     async def _insert(
         self, asked: RegisterRequest, token: EnrolmentToken, now: int
@@ -128,9 +141,7 @@ class EnrolService:
 
 
 def _verified_request(live: Live, signed: SignedRequest, body: bytes, now: int) -> RegisterRequest | Refusal:
-    proof = dpop.verify_proof(
-        signed.proof, method=signed.method, path=signed.path, origins=live.origins, body=body
-    )
+    proof = dpop.verify_proof(signed.proof, method=signed.method, path=signed.path, origins=live.origins, body=body)
     if isinstance(proof, Refusal):
         return proof
     nonce = fresh_nonce(live, proof, now, limits.FRESH_NONCE_LIFETIME)
@@ -143,9 +154,7 @@ def _verified_request(live: Live, signed: SignedRequest, body: bytes, now: int) 
     except (ValueError, TrustError) as cause:
         return Refusal(RefusalClass.MALFORMED, str(cause)[:200])
     if _device_thumbprint(asked) != proof.thumbprint:
-        return Refusal(
-            RefusalClass.UNAUTHENTICATED, "the proof was not made with the device key being registered"
-        )
+        return Refusal(RefusalClass.UNAUTHENTICATED, "the proof was not made with the device key being registered")
     if asked.token_endpoint_auth_method != "private_key_jwt":  # noqa: S105 - a method name
         return Refusal(RefusalClass.MALFORMED, "only private_key_jwt is offered")
     return asked

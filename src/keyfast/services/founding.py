@@ -82,20 +82,14 @@ def _intended(settings: Settings, intent: Path) -> str:
     return installation
 
 
-async def _record(
-    database: Database, settings: Settings, kek: Kek, installation: str, name: str, now: int
-) -> None:
+async def _record(database: Database, settings: Settings, kek: Kek, installation: str, name: str, now: int) -> None:
     authority = _ensure_authority(settings, kek, installation, now)
     keyset = Keyset.generate(installation, now)
-    profile = AccessProfile(
-        installation, seq=1, mode="oauth", urls=settings.urls, ca=authority.decode("ascii")
-    )
+    profile = AccessProfile(installation, seq=1, mode="oauth", urls=settings.urls, ca=authority.decode("ascii"))
     async with database.write() as conn:
         await installations.create(
             conn,
-            installations.InstallationRow(
-                id=installation, name=name, created_at=now, kek_id=kek.current, epoch=1
-            ),
+            installations.InstallationRow(id=installation, name=name, created_at=now, kek_id=kek.current, epoch=1),
         )
         await keys.save(conn, [row_from_key(key, kek) for key in keyset.keys])
         await policies.add(conn, Policy(version=1, check_in_interval_s=DEFAULT_INTERVAL), created_at=now)
@@ -112,20 +106,21 @@ def _ensure_authority(settings: Settings, kek: Kek, installation: str, now: int)
     return certificate.read_bytes()
 
 
-def ensure_server_certificate(settings: Settings, kek: Kek, now: int) -> None:
-    """Issue the server certificate from the own authority; renew it well before it ends."""
+def ensure_server_certificate(settings: Settings, kek: Kek, now: int) -> bool:
+    """Issue the server certificate from the own authority, and renew it well before it ends; tell whether it did."""
     certificate, key_file = settings.tls / "server.pem", settings.tls / "server.key"
     moment = datetime.fromtimestamp(now, UTC)
     usable = certificate.exists() and key_file.exists()
     if usable and tls.days_left(certificate.read_bytes(), moment) > RENEW_DAYS:
-        return
+        return False
     authority, sealed = settings.tls / "ca.pem", settings.tls / "ca.key.sealed"
     if not sealed.exists():
-        return  # an administrator's own certificate: not ours to renew
+        return False  # an administrator's own certificate: not ours to renew
     key = kek.open(sealed.read_text("ascii"), bound_to="tls/ca")
     pem, server_key = tls.issue_certificate(authority.read_bytes(), key, _names(settings.urls), moment)
     _write_private(key_file, server_key.reveal())
     _write_private(certificate, pem)
+    return True
 
 
 def _names(urls: Sequence[str]) -> list[str]:

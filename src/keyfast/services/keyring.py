@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from keyfast.core.endpoint import WORKING
@@ -13,7 +14,7 @@ from keyfast.store import endpoints, events, installations, keys
 from keyfast.store.database import Database
 from keyfast.trust.export import export_keys, import_keys
 from keyfast.trust.kek import Kek
-from keyfast.trust.keyset import Keyset, Role
+from keyfast.trust.keyset import Keyset, KeyStatus, Role, SigningKey
 from keyfast.wire.admin import Introspection, KeyLine
 
 MIN_PASSPHRASE = 14
@@ -66,9 +67,7 @@ class KeyringService:
             raise UsageError(f"the passphrase must have at least {MIN_PASSPHRASE} characters")
         text = await asyncio.to_thread(export_keys, self._live.current.keyset, passphrase)
         async with self._database.write() as conn:
-            await events.add(
-                conn, at=int(self._clock()), kind="keys_exported", endpoint_id=None, detail={"by": by}
-            )
+            await events.add(conn, at=int(self._clock()), kind="keys_exported", endpoint_id=None, detail={"by": by})
         return text
 
     async def restore(self, text: str, passphrase: Secret, by: str) -> list[KeyLine]:
@@ -81,9 +80,7 @@ class KeyringService:
         current = self._live.current.keyset
         imported = await asyncio.to_thread(import_keys, text, passphrase, current.installation)
         theirs = {key.kid: key for key in imported.keys}
-        merged = tuple(
-            theirs[key.kid] if key.private is None and key.kid in theirs else key for key in current.keys
-        )
+        merged = tuple(_filled(key, theirs.get(key.kid)) for key in current.keys)
         await self._save(Keyset(current.installation, merged), "keys_imported", {"by": by})
         return self.lines()
 
@@ -116,9 +113,7 @@ class KeyringService:
         sealed = self._kek_file.parent / "tls" / "ca.key.sealed"
         if not sealed.exists():
             return
-        again = self._kek.seal(
-            self._kek.open(sealed.read_text("ascii"), bound_to="tls/ca"), bound_to="tls/ca"
-        )
+        again = self._kek.seal(self._kek.open(sealed.read_text("ascii"), bound_to="tls/ca"), bound_to="tls/ca")
         beside = sealed.with_name("ca.key.sealed.new")
         beside.touch(mode=0o600)
         beside.write_text(again, "ascii")
@@ -131,11 +126,7 @@ class KeyringService:
             return Introspection(active=False)
         async with self._database.read() as conn:
             record = await endpoints.get(conn, token.endpoint_id)
-        if (
-            record is None
-            or record.presence.state not in WORKING
-            or token.issued_at < record.presence.tokens_from
-        ):
+        if record is None or record.presence.state not in WORKING or token.issued_at < record.presence.tokens_from:
             return Introspection(active=False)
         return Introspection(
             active=True,
@@ -154,3 +145,10 @@ class KeyringService:
                 await keys.add_root_change(conn, root_change)
             await events.add(conn, at=now, kind=kind, endpoint_id=None, detail=detail)
         await self._live.refresh()
+
+
+def _filled(ours: SigningKey, theirs: SigningKey | None) -> SigningKey:
+    """Take back a private half that is missing here; what a key is for, and its status, are today's."""
+    if ours.private is not None or theirs is None or ours.status is KeyStatus.PREVIOUS:
+        return ours
+    return replace(ours, private=theirs.private, mac=ours.mac or theirs.mac)

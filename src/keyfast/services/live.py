@@ -5,8 +5,9 @@ token key is published before it is used, so a process that has not read it yet 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from keyfast.core.secret import Secret
 from keyfast.store import installations, keys, policies, profiles
@@ -28,7 +29,8 @@ class Live:
     Attributes:
         keyset: all signing keys with their private halves, where this server holds them.
         profile: newest access profile as a signed statement; ``profile_seq`` is its number.
-        origins: scheme and authority of every URL endpoints may have used.
+        urls: base URLs that endpoints use, in order of preference.
+        origins: scheme and authority of each of them.
     """
 
     installation: InstallationRow
@@ -38,17 +40,13 @@ class Live:
     policy: Policy
     profile_seq: int
     profile: str
+    urls: tuple[str, ...]
     origins: frozenset[str]
 
     @property
     def issuer(self) -> str:
         """The OAuth issuer identifier (RFC 8414 section 2): the first URL endpoints use."""
-        return self.issuers[0]
-
-    @property
-    def issuers(self) -> Sequence[str]:
-        """Every origin, in a fixed order."""
-        return sorted(self.origins)
+        return self.urls[0]
 
 
 def key_from_row(row: keys.SigningKeyRow, kek: Kek) -> SigningKey:
@@ -93,13 +91,13 @@ class LiveState:
     Args:
         database: the store.
         open_kek: opens the KEK of an installation; asked again whenever keys changed, as a rewrap changes both.
-        origins: scheme and authority of every URL endpoints may use.
+        urls: base URLs that endpoints use, in order of preference.
     """
 
-    def __init__(self, database: Database, open_kek: Callable[[str], Kek], origins: frozenset[str]) -> None:
+    def __init__(self, database: Database, open_kek: Callable[[str], Kek], urls: tuple[str, ...]) -> None:
         self._database = database
         self._open_kek = open_kek
-        self._origins = origins
+        self._urls = urls
         self._rows: object = None
         self.current: Live
 
@@ -131,7 +129,8 @@ class LiveState:
             policy=policy,
             profile_seq=profile.seq,
             profile=profile.statement,
-            origins=self._origins,
+            urls=self._urls,
+            origins=frozenset(f"{url.scheme}://{url.netloc}" for url in map(urlsplit, self._urls)),
         )
         self._rows = rows
 

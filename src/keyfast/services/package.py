@@ -52,9 +52,7 @@ class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PackageService:
     """Builds and lists packages; archives lie in ``directory``."""
 
-    def __init__(
-        self, live: LiveState, database: Database, directory: Path, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, live: LiveState, database: Database, directory: Path, clock: Callable[[], float]) -> None:
         self._live = live
         self._database = database
         self._directory = directory

@@ -26,9 +26,7 @@ class ReportService:
         self._database = database
         self._clock = clock
 
-    async def list_page(
-        self, *, after: str, limit: int, name: str, state: EndpointState | None
-    ) -> list[EndpointLine]:
+    async def list_page(self, *, after: str, limit: int, name: str, state: EndpointState | None) -> list[EndpointLine]:
         """One page of endpoints in order of name, by key, so that every page costs the same."""
         async with self._database.read() as conn:
             rows = await endpoints.list_page(conn, after=after, limit=limit, name_prefix=name, state=state)
@@ -64,8 +62,7 @@ class ReportService:
             verified_at=presence.verified_at,
             inventory=None if document is None else _inventory(document.document),
             inventory_changes=tuple(
-                InventoryView(recorded_at_ms=row.recorded_at, inventory=_inventory(row.document))
-                for row in history
+                InventoryView(recorded_at_ms=row.recorded_at, inventory=_inventory(row.document)) for row in history
             ),
             fork=None
             if fork is None
@@ -126,6 +123,8 @@ class ReportService:
             new = endpoint.step(state, event)
             if not await endpoints.set_state(conn, endpoint_id, state, new):
                 raise ConflictError("its state changed meanwhile; look again")
+            if event is EndpointEvent.CLEARED:
+                await endpoints.forget_fork(conn, endpoint_id)
             await events.add(
                 conn,
                 at=int(self._clock()),

@@ -26,6 +26,7 @@ from keyfast.trust.encoding import decode_json
 from keyfast.wire import limits
 from keyfast.wire.oauth import ASSERTION_TYPE, Assertion, TokenAnswer
 
+
 class TokenService:
     """Issues and revokes access tokens. One per check-in process."""
 
@@ -85,9 +86,7 @@ class TokenService:
     ) -> EndpointRecord | Refusal:
         """Authenticate the client by its assertion (RFC 7523 section 3)."""
         if form.get("client_assertion_type") != ASSERTION_TYPE or "client_assertion" not in form:
-            return Refusal(
-                RefusalClass.UNAUTHENTICATED, expected="a client assertion signed with the device key"
-            )
+            return Refusal(RefusalClass.UNAUTHENTICATED, expected="a client assertion signed with the device key")
         assertion = form["client_assertion"]
         claims = _unverified(assertion)
         if claims is None or claims.iss != claims.sub or form.get("client_id", claims.sub) != claims.sub:
@@ -168,6 +167,7 @@ def _stale(live: Live, signed: SignedRequest, claims: Assertion, now: int) -> Re
             "the client assertion is meant for another server",
             expected=live.issuer,
         )
-    if not now - limits.ASSERTION_LEEWAY <= claims.exp <= now + limits.ASSERTION_LEEWAY + 3600:
+    latest = now + limits.ASSERTION_LEEWAY + limits.ASSERTION_LIFETIME
+    if not now - limits.ASSERTION_LEEWAY <= claims.exp <= latest:
         return Refusal(RefusalClass.STALE_TIME, "the client assertion is not of this time; use the server's")
     return None

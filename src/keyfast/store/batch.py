@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from keyfast.core.check_in import Accepted, Fork, Report, Standing, judge
+from keyfast.core.command import WAITING, CommandEvent, from_states
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.refusal import Refusal
 from keyfast.store.types import storable
@@ -72,11 +73,15 @@ class BatchStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ForkFound:
-    """A fork, and the check-in of the same batch that it displaced; None: the one on record."""
+    """A fork, and the check-in of the same batch that it displaced; None: the one on record.
+
+    Two living copies fork at every check-in: the record counts that, and only the first is ``news``.
+    """
 
     kind: Fork
     arrived: CheckIn
     displaced: CheckIn | None
+    news: bool
 
 
 @dataclass(slots=True)
@@ -123,14 +128,14 @@ def _note(
     if check_in.results:
         decided.reporting.append(check_in)
     if verdict.fork is not None:
-        decided.forks.append(ForkFound(verdict.fork, check_in, before))
-        if standing is None or verdict.standing.state is not standing.state:
+        changed = standing is None or verdict.standing.state is not standing.state
+        news = changed or verdict.fork is Fork.ROLLED_BACK
+        decided.forks.append(ForkFound(verdict.fork, check_in, before, news))
+        if changed:
             decided.states[check_in.endpoint_id] = verdict.standing.state
 
 
-def with_commands(
-    verdicts: Sequence[Verdict], batch: Sequence[CheckIn], waiting: Mapping[str, int]
-) -> list[Verdict]:
+def with_commands(verdicts: Sequence[Verdict], batch: Sequence[CheckIn], waiting: Mapping[str, int]) -> list[Verdict]:
     """Bring the number of waiting commands in the verdicts up to date, after results were recorded."""
     return [
         replace(verdict, standing=replace(verdict.standing, commands=waiting[check_in.endpoint_id]))
@@ -139,6 +144,15 @@ def with_commands(
         for verdict, check_in in zip(verdicts, batch, strict=True)
     ]
 
+
+RESULTS = {
+    event.value: ", ".join(f"'{state}'" for state in sorted(from_states(event)))
+    for event in (CommandEvent.RECEIVED, CommandEvent.APPLIED, CommandEvent.FAILED)
+}
+"""For each result an endpoint may tell of a command, the states in which it is taken, as SQL."""
+
+WAITING_STATES = ", ".join(f"'{state}'" for state in sorted(WAITING))
+"""States of commands that are still sent, as SQL."""
 
 PRESENCE_COLUMNS = (
     "seq",
@@ -202,6 +216,11 @@ def fork_event(found: ForkFound) -> tuple[int, str, str, str]:
     arrived = found.arrived
     detail = {"seq": arrived.report.seq, "address": arrived.address}
     return arrived.seen_at, f"endpoint_{found.kind.value}", arrived.endpoint_id, json_text(detail)
+
+
+def news(decided: Decided) -> list[ForkFound]:
+    """The forks that an administrator should hear of."""
+    return [found for found in decided.forks if found.news]
 
 
 def json_text(value: dict[str, Any]) -> str:

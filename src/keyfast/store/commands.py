@@ -1,28 +1,14 @@
 """Commands to one endpoint: signed by the caller, offered until the endpoint says it has them."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from keyfast.core.command import WAITING, CommandEvent, CommandState, from_states
 from keyfast.errors import NotFoundError
 from keyfast.store.tables import command, presence
-
-
-class CommandState(StrEnum):
-    """States of a command. It is delivered once the endpoint says ``received`` or more."""
-
-    QUEUED = "queued"
-    OFFERED = "offered"
-    RECEIVED = "received"
-    APPLIED = "applied"
-    FAILED = "failed"
-    EXPIRED = "expired"
-
-
-WAITING = (CommandState.QUEUED, CommandState.OFFERED)
-FINAL = (CommandState.APPLIED, CommandState.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +39,14 @@ async def next_seq(conn: AsyncConnection, endpoint_id: str) -> int:
 
 
 async def queue(conn: AsyncConnection, row: CommandRow) -> None:
-    """Queue a command; ``row.seq`` comes from ``next_seq`` in the same transaction, as it is signed too."""
+    """Queue a command; ``row.seq`` comes from ``next_seq`` in the same transaction, as it is signed too.
+
+    One of the same action that was not fetched yet is superseded: no queue is replayed in order.
+    """
+    older = (command.c.endpoint_id == row.endpoint_id) & (command.c.action == row.action)
+    superseded = command.c.state.in_(from_states(CommandEvent.SUPERSEDED))
+    gone = {"state": CommandState.SUPERSEDED, "updated_at": row.created_at}
+    await conn.execute(update(command).where(older, superseded).values(gone))
     await conn.execute(insert(command).values(asdict(row)))
     await _recount(conn, row.endpoint_id)
 
@@ -70,9 +63,7 @@ async def offer(conn: AsyncConnection, endpoint_id: str, *, now: int, limit: int
     rows = await pending(conn, endpoint_id, limit=limit)
     fresh = [row.seq for row in rows if row.state is CommandState.QUEUED]
     if fresh:
-        await conn.execute(
-            waiting.where(command.c.seq.in_(fresh)).values(state=CommandState.OFFERED, updated_at=now)
-        )
+        await conn.execute(waiting.where(command.c.seq.in_(fresh)).values(state=CommandState.OFFERED, updated_at=now))
     return rows
 
 
@@ -83,29 +74,7 @@ async def pending(conn: AsyncConnection, endpoint_id: str, *, limit: int) -> lis
 
 async def list_page(conn: AsyncConnection, endpoint_id: str, *, limit: int) -> list[CommandRow]:
     """Return an endpoint's commands, newest first."""
-    return await _select(conn, endpoint_id, limit, newest_first=True, states=tuple(CommandState))
-
-
-async def set_state(
-    conn: AsyncConnection,
-    endpoint_id: str,
-    command_id: str,
-    state: CommandState,
-    *,
-    at: int,
-    detail: str = "",
-) -> bool:
-    """Record what became of a command; False if it is unknown or already came to an end."""
-    await _lock(conn, endpoint_id)
-    changed = await conn.execute(
-        update(command)
-        .where(
-            command.c.endpoint_id == endpoint_id, command.c.id == command_id, command.c.state.not_in(FINAL)
-        )
-        .values(state=state, updated_at=at, detail=detail)
-    )
-    await _recount(conn, endpoint_id)
-    return changed.rowcount == 1
+    return await _select(conn, endpoint_id, limit, newest_first=True, states=CommandState)
 
 
 async def _select(
@@ -114,10 +83,10 @@ async def _select(
     limit: int,
     *,
     newest_first: bool,
-    states: tuple[CommandState, ...],
+    states: Iterable[CommandState],
 ) -> list[CommandRow]:
     order = command.c.seq.desc() if newest_first else command.c.seq
-    found = select(command).where(command.c.endpoint_id == endpoint_id, command.c.state.in_(states))
+    found = select(command).where(command.c.endpoint_id == endpoint_id, command.c.state.in_(list(states)))
     rows = (row._asdict() for row in await conn.execute(found.order_by(order).limit(limit)))
     return [CommandRow(**(row | {"state": CommandState(row["state"])})) for row in rows]
 
@@ -132,7 +101,5 @@ async def _lock(conn: AsyncConnection, endpoint_id: str) -> None:
 async def _recount(conn: AsyncConnection, endpoint_id: str) -> None:
     waiting = select(func.count()).where(command.c.endpoint_id == endpoint_id, command.c.state.in_(WAITING))
     await conn.execute(
-        update(presence)
-        .where(presence.c.endpoint_id == endpoint_id)
-        .values(commands=waiting.scalar_subquery())
+        update(presence).where(presence.c.endpoint_id == endpoint_id).values(commands=waiting.scalar_subquery())
     )

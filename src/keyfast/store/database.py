@@ -43,9 +43,7 @@ class Database:
         engine = _postgres_engine(url) if path is None else _sqlite_engine(path)
         if path is None:
             # One snapshot for all statements of a reading.
-            return cls(
-                engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), engine
-            )
+            return cls(engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), engine)
         return cls(engine, engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}))
 
     @asynccontextmanager

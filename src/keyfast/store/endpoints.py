@@ -146,9 +146,7 @@ async def list_page(
     return [_record(row) for row in await conn.execute(page)]
 
 
-async def set_state(
-    conn: AsyncConnection, endpoint_id: str, expected: EndpointState, new: EndpointState
-) -> bool:
+async def set_state(conn: AsyncConnection, endpoint_id: str, expected: EndpointState, new: EndpointState) -> bool:
     """Change the state if it is the ``expected`` one; tell whether it was."""
     changed = await conn.execute(
         update(presence)
@@ -167,12 +165,21 @@ async def revoke_tokens(conn: AsyncConnection, endpoint_id: str, at: int) -> Non
     )
 
 
+async def take_package(conn: AsyncConnection, endpoint_id: str, package_id: str, enrolment_jti: str) -> None:
+    """Record that the endpoint enrols with another package's token."""
+    taken = {"package_id": package_id, "enrolment_jti": enrolment_jti}
+    await conn.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(taken))
+
+
+async def forget_fork(conn: AsyncConnection, endpoint_id: str) -> None:
+    """Forget the branch that was displaced, so that the one that stays is not taken for it."""
+    await conn.execute(update(presence).where(presence.c.endpoint_id == endpoint_id).values(displaced=NO_DIGEST))
+
+
 async def inventory(conn: AsyncConnection, endpoint_id: str) -> InventoryRow | None:
     """Return the newest inventory."""
     newest = tables.inventory.c
-    found = select(newest.digest, newest.document, newest.recorded_at).where(
-        newest.endpoint_id == endpoint_id
-    )
+    found = select(newest.digest, newest.document, newest.recorded_at).where(newest.endpoint_id == endpoint_id)
     row = (await conn.execute(found)).one_or_none()
     return None if row is None else InventoryRow(*row)
 
@@ -187,20 +194,13 @@ async def inventories(conn: AsyncConnection, endpoint_ids: Sequence[str]) -> dic
 async def inventory_history(conn: AsyncConnection, endpoint_id: str, *, limit: int) -> list[InventoryRow]:
     """Return the inventories that were recorded as changes, newest first."""
     change = tables.inventory_change.c
-    found = select(change.digest, change.document, change.recorded_at).where(
-        change.endpoint_id == endpoint_id
-    )
-    return [
-        InventoryRow(*row)
-        for row in await conn.execute(found.order_by(change.recorded_at.desc()).limit(limit))
-    ]
+    found = select(change.digest, change.document, change.recorded_at).where(change.endpoint_id == endpoint_id)
+    return [InventoryRow(*row) for row in await conn.execute(found.order_by(change.recorded_at.desc()).limit(limit))]
 
 
 async def fork(conn: AsyncConnection, endpoint_id: str) -> ForkRow | None:
     """Return what is known of the endpoint's fork, None if its history never forked."""
-    row = (
-        await conn.execute(select(tables.fork).where(tables.fork.c.endpoint_id == endpoint_id))
-    ).one_or_none()
+    row = (await conn.execute(select(tables.fork).where(tables.fork.c.endpoint_id == endpoint_id))).one_or_none()
     return None if row is None else ForkRow(*row[1:])
 
 

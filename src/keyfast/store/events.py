@@ -21,9 +21,7 @@ class EventRow:
     detail: dict[str, Any]
 
 
-async def add(
-    conn: AsyncConnection, *, at: int, kind: str, endpoint_id: str | None, detail: dict[str, Any]
-) -> None:
+async def add(conn: AsyncConnection, *, at: int, kind: str, endpoint_id: str | None, detail: dict[str, Any]) -> None:
     """Record an event."""
     await conn.execute(insert(event).values(at=at, kind=kind, endpoint_id=endpoint_id, detail=detail))
 

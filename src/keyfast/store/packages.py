@@ -58,9 +58,7 @@ async def list_page(conn: AsyncConnection, *, after: str, limit: int) -> list[Pa
         last = await get(conn, after)
         if last is None:
             return []
-        newest_first = newest_first.where(
-            tuple_(package.c.created_at, package.c.id) < (last.created_at, last.id)
-        )
+        newest_first = newest_first.where(tuple_(package.c.created_at, package.c.id) < (last.created_at, last.id))
     return [PackageRow(*row) for row in await conn.execute(newest_first)]
 
 

@@ -17,6 +17,4 @@ async def newest(conn: AsyncConnection) -> Policy | None:
 async def add(conn: AsyncConnection, content: Policy, *, created_at: int) -> None:
     """Put a new version in force (unix seconds); a version that exists is an IntegrityError."""
     document = msgspec.json.encode(content).decode()
-    await conn.execute(
-        insert(policy).values(version=content.version, created_at=created_at, document=document)
-    )
+    await conn.execute(insert(policy).values(version=content.version, created_at=created_at, document=document))

@@ -74,13 +74,14 @@ _FORK = (
     " SET kind = $2, last_at = $3, count = fork.count + 1, displaced = $4, arrived = $5"
 )
 _EVENT = "INSERT INTO event (at, kind, endpoint_id, detail) VALUES ($1, $2, $3, $4)"
-_RESULT = (
-    "UPDATE command SET state = $1, updated_at = $2, detail = $3"
-    " WHERE endpoint_id = $4 AND id = $5 AND state NOT IN ('applied', 'failed')"
-)
+_RESULT = {
+    told: "UPDATE command SET state = $1, updated_at = $2, detail = $3"  # noqa: S608 - states of the table, not input
+    f" WHERE endpoint_id = $4 AND id = $5 AND state IN ({states})"
+    for told, states in batches.RESULTS.items()
+}
 _RECOUNT = (
-    "UPDATE presence SET commands = (SELECT count(*) FROM command"
-    " WHERE command.endpoint_id = presence.endpoint_id AND state IN ('queued', 'offered'))"
+    "UPDATE presence SET commands = (SELECT count(*) FROM command"  # noqa: S608 - states of the table
+    f" WHERE command.endpoint_id = presence.endpoint_id AND state IN ({batches.WAITING_STATES}))"
     " WHERE endpoint_id = ANY($1::uuid[]) RETURNING endpoint_id, commands"
 )
 
@@ -147,26 +148,19 @@ def _presence_row(endpoint_id: str, standing: Standing, last: CheckIn) -> tuple[
 async def _inventories(conn: "asyncpg.Connection[Any]", changed: Sequence[CheckIn]) -> None:
     await conn.executemany(
         _INVENTORY,
-        [
-            (new.endpoint_id, new.report.inventory_digest, new.inventory, new.seen_at * 1000)
-            for new in changed
-        ],
+        [(new.endpoint_id, new.report.inventory_digest, new.inventory, new.seen_at * 1000) for new in changed],
     )
     await conn.executemany(_FORGET, [(new.endpoint_id, KEEP_CHANGES) for new in changed])
-    await conn.executemany(
-        _RENAME, [(storable(new.hostname), new.endpoint_id) for new in changed if new.hostname]
-    )
+    await conn.executemany(_RENAME, [(storable(new.hostname), new.endpoint_id) for new in changed if new.hostname])
 
 
 async def _forks(conn: "asyncpg.Connection[Any]", decided: Decided) -> None:
     """Record forks; before the presence rows are written, which hold the displaced sides."""
-    known = await conn.fetch(
-        _SIDES, [found.arrived.endpoint_id for found in decided.forks if found.displaced is None]
-    )
+    known = await conn.fetch(_SIDES, [found.arrived.endpoint_id for found in decided.forks if found.displaced is None])
     sides = {str(row[0]): batches.side(_text(row[1]), _text(row[2]), *row[3:]) for row in known}
     await conn.executemany(_STATE, [(key, state.value) for key, state in decided.states.items()])
     await conn.executemany(_FORK, [_fork_row(found, sides) for found in decided.forks])
-    await conn.executemany(_EVENT, [batches.fork_event(found) for found in decided.forks])
+    await conn.executemany(_EVENT, [batches.fork_event(found) for found in batches.news(decided)])
 
 
 def _fork_row(found: ForkFound, sides: dict[str, dict[str, Any]]) -> tuple[Any, ...]:
@@ -177,12 +171,10 @@ def _fork_row(found: ForkFound, sides: dict[str, dict[str, Any]]) -> tuple[Any, 
 
 
 async def _results(conn: "asyncpg.Connection[Any]", reporting: Sequence[CheckIn]) -> dict[str, int]:
-    told = [
-        (result.state, check_in.seen_at, storable(result.detail), check_in.endpoint_id, result.id)
-        for check_in in reporting
-        for result in check_in.results
-    ]
-    await conn.executemany(_RESULT, told)
+    for check_in in reporting:
+        for result in check_in.results:
+            told = (result.state, check_in.seen_at, storable(result.detail), check_in.endpoint_id, result.id)
+            await conn.execute(_RESULT[result.state], *told)
     rows = await conn.fetch(_RECOUNT, list({check_in.endpoint_id for check_in in reporting}))
     return {str(row[0]): row[1] for row in rows}
 

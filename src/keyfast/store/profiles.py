@@ -19,9 +19,7 @@ class AccessProfileRow:
 
 async def newest(conn: AsyncConnection) -> AccessProfileRow | None:
     """Return the access profile in force."""
-    row = (
-        await conn.execute(select(access_profile).order_by(access_profile.c.seq.desc()).limit(1))
-    ).one_or_none()
+    row = (await conn.execute(select(access_profile).order_by(access_profile.c.seq.desc()).limit(1))).one_or_none()
     return None if row is None else AccessProfileRow(*row)
 
 

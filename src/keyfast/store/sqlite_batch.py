@@ -57,13 +57,14 @@ _FORK = (
     " SET kind = ?2, last_at = ?3, count = count + 1, displaced = ?4, arrived = ?5"
 )
 _EVENT = "INSERT INTO event (at, kind, endpoint_id, detail) VALUES (?, ?, ?, ?)"
-_RESULT = (
-    "UPDATE command SET state = ?, updated_at = ?, detail = ?"
-    " WHERE endpoint_id = ? AND id = ? AND state NOT IN ('applied', 'failed')"
-)
+_RESULT = {
+    told: "UPDATE command SET state = ?, updated_at = ?, detail = ?"  # noqa: S608 - states of the table, not input
+    f" WHERE endpoint_id = ? AND id = ? AND state IN ({states})"
+    for told, states in batches.RESULTS.items()
+}
 _RECOUNT = (
-    "UPDATE presence SET commands = (SELECT count(*) FROM command"
-    " WHERE command.endpoint_id = presence.endpoint_id AND state IN ('queued', 'offered'))"
+    "UPDATE presence SET commands = (SELECT count(*) FROM command"  # noqa: S608 - states of the table
+    f" WHERE command.endpoint_id = presence.endpoint_id AND state IN ({batches.WAITING_STATES}))"
     " WHERE endpoint_id = ? RETURNING commands"
 )
 
@@ -144,7 +145,7 @@ class SqliteBatches:
         if forks:
             run(_STATE, [(state.value, _uuid(endpoint_id)) for endpoint_id, state in decided.states.items()])
             run(_FORK, forks)
-            run(_EVENT, [_event(found) for found in decided.forks])
+            run(_EVENT, [_event(found) for found in batches.news(decided)])
         for check_in in decided.inventories:
             self._inventory(check_in)
         return decided, self._results(decided.reporting) if decided.reporting else {}
@@ -182,7 +183,7 @@ class SqliteBatches:
             key = _uuid(check_in.endpoint_id)
             for result in check_in.results:
                 told = (result.state, check_in.seen_at, storable(result.detail), key, _uuid(result.id))
-                self._conn.execute(_RESULT, told)
+                self._conn.execute(_RESULT[result.state], told)
             ((waiting[check_in.endpoint_id],),) = self._conn.execute(_RECOUNT, (key,)).fetchall()
         return waiting
 

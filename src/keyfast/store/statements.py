@@ -18,9 +18,7 @@ async def upsert(conn: AsyncConnection, table: Table, rows: Sequence[dict[str, A
         return
     statement = _insert(conn, table)
     keys = [column.name for column in table.primary_key]
-    others = {
-        column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys
-    }
+    others = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
     await conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), list(rows))
 
 

@@ -18,7 +18,5 @@ def sqlite_path(url: str) -> Path | None:
         return None
     path = Path(url.removeprefix(_SQLITE))
     if not url.startswith(_SQLITE) or not path.is_absolute():
-        raise UsageError(
-            "the database is given as sqlite:///absolute/path or postgresql://user@host/database"
-        )
+        raise UsageError("the database is given as sqlite:///absolute/path or postgresql://user@host/database")
     return path

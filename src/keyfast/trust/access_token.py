@@ -127,6 +127,4 @@ def _uuid_text(raw: bytes) -> str:
 
 
 def _refusal(kind: RefusalClass, detail: str) -> Refusal:
-    return Refusal(
-        kind, detail, presented="an access token", expected="an access token from /oauth/token, still valid"
-    )
+    return Refusal(kind, detail, presented="an access token", expected="an access token from /oauth/token, still valid")

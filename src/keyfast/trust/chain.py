@@ -87,9 +87,7 @@ def _newest_root(installation: str, root: dict[str, str], texts: Iterable[str]) 
             continue  # claims to follow from this root and does not; another one may
 
 
-def _delegated(
-    installation: str, root: dict[str, str], texts: Iterable[str]
-) -> dict[tuple[Role, str], dict[str, str]]:
+def _delegated(installation: str, root: dict[str, str], texts: Iterable[str]) -> dict[tuple[Role, str], dict[str, str]]:
     keys = {}
     for text in _of_type(texts, DELEGATION_TYP):
         try:

@@ -53,9 +53,7 @@ def export_keys(keyset: Keyset, passphrase: Secret) -> str:
         raise UsageError(f"the passphrase must have at least {MIN_PASSPHRASE} characters")
     content = _Content(keyset.installation, tuple(_plain(key) for key in keyset.keys))
     header = {"typ": TYP, "alg": _ALG, "enc": _ENC, "p2c": _ROUNDS}
-    return jwe.encrypt_compact(
-        header, msgspec.json.encode(content), _key(passphrase), algorithms=[_ALG, _ENC]
-    )
+    return jwe.encrypt_compact(header, msgspec.json.encode(content), _key(passphrase), algorithms=[_ALG, _ENC])
 
 
 def import_keys(text: str, passphrase: Secret, installation: str) -> Keyset:
@@ -67,9 +65,7 @@ def import_keys(text: str, passphrase: Secret, installation: str) -> Keyset:
     """
     _check_header(text)
     if len(passphrase.reveal()) < MIN_PASSPHRASE:
-        raise TrustError(
-            f"the passphrase is wrong: no export has one of less than {MIN_PASSPHRASE} characters"
-        )
+        raise TrustError(f"the passphrase is wrong: no export has one of less than {MIN_PASSPHRASE} characters")
     try:
         plain = jwe.decrypt_compact(text, _key(passphrase), algorithms=[_ALG, _ENC]).plaintext or b""
         content = decode_json(plain, _Content)
@@ -77,9 +73,7 @@ def import_keys(text: str, passphrase: Secret, installation: str) -> Keyset:
         # The cause is dropped: what was decrypted must not be quoted.
         raise TrustError("the passphrase is wrong, or the export was altered") from None
     if content.installation != installation:
-        raise ForeignError(
-            f"the export is of installation {content.installation[:64]!r}, this is {installation!r}"
-        )
+        raise ForeignError(f"the export is of installation {content.installation[:64]!r}, this is {installation!r}")
     return Keyset(installation, tuple(_signing_key(key) for key in content.keys))
 
 

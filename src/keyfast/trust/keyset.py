@@ -71,9 +71,7 @@ class Keyset:
         root = _signing_key(pair, Role.ROOT, KeyStatus.CURRENT, "", now)
         order = [(role, KeyStatus.CURRENT) for role in Role if role is not Role.ROOT]
         order.append((Role.TOKEN, KeyStatus.NEXT))
-        return cls(
-            installation, (root, *(_new(pair, installation, role, status, now) for role, status in order))
-        )
+        return cls(installation, (root, *(_new(pair, installation, role, status, now) for role, status in order)))
 
     def sign(self, typ: str, claims: msgspec.Struct) -> str:
         """Sign claims as a statement of type ``typ`` with the current key of the role that may.
@@ -151,10 +149,7 @@ class Keyset:
         """Return the HMAC keys of nonces: current, previous, next. Derived, so never a token's key."""
         order = (KeyStatus.CURRENT, KeyStatus.PREVIOUS, KeyStatus.NEXT)
         return tuple(
-            _derived(key.mac)
-            for status in order
-            for key in self._of(Role.TOKEN, status)
-            if key.mac is not None
+            _derived(key.mac) for status in order for key in self._of(Role.TOKEN, status) if key.mac is not None
         )
 
     def jwks(self) -> dict[str, Any]:
@@ -198,9 +193,7 @@ class Keyset:
 
 def _signing_key(pair: DeviceKey, role: Role, status: KeyStatus, delegation: str, now: int) -> SigningKey:
     mac = Secret(secrets.token_bytes(_MAC_BYTES)) if role is Role.TOKEN else None
-    return SigningKey(
-        pair.thumbprint, role, status, pair.public_jwk(), pair.to_pem(), mac, delegation, created_at=now
-    )
+    return SigningKey(pair.thumbprint, role, status, pair.public_jwk(), pair.to_pem(), mac, delegation, created_at=now)
 
 
 def _new(root: DeviceKey, installation: str, role: Role, status: KeyStatus, now: int) -> SigningKey:

@@ -18,6 +18,7 @@ FRESH_NONCE_LIFETIME = 300
 """Seconds a nonce buys anything without a sequence number (token, registration, reads)."""
 ACCESS_TOKEN_LIFETIME = 24 * 3600
 ASSERTION_LEEWAY = 300
+ASSERTION_LIFETIME = 600
 
 MIN_INTERVAL = 60
 MAX_INTERVAL = 24 * 3600

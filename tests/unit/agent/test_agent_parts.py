@@ -45,9 +45,7 @@ async def test_volumes_that_cannot_be_read_are_unknown_and_the_reason_leaks_noth
     assert "password" not in seen.volumes[0].detail
 
 
-@pytest.mark.parametrize(
-    "facts", [failing, lambda: Inventory("\udcff", "x"), lambda: Inventory("h" * 300, "x")]
-)
+@pytest.mark.parametrize("facts", [failing, lambda: Inventory("\udcff", "x"), lambda: Inventory("h" * 300, "x")])
 async def test_facts_that_cannot_be_read_or_sent_are_unknown(facts):
     seen = (await machine(facts=facts).observe()).inventory
     assert seen.hostname == "unknown"

@@ -40,9 +40,7 @@ async def checked_in(server: FakeServer, rig: Rig) -> None:
         if server.by_id and len(server.only.bodies) > before:
             return
         pass_time(server, rig, wait)
-    raise AssertionError(
-        f"no check-in; last refusal {rig.agent.record.last_refusal}, {rig.agent.record.trouble}"
-    )
+    raise AssertionError(f"no check-in; last refusal {rig.agent.record.last_refusal}, {rig.agent.record.trouble}")
 
 
 async def test_a_first_visit_enrols_and_checks_in():

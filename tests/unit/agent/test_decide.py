@@ -56,9 +56,7 @@ def test_the_order_of_life():
     joined = replace(keyed, admission=Admission.REGISTERED)
     assert decide.decide(joined, HERE) == FetchToken()
     assert decide.decide(RECORD, HERE) == CheckIn(send_inventory=False)
-    assert decide.decide(replace(RECORD, due=Due(NOW, 60.0)), HERE) == Wait(
-        60.0, "the next check-in is not due"
-    )
+    assert decide.decide(replace(RECORD, due=Due(NOW, 60.0)), HERE) == Wait(60.0, "the next check-in is not due")
 
 
 @pytest.mark.parametrize(
@@ -189,9 +187,7 @@ def test_every_class_has_a_course():
         assert decide.COURSES.get(kind, Course.BACK_OFF) in Course
 
 
-@pytest.mark.parametrize(
-    "wall", [0.0, 1_800_000_000.0 - 20 * 365 * 86400, 1_800_000_000.0 + 10 * 365 * 86400]
-)
+@pytest.mark.parametrize("wall", [0.0, 1_800_000_000.0 - 20 * 365 * 86400, 1_800_000_000.0 + 10 * 365 * 86400])
 def test_a_clock_set_years_off_never_silences_the_endpoint(wall):
     due = Due(NOW, 3600.0)
     assert due.remaining(Moment(wall, NOW.boot + 600, NOW.boot_id)) == 3000.0

@@ -198,9 +198,7 @@ def test_nothing_intact_is_an_error_that_keeps_the_evidence(state: Path):
 def test_a_second_process_is_told_who_holds_it(state: Path):
     database = FileDatabase(state)
     code = "import sys, pathlib, keyfast.agent.file_database as f; f.FileDatabase(pathlib.Path(sys.argv[1]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(state)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(state)], capture_output=True, text=True, check=False)
     assert f"in use by process {os.getpid()}" in done.stderr
     assert is_held(state)
     assert holder(state) == os.getpid()
@@ -286,9 +284,7 @@ for seq in range(held.seq + 1, 10**9):
 @pytest.mark.parametrize("patience", [0.0, 0.003, 0.011, 0.029, 0.05, 0.12, 0.2])
 def test_killed_at_any_moment_nothing_that_was_stored_is_lost(state: Path, patience: float):
     for _ in range(2):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(state)], stdout=subprocess.PIPE, text=True
-        ) as process:
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(state)], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             first = process.stdout.readline()
             # The moment of the kill is the point of the test, not a wait for something.

@@ -34,9 +34,7 @@ class Authority:
     def text(self) -> str:
         return self.pem.decode()
 
-    def issue(
-        self, since: dt.datetime, days: int = 90, names: tuple[str, ...] = ("localhost",)
-    ) -> tuple[Path, Path]:
+    def issue(self, since: dt.datetime, days: int = 90, names: tuple[str, ...] = ("localhost",)) -> tuple[Path, Path]:
         pem, key = issue_certificate(self.pem, self.key, names, since, days)
         paths = self.folder / f"{uuid.uuid4()}.crt", self.folder / f"{uuid.uuid4()}.key"
         paths[0].write_bytes(pem)

@@ -120,9 +120,7 @@ def test_both_values_damaged_is_an_error_not_an_empty_database():
 
 def test_mirrors_are_for_people_and_hold_nothing_secret():
     now = Moment(wall=1_800_000_000.0, boot=1.0, boot_id="b")
-    shown = mirrors(
-        replace(record(1), last_check_in_wall=1_800_000_000, due=Due(now, 60.0), account_name="svc")
-    )
+    shown = mirrors(replace(record(1), last_check_in_wall=1_800_000_000, due=Due(now, 60.0), account_name="svc"))
     assert shown["AccountName"] == "svc"
     assert shown["EndpointId"] == "e"
     assert shown["InstallationId"] == "inst"

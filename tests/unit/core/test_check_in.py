@@ -14,9 +14,7 @@ STANDING = Standing(state=EndpointState.ACTIVE, seq=10, head=A, inventory_digest
 
 
 def report(**changes):
-    base = Report(
-        seq=11, digest=B, acked=A, inventory_digest=INVENTORY, inventory_enclosed=False, token_issued_at=100
-    )
+    base = Report(seq=11, digest=B, acked=A, inventory_digest=INVENTORY, inventory_enclosed=False, token_issued_at=100)
     return replace(base, **changes)
 
 

@@ -13,7 +13,6 @@ ABOUT_THE_REQUEST = {
     RefusalClass.TOO_LARGE,
     RefusalClass.WRONG_MEDIA_TYPE,
     RefusalClass.NOT_FOUND,
-    RefusalClass.FORBIDDEN,
 }
 
 

@@ -13,9 +13,7 @@ def test_the_next_check_in_lies_within_the_spread(interval, chance):
     assert max(1, interval * 0.9 - 1) <= wait <= interval * 1.1 + 1
 
 
-@pytest.mark.parametrize(
-    ("failures", "whole"), [(1, 30), (2, 60), (3, 120), (8, 3600), (9, 3600), (10**6, 3600)]
-)
+@pytest.mark.parametrize(("failures", "whole"), [(1, 30), (2, 60), (3, 120), (8, 3600), (9, 3600), (10**6, 3600)])
 def test_back_off_doubles_up_to_the_cap(failures, whole):
     assert schedule.backoff(failures, 0) == whole / 2
     assert schedule.backoff(failures, 0.999999) == pytest.approx(whole, rel=1e-3)

@@ -12,9 +12,7 @@ from keyfast.wire.messages import Encryption, Protection
 LUKS_UUID = "11111111-2222-4333-8444-555555555555"
 LUKS2 = fixture("luks2-dump-json-metadata.json")
 LUKS1 = fixture("luks1-dump.txt")
-STATUS = Result(
-    0, b"/dev/mapper/x is active and is in use.\n  type:    PLAIN\n  cipher:  aes-cbc-essiv:sha256\n"
-)
+STATUS = Result(0, b"/dev/mapper/x is active and is in use.\n  type:    PLAIN\n  cipher:  aes-cbc-essiv:sha256\n")
 UNKNOWN = (Encryption.UNKNOWN, Protection.UNKNOWN)
 ENCRYPTED = (Encryption.ENCRYPTED, Protection.ON)
 PLAIN = (Encryption.UNENCRYPTED, Protection.OFF)
@@ -30,9 +28,7 @@ def device(kname, *children, type_="disk", size=1000, **members):
 
 def findmnt(*mounts):
     names = ("source", "target", "fstype", "maj:min")
-    return Result(
-        0, json.dumps({"filesystems": [dict(zip(names, mount, strict=False)) for mount in mounts]}).encode()
-    )
+    return Result(0, json.dumps({"filesystems": [dict(zip(names, mount, strict=False)) for mount in mounts]}).encode())
 
 
 def read(tmp_path, answers, dm_uuids=()):
@@ -90,9 +86,7 @@ def test_cryptsetup_is_asked_once_for_each_layer(tmp_path):
 
 def test_subvolumes_are_one_volume_and_a_locked_disk_is_listed(tmp_path):
     source = f"/dev/mapper/luks-{LUKS_UUID}"
-    mounts = findmnt(
-        (f"{source}[/home]", "/home", "btrfs", "0:31"), (f"{source}[/root]", "/", "btrfs", "0:31")
-    )
+    mounts = findmnt((f"{source}[/home]", "/home", "btrfs", "0:31"), (f"{source}[/root]", "/", "btrfs", "0:31"))
     found = read(
         tmp_path,
         {
@@ -206,9 +200,7 @@ def test_a_file_system_that_may_encrypt_by_itself_is_unknown(tmp_path, fstype):
     assert state(only(tmp_path, (device("sda"),), ("/dev/sda", "/", fstype))) == UNKNOWN
 
 
-@pytest.mark.parametrize(
-    "mount", [("overlay", "/", "overlay"), ("server:/export", "/", "nfs4"), ("x", "/", "tmpfs")]
-)
+@pytest.mark.parametrize("mount", [("overlay", "/", "overlay"), ("server:/export", "/", "nfs4"), ("x", "/", "tmpfs")])
 def test_a_root_without_a_device_is_one_unknown_volume(tmp_path, mount):
     volume = only(tmp_path, (device("sda"),), mount)
     assert (volume.role, *state(volume)) == ("os", *UNKNOWN)
@@ -216,9 +208,7 @@ def test_a_root_without_a_device_is_one_unknown_volume(tmp_path, mount):
 
 
 def test_a_pool_is_one_unknown_volume(tmp_path):
-    mounts = findmnt(
-        ("rpool/ROOT/debian", "/", "zfs"), ("rpool/home", "/home", "zfs"), ("tank/a", "/tank", "zfs")
-    )
+    mounts = findmnt(("rpool/ROOT/debian", "/", "zfs"), ("rpool/home", "/home", "zfs"), ("tank/a", "/tank", "zfs"))
     found = read(tmp_path, {"findmnt": mounts, "lsblk": lsblk(device("sda"))})
     assert {name: (volume.id, *state(volume)) for name, volume in found.items()} == {
         "/": ("rpool", *UNKNOWN),
@@ -257,9 +247,7 @@ def test_plain_swap_is_exposed(tmp_path):
 @pytest.mark.parametrize("second", [device("sdb", type_="disk"), device("sdb", type_="part")])
 def test_data_of_which_a_part_is_plain_is_not_protected(tmp_path, second):
     raid = {"type_": "raid1", "fstype": "ext4"}
-    crypt = device(
-        "sda", device("dm-0", device("md0", **raid), type_="crypt"), fstype="crypto_LUKS", fsver="2"
-    )
+    crypt = device("sda", device("dm-0", device("md0", **raid), type_="crypt"), fstype="crypto_LUKS", fsver="2")
     second["children"] = [device("md0", **raid)]
     volume = only(tmp_path, (crypt, second), ("/dev/md0", "/", "ext4"), {"cryptsetup": LUKS2})
     assert state(volume) == (Encryption.UNKNOWN, Protection.OFF)
@@ -269,9 +257,7 @@ def test_data_of_which_a_part_is_plain_is_not_protected(tmp_path, second):
 def test_every_device_of_a_btrfs_counts(tmp_path):
     btrfs = {"fstype": "btrfs", "uuid": "b"}
     crypt = device("sda", device("dm-0", type_="crypt", **btrfs), fstype="crypto_LUKS", fsver="2")
-    volume = only(
-        tmp_path, (crypt, device("sdb", **btrfs)), ("/dev/dm-0", "/", "btrfs"), {"cryptsetup": LUKS2}
-    )
+    volume = only(tmp_path, (crypt, device("sdb", **btrfs)), ("/dev/dm-0", "/", "btrfs"), {"cryptsetup": LUKS2})
     assert state(volume) == (Encryption.UNKNOWN, Protection.OFF)
     assert (volume.id, volume.size) == ("b", 2000)
 
@@ -328,9 +314,7 @@ def test_without_udev_idle_devices_are_probed(tmp_path):
 
 
 def test_an_old_lsblk_is_asked_in_its_own_words(tmp_path):
-    old = json.dumps(
-        {"blockdevices": [{"name": "sda", "kname": "sda", "type": "disk", "size": "1000"}]}
-    ).encode()
+    old = json.dumps({"blockdevices": [{"name": "sda", "kname": "sda", "type": "disk", "size": "1000"}]}).encode()
 
     def answer(argv):
         return Result(1, stderr=b"unknown column") if "MOUNTPOINTS" in argv[-1] else Result(0, old)
@@ -339,9 +323,7 @@ def test_an_old_lsblk_is_asked_in_its_own_words(tmp_path):
     assert (found["/"].size, *state(found["/"])) == (1000, *PLAIN)
 
 
-@pytest.mark.parametrize(
-    "result", [Result(MISSING), Result(TIMED_OUT), Result(1), Result(0), Result(0, b"garbage")]
-)
+@pytest.mark.parametrize("result", [Result(MISSING), Result(TIMED_OUT), Result(1), Result(0), Result(0, b"garbage")])
 def test_without_lsblk_mounts_are_unknown(tmp_path, result):
     found = read(
         tmp_path,
@@ -351,9 +333,7 @@ def test_without_lsblk_mounts_are_unknown(tmp_path, result):
     assert all(volume.detail.startswith("lsblk ") for volume in found.values())
 
 
-@pytest.mark.parametrize(
-    "result", [Result(MISSING), Result(TIMED_OUT), Result(1), Result(0), Result(0, b"garbage")]
-)
+@pytest.mark.parametrize("result", [Result(MISSING), Result(TIMED_OUT), Result(1), Result(0), Result(0, b"garbage")])
 def test_without_findmnt_the_system_is_unknown(tmp_path, result):
     found = read(tmp_path, {"findmnt": result, "lsblk": fixture("lsblk-plain.json")})
     assert {name: state(volume) for name, volume in found.items()} == {"/": UNKNOWN}

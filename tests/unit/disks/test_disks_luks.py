@@ -70,9 +70,7 @@ def test_a_backup_segment_says_nothing_of_now():
     assert luks.parse_luks2(metadata(segments=segments)).encryption is Encryption.ENCRYPTED
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"{}", b"[]", b'{"keyslots":{},"segments":{}}', metadata(segments=7), b"\xff"]
-)
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"keyslots":{},"segments":{}}', metadata(segments=7), b"\xff"])
 def test_what_is_no_metadata(text):
     assert luks.parse_luks2(text) is None
 

@@ -56,17 +56,13 @@ def test_fdesetup(name, expected):
     assert filevault.parse(status(name).stdout.replace(b"Percent", b"percent")) == expected
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"FileVault est active.\n", b"Error: FileVault is Off.", b"FileVault is Off"]
-)
+@pytest.mark.parametrize("text", [b"", b"FileVault est active.\n", b"Error: FileVault is Off.", b"FileVault is Off"])
 def test_what_fdesetup_did_not_say(text):
     assert filevault.parse(text) is None
 
 
 def test_filevault_on():
-    found = {
-        volume.role if volume.role != "boot" else volume.id: volume for volume in read(status("on"), LISTING)
-    }
+    found = {volume.role if volume.role != "boot" else volume.id: volume for volume in read(status("on"), LISTING)}
     assert (found["os"].mount, found["os"].technology, *state(found["os"])) == ("/", "filevault", *ENCRYPTED)
     assert (found["data"].mount, *state(found["data"])) == ("/System/Volumes/Data", *ENCRYPTED)
     assert found["os"].size == 494384795648
@@ -76,9 +72,7 @@ def test_filevault_on():
 
 def test_a_change_concerns_the_system_only():
     volumes = read(status("encrypting"), LISTING)
-    changing = [
-        (volume.role, volume.percent) for volume in volumes if volume.encryption is Encryption.ENCRYPTING
-    ]
+    changing = [(volume.role, volume.percent) for volume in volumes if volume.encryption is Encryption.ENCRYPTING]
     assert changing == [("os", 31.2), ("data", 31.2)]
 
 
@@ -97,9 +91,7 @@ def test_no_system_volume_is_unknown_and_not_passed_over():
     assert (system.role, *state(system)) == ("os", *UNKNOWN)
 
 
-@pytest.mark.parametrize(
-    "result", [Result(MISSING), Result(TIMED_OUT), Result(1), Result(0), Result(0, b"garbage")]
-)
+@pytest.mark.parametrize("result", [Result(MISSING), Result(TIMED_OUT), Result(1), Result(0), Result(0, b"garbage")])
 @pytest.mark.parametrize(
     ("vault", "expected"),
     [
@@ -152,9 +144,7 @@ def test_swap_is_encrypted_when_macos_says_so():
     assert state(swap_state(SWAP.stdout)) == ENCRYPTED
     assert swap_state(b"total = 0.00M\n") is None
     plain_swap = LISTING.stdout.replace(b"<true/>", b"<false/>")
-    swap = [
-        volume for volume in read(status("off"), Result(0, plain_swap), sysctl=SWAP) if volume.role == "swap"
-    ]
+    swap = [volume for volume in read(status("off"), Result(0, plain_swap), sysctl=SWAP) if volume.role == "swap"]
     assert [state(volume) for volume in swap] == [ENCRYPTED]
 
 

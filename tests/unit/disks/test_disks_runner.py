@@ -67,9 +67,7 @@ def test_a_reason_never_quotes_the_tool(code):
     assert "secret" not in why("tool", Result(code, b"secret", b"secret"))
 
 
-@pytest.mark.parametrize(
-    ("platform", "kind"), [("linux", LinuxDisks), ("win32", WindowsDisks), ("darwin", MacDisks)]
-)
+@pytest.mark.parametrize(("platform", "kind"), [("linux", LinuxDisks), ("win32", WindowsDisks), ("darwin", MacDisks)])
 def test_every_system_has_its_disks(platform, kind):
     disks = factory.for_this_machine(FakeRunner({}), platform)
     assert isinstance(disks, kind)

@@ -180,9 +180,7 @@ def test_the_cmdlet_is_asked_first():
     assert [line[0] for line in runner.asked] == ["powershell"]
 
 
-@pytest.mark.parametrize(
-    "result", [Result(1), Result(0), Result(MISSING), Result(TIMED_OUT), Result(0, b"garbage")]
-)
+@pytest.mark.parametrize("result", [Result(1), Result(0), Result(MISSING), Result(TIMED_OUT), Result(0, b"garbage")])
 def test_then_manage_bde(result):
     answers = {"powershell": result, "manage-bde": fixture("manage-bde-status-os-protected.txt")}
     assert [state(volume) for volume in WindowsDisks(FakeRunner(answers)).volumes()] == [ENCRYPTED]

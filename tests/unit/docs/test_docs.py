@@ -44,9 +44,7 @@ def _headings(name: str, level: int) -> dict[str, str]:
 
 def test_every_refusal_class_has_its_heading_and_no_other_has():
     headings = _headings("protocol/refusals.md", 2)
-    assert {head for head in headings if re.fullmatch("[a-z_]+", head)} == {
-        kind.value for kind in RefusalClass
-    }
+    assert {head for head in headings if re.fullmatch("[a-z_]+", head)} == {kind.value for kind in RefusalClass}
 
 
 @pytest.mark.parametrize("kind", RefusalClass)
@@ -80,9 +78,7 @@ def test_every_command_and_option_is_listed():
         for param in command.params:
             shown = param.opts[0] if param.opts[0].startswith("-") else param.name.upper()
             assert shown in section, (words, shown)
-    assert {f"keyfast-agent {verb}" for verb in ("install", "run", "check-in", "status", "uninstall")} <= set(
-        sections
-    )
+    assert {f"keyfast-agent {verb}" for verb in ("install", "run", "check-in", "status", "uninstall")} <= set(sections)
 
 
 def test_every_dependency_has_its_row():

@@ -76,9 +76,7 @@ async def test_an_outage_fails_its_whole_batch_and_the_writer_goes_on():
     store.fail_with.append(NotReadyError("down", retry_after=7))
     store.fail_with[0].__cause__ = cause
     outcomes = await asyncio.gather(*_submit(writer, [1, 2]), return_exceptions=True)
-    assert [(type(one), one.retry_after, one.__cause__) for one in outcomes] == [
-        (NotReadyError, 7, cause)
-    ] * 2
+    assert [(type(one), one.retry_after, one.__cause__) for one in outcomes] == [(NotReadyError, 7, cause)] * 2
     assert outcomes[0] is not outcomes[1]
     assert isinstance(await writer.submit(check_in(some_id(), 3)), Accepted)
     await writer.close()

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from tests.support.databases import NOW, endpoint_row, some_id
 
+from keyfast.core.command import CommandState
 from keyfast.core.endpoint import EndpointState
 from keyfast.errors import ConflictError, NotFoundError
 from keyfast.store import commands, endpoints, events, installations, keys, packages, policies, profiles
-from keyfast.store.commands import CommandRow, CommandState
+from keyfast.store.commands import CommandRow
 from keyfast.store.endpoints import PresenceRow
 from keyfast.store.installations import InstallationRow
 from keyfast.store.keys import SigningKeyRow
@@ -97,9 +98,7 @@ async def test_packages_are_paged_newest_first(database):
     async with database.write() as conn:
         for number, (package, token) in enumerate(rows):
             await packages.create(conn, package, replace(token, jti=str(number)))
-    expected = sorted(
-        (package for package, _ in rows), key=lambda row: (row.created_at, row.id), reverse=True
-    )
+    expected = sorted((package for package, _ in rows), key=lambda row: (row.created_at, row.id), reverse=True)
     async with database.read() as conn:
         first = await packages.list_page(conn, after="", limit=3)
         assert first + await packages.list_page(conn, after=first[-1].id, limit=3) == expected
@@ -202,12 +201,10 @@ async def test_events_are_paged_newest_first(database):
         assert await events.list_page(conn, endpoint_id="nonsense", before=None, limit=9) == []
 
 
-async def _queue(database, endpoint_id, *, expires_at=NOW + 60):
+async def _queue(database, endpoint_id, *, expires_at=NOW + 60, action="CheckInNow"):
     async with database.write() as conn:
         seq = await commands.next_seq(conn, endpoint_id)
-        row = CommandRow(
-            endpoint_id, seq, some_id(), "CheckInNow", f"jws {seq}", CommandState.QUEUED, NOW, expires_at, NOW
-        )
+        row = CommandRow(endpoint_id, seq, some_id(), action, f"jws {seq}", CommandState.QUEUED, NOW, expires_at, NOW)
         await commands.queue(conn, row)
     return row
 
@@ -217,25 +214,35 @@ async def _waiting(database, endpoint_id):
         return (await endpoints.get(conn, endpoint_id)).presence.commands
 
 
-async def test_commands_are_offered_until_the_endpoint_has_them(database):
+async def test_a_command_is_offered_until_the_endpoint_has_it(database):
     own = endpoint_row()
     await _insert(database, own)
-    first, second = await _queue(database, own.id), await _queue(database, own.id)
-    assert (first.seq, second.seq, await _waiting(database, own.id)) == (1, 2, 2)
+    await _queue(database, own.id)
     for _ in range(2):  # the first answer may have been lost
         async with database.write() as conn:
             offered = await commands.offer(conn, own.id, now=NOW, limit=9)
-        assert [row.statement for row in offered] == ["jws 1", "jws 2"]
-    async with database.write() as conn:
-        assert await commands.set_state(
-            conn, own.id, first.id, CommandState.APPLIED, at=NOW + 1, detail="d\0"
-        )
-        assert not await commands.set_state(conn, own.id, first.id, CommandState.FAILED, at=NOW + 2)
-        assert not await commands.set_state(conn, own.id, some_id(), CommandState.FAILED, at=NOW + 2)
-        newest = await commands.list_page(conn, own.id, limit=9)
-    assert [row.state for row in newest] == [CommandState.OFFERED, CommandState.APPLIED]
-    assert newest[1].detail == "d\ufffd"
+        assert [(row.statement, row.seq) for row in offered] == [("jws 1", 1)]
+    async with database.read() as conn:
+        assert [row.state for row in await commands.list_page(conn, own.id, limit=9)] == [CommandState.OFFERED]
     assert await _waiting(database, own.id) == 1
+
+
+async def test_a_newer_command_supersedes_an_older_one_of_its_kind(database):
+    own = endpoint_row()
+    await _insert(database, own)
+    first, second = await _queue(database, own.id), await _queue(database, own.id)
+    other = await _queue(database, own.id, action="CollectDiagnostics")
+    assert (first.seq, second.seq, other.seq) == (1, 2, 3)
+    async with database.write() as conn:
+        offered = await commands.offer(conn, own.id, now=NOW, limit=9)
+        assert [row.id for row in offered] == [second.id, other.id]
+        newest = await commands.list_page(conn, own.id, limit=9)
+    assert [row.state for row in newest] == [
+        CommandState.OFFERED,
+        CommandState.OFFERED,
+        CommandState.SUPERSEDED,
+    ]
+    assert await _waiting(database, own.id) == 2
 
 
 async def test_an_expired_command_is_not_offered(database):
@@ -244,9 +251,7 @@ async def test_an_expired_command_is_not_offered(database):
     await _queue(database, own.id, expires_at=NOW)
     async with database.write() as conn:
         assert await commands.offer(conn, own.id, now=NOW, limit=9) == []
-        assert [row.state for row in await commands.list_page(conn, own.id, limit=9)] == [
-            CommandState.EXPIRED
-        ]
+        assert [row.state for row in await commands.list_page(conn, own.id, limit=9)] == [CommandState.EXPIRED]
     assert await _waiting(database, own.id) == 0
 
 

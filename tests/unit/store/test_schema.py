@@ -28,28 +28,19 @@ UNION ALL SELECT relname, '', reloptions::text, '', '', '' FROM pg_class
 
 
 def _empty(kind, folder):
-    return (
-        shared_cluster().create_database(migrated=False)
-        if kind == "postgres"
-        else f"sqlite:///{folder}/empty.db"
-    )
+    return shared_cluster().create_database(migrated=False) if kind == "postgres" else f"sqlite:///{folder}/empty.db"
 
 
 async def _shape(conn: AsyncConnection) -> set[tuple[object, ...]]:
     sqlite = conn.dialect.name == "sqlite"
-    rows = await conn.exec_driver_sql(
-        "SELECT tbl_name, name, sql FROM sqlite_master" if sqlite else _POSTGRES_SHAPE
-    )
+    rows = await conn.exec_driver_sql("SELECT tbl_name, name, sql FROM sqlite_master" if sqlite else _POSTGRES_SHAPE)
     found = {tuple("".join(str(value).split()) for value in row) for row in rows}
     return {row for row in found if "alembic" not in row[0]}
 
 
 async def test_alembic_sees_no_difference(database):
     async with database.read() as conn:
-        assert (
-            await conn.run_sync(lambda sync: compare_metadata(MigrationContext.configure(sync), metadata))
-            == []
-        )
+        assert await conn.run_sync(lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -158,9 +149,7 @@ async def test_faults_of_the_caller_pass_unchanged(database):
 
 def test_no_statement_of_the_sqlite_batch_scans_a_table(tmp_path):
     conn = sqlite3.connect(sqlite_path(new_database("sqlite", tmp_path)))
-    statements = {
-        name: value for name, value in vars(sqlite_batch).items() if isinstance(value, str) and " " in value
-    }
+    statements = {name: value for name, value in vars(sqlite_batch).items() if isinstance(value, str) and " " in value}
     statements["_STANDINGS"] = sqlite_batch._standings_sql(64)[0]
     checked = 0
     for name, sql in statements.items():
@@ -181,9 +170,7 @@ def test_no_statement_of_the_sqlite_batch_scans_a_table(tmp_path):
 async def test_no_statement_of_the_postgres_batch_scans_a_table(urls, kind):
     """The writer's session may not scan even a table that its statistics call empty."""
     conn = await postgres.connect(urls[0], lookups_only=True)
-    statements = [
-        value for name, value in vars(postgres_batch).items() if name.isupper() and isinstance(value, str)
-    ]
+    statements = [value for name, value in vars(postgres_batch).items() if name.isupper() and isinstance(value, str)]
     for number, sql in enumerate(statements):
         count = max(at for at in range(1, 30) if f"${at}" in sql)
         await conn.execute(f"PREPARE s{number} AS {sql}")

@@ -7,10 +7,11 @@ import pytest
 from tests.support.databases import NOW, check_in, digest, endpoint_row, some_id
 
 from keyfast.core.check_in import Accepted, Fork
+from keyfast.core.command import CommandState
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.refusal import RefusalClass
 from keyfast.store import batch, commands, endpoints, events
-from keyfast.store.commands import CommandRow, CommandState
+from keyfast.store.commands import CommandRow
 from keyfast.store.writer import open_writer
 from keyfast.wire.messages import CommandResult
 
@@ -29,9 +30,7 @@ async def _record(database, endpoint_id):
 
 
 async def test_every_field_is_on_record_once_accepted(database, writer, own):
-    sent = check_in(
-        own, 7, inventory=b"{}", hostname="new-name", agent_version="0.\0", last_refusal="replayed"
-    )
+    sent = check_in(own, 7, inventory=b"{}", hostname="new-name", agent_version="0.\0", last_refusal="replayed")
     assert isinstance(await writer.submit(sent), Accepted)
     record = await _record(database, own)
     for name in (
@@ -89,16 +88,12 @@ async def test_the_history_of_inventories_is_bounded(database, writer, own):
     await asyncio.gather(*map(writer.submit, changes))
     async with database.read() as conn:
         history = await endpoints.inventory_history(conn, own, limit=1000)
-    assert [row.document for row in history] == [one.inventory for one in reversed(changes)][
-        : batch.KEEP_CHANGES
-    ]
+    assert [row.document for row in history] == [one.inventory for one in reversed(changes)][: batch.KEEP_CHANGES]
 
 
 async def test_a_fork_is_recorded_with_both_sides(database, writer, own):
     await writer.submit(check_in(own, 1, address="192.0.2.1", instance=(one := some_id())))
-    await writer.submit(
-        check_in(own, 2, grant=2, address="192.0.2.2", instance=(two := some_id()), hostname="b")
-    )
+    await writer.submit(check_in(own, 2, grant=2, address="192.0.2.2", instance=(two := some_id()), hostname="b"))
     async with database.read() as conn:
         fork = await endpoints.fork(conn, own)
     assert (fork.kind, fork.count) == (Fork.ROLLED_BACK, 1)
@@ -130,25 +125,40 @@ async def test_a_fork_is_recorded_with_both_sides(database, writer, own):
 
 
 async def test_results_of_commands_are_recorded(database, writer, own):
-    ids = [some_id(), some_id()]
+    ids = [some_id(), some_id(), some_id()]
     async with database.write() as conn:
         for command_id in ids:
             seq = await commands.next_seq(conn, own)
-            row = CommandRow(
-                own, seq, command_id, "CheckInNow", "jws", CommandState.QUEUED, NOW, NOW + 9, NOW
-            )
+            row = CommandRow(own, seq, command_id, command_id, "jws", CommandState.QUEUED, NOW, NOW + 9, NOW)
             await commands.queue(conn, row)
-    assert (await writer.submit(check_in(own, 1))).standing.commands == 2
+    assert (await writer.submit(check_in(own, 1))).standing.commands == 3
+    early = (CommandResult(ids[0], "applied"),)  # never offered: an endpoint cannot have it
+    assert (await writer.submit(check_in(own, 2, results=early))).standing.commands == 3
+    async with database.write() as conn:
+        await commands.offer(conn, own, now=NOW, limit=2)
     results = (CommandResult(ids[0], "applied", "done\0"), CommandResult(some_id(), "failed"))
-    assert (await writer.submit(check_in(own, 2, results=results))).standing.commands == 1
+    assert (await writer.submit(check_in(own, 3, results=results))).standing.commands == 2
     late = (CommandResult(ids[0], "received"), CommandResult(ids[1], "received"))
-    assert (await writer.submit(check_in(own, 3, results=late))).standing.commands == 0
+    assert (await writer.submit(check_in(own, 4, results=late))).standing.commands == 1
     async with database.read() as conn:
         rows = await commands.list_page(conn, own, limit=9)
     assert [(row.id, row.state, row.detail) for row in rows] == [
+        (ids[2], CommandState.QUEUED, ""),
         (ids[1], CommandState.RECEIVED, ""),
         (ids[0], CommandState.APPLIED, "done\ufffd"),
     ]
+
+
+async def test_a_living_clone_is_news_once_and_counted_ever_after(database, writer, own):
+    await writer.submit(check_in(own, 1))
+    await writer.submit(check_in(own, 2, grant=2))
+    for seq in range(3, 8):  # each of two copies names the head that the other one displaced
+        await writer.submit(check_in(own, seq, grant=seq, acked=digest(f"body {seq - 2}")))
+    async with database.read() as conn:
+        fork = await endpoints.fork(conn, own)
+        kinds = [row.kind for row in await events.list_page(conn, endpoint_id=own, before=None, limit=20)]
+    assert (fork.kind, fork.count) == ("clone", 6)
+    assert kinds == ["endpoint_clone", "endpoint_rolled_back"]
 
 
 async def test_an_administrators_decision_counts_from_the_next_batch(database, writer, own):
@@ -163,9 +173,7 @@ async def test_an_administrators_decision_counts_from_the_next_batch(database, w
 
 async def test_one_value_out_of_range_fails_its_sender_alone(database, writer, own):
     bad = replace(check_in(own, 2), clock_offset=2**70)
-    good, failed = await asyncio.gather(
-        writer.submit(check_in(own, 1)), writer.submit(bad), return_exceptions=True
-    )
+    good, failed = await asyncio.gather(writer.submit(check_in(own, 1)), writer.submit(bad), return_exceptions=True)
     assert isinstance(good, Accepted)
     assert isinstance(failed, Exception)
     assert (await _record(database, own)).presence.seq == 1

@@ -40,9 +40,7 @@ def test_a_token_expires():
 def test_a_token_survives_a_rotation_until_its_key_is_retired():
     old = minted(AccessTokens("kf-1", KEYS, "old"))
     assert isinstance(TOKENS.read(old, 1001), AccessToken)
-    assert (
-        kind(AccessTokens("kf-1", {"new": KEYS["new"]}, "new").read(old, 1001)) is RefusalClass.TOKEN_EXPIRED
-    )
+    assert kind(AccessTokens("kf-1", {"new": KEYS["new"]}, "new").read(old, 1001)) is RefusalClass.TOKEN_EXPIRED
 
 
 def test_a_token_of_another_installation_is_named_so():
@@ -61,9 +59,7 @@ def test_every_byte_counts(position):
     assert isinstance(TOKENS.read(b64u(bytes(raw)), 1001), Refusal)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "é" * 156, "A" * 156, minted() + "A", minted()[:-1], "A" * 1_000_000]
-)
+@pytest.mark.parametrize("text", ["", "x", "é" * 156, "A" * 156, minted() + "A", minted()[:-1], "A" * 1_000_000])
 def test_what_is_not_a_token(text):
     assert kind(TOKENS.read(text, 1001)) is RefusalClass.UNAUTHENTICATED
 

@@ -49,9 +49,7 @@ def test_what_is_not_a_plain_p256_key_is_refused(secret):
 
 
 def test_leading_zeros_of_a_coordinate_are_kept():
-    key = next(
-        key for key in iter(DeviceKey.generate, None) if key.private.public_key().public_numbers().x < 2**248
-    )
+    key = next(key for key in iter(DeviceKey.generate, None) if key.private.public_key().public_numbers().x < 2**248)
     assert len(key.public_jwk()["x"]) == 43
     assert parse_public_jwk(key.public_jwk()) == key.public_jwk()
 

@@ -86,9 +86,7 @@ def test_the_proof_of_rfc_9449_holds():
         "LmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg4PtFL"
         "bdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg"
     )
-    found = dpop.verify_proof(
-        proof, method="POST", path="/token", origins=frozenset({"https://server.example.com"})
-    )
+    found = dpop.verify_proof(proof, method="POST", path="/token", origins=frozenset({"https://server.example.com"}))
     assert isinstance(found, dpop.Proof), found
     assert (found.jti, found.issued_at, found.nonce) == ("-BwC3ESc6acc2lTc", 1562262616, "")
 

@@ -15,9 +15,7 @@ JWK = {
 }
 
 
-@pytest.mark.parametrize(
-    ("raw", "text"), [(b"", ""), (b"\x00", "AA"), (b"\xff\xef", "_-8"), (b"\xfb\xff\xfe", "-__-")]
-)
+@pytest.mark.parametrize(("raw", "text"), [(b"", ""), (b"\x00", "AA"), (b"\xff\xef", "_-8"), (b"\xfb\xff\xfe", "-__-")])
 def test_base64url(raw, text):
     assert b64u(raw) == text
     assert unb64u(text) == raw
@@ -66,12 +64,7 @@ def test_a_key_without_a_member_has_no_thumbprint():
 
 
 def test_frames_do_not_run_into_each_other():
-    assert (
-        len(
-            {framed("a", "b", "c"), framed("ab", "c"), framed("a", "bc"), framed('a","b', "c"), framed("abc")}
-        )
-        == 5
-    )
+    assert len({framed("a", "b", "c"), framed("ab", "c"), framed("a", "bc"), framed('a","b', "c"), framed("abc")}) == 5
 
 
 @pytest.mark.parametrize("raw", [b"{", b'{"a": 1}', b"\xff", b'{"z": ' + b"[" * 5000, b"[" * 100_000])

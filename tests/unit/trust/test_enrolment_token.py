@@ -37,6 +37,4 @@ def test_it_is_signed_by_the_token_role_and_read_back():
 def test_an_admission_this_version_does_not_know_is_refused():
     keyset = Keyset.generate("kf-1", 1)
     with pytest.raises(TrustError):
-        keyset.verify(
-            keyset.sign(TYP, msgspec.structs.replace(TOKEN, admission="later")), TYP, EnrolmentToken
-        )
+        keyset.verify(keyset.sign(TYP, msgspec.structs.replace(TOKEN, admission="later")), TYP, EnrolmentToken)

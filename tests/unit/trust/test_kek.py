@@ -128,9 +128,7 @@ def test_a_key_that_is_not_here_is_named():
         kek(name="k2").open(kek().seal(b"s", bound_to="row"), bound_to="row")
 
 
-@pytest.mark.parametrize(
-    "sealed", ["", "v1", "v1.k1", "v1.k1.", "v1.k1.AAAA", "v1.k1.!", "v1.k1." + "A" * 40]
-)
+@pytest.mark.parametrize("sealed", ["", "v1", "v1.k1", "v1.k1.", "v1.k1.AAAA", "v1.k1.!", "v1.k1." + "A" * 40])
 def test_what_is_not_sealed(sealed):
     with pytest.raises(TrustError):
         kek().open(sealed, bound_to="row")

@@ -57,9 +57,7 @@ def handshake(tmp_path, authority, certificate, key, name):
 @pytest.mark.parametrize("name", ["keyfast.example", "localhost", "127.0.0.1", "::1"])
 def test_a_strict_client_connects(tmp_path, authority, name):
     ca, ca_key = authority
-    certificate, key = tls.issue_certificate(
-        ca, ca_key, ["keyfast.example", "localhost", "127.0.0.1", "::1"], NOW
-    )
+    certificate, key = tls.issue_certificate(ca, ca_key, ["keyfast.example", "localhost", "127.0.0.1", "::1"], NOW)
     assert handshake(tmp_path, ca, certificate, key, name) == "TLSv1.3"
 
 
@@ -93,9 +91,7 @@ def test_a_certificate_does_not_outlive_its_authority(authority):
 
 def test_international_names_are_written_as_dns_does(authority):
     certificate, _ = tls.issue_certificate(*authority, ["bücher.example"], NOW)
-    names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
-        x509.SubjectAlternativeName
-    )
+    names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert names.value.get_values_for_type(x509.DNSName) == ["xn--bcher-kva.example"]
 
 

@@ -119,9 +119,7 @@ def test_root_changes_are_followed_from_any_version(keyset):
 def test_walk_follows_changes_learned_later(keyset):
     second, first_change = keyset.rotate_root(2000)
     third, second_change = second.rotate_root(3000)
-    early = TrustChain(
-        "kf-1", root_of(keyset), [key.delegation for key in third.keys if key.role is Role.PROFILE]
-    )
+    early = TrustChain("kf-1", root_of(keyset), [key.delegation for key in third.keys if key.role is Role.PROFILE])
     jws = third.sign(PROFILE, Claims("kf-1"))
     with pytest.raises(TrustError):
         early.verify(jws, PROFILE, Claims)
@@ -145,9 +143,7 @@ def test_a_root_change_needs_both_roots(keyset):
     inner = statement.unverified_payload(good)
     forged = [
         statement.sign(other, "keyfast-root+jwt", inner),  # not by the old root
-        statement.sign(
-            old, "keyfast-root+jwt", statement.unverified_payload(inner.decode())
-        ),  # not by the new
+        statement.sign(old, "keyfast-root+jwt", statement.unverified_payload(inner.decode())),  # not by the new
         delegation.change_root(old, new, "kf-2", 1),
         delegation.change_root(other, new, "kf-1", 1),
         # the new root's half was made for another predecessor

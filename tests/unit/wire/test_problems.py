@@ -11,9 +11,7 @@ from keyfast.wire import problems
 
 @pytest.mark.parametrize("kind", RefusalClass)
 def test_a_refusal_survives_the_wire(kind):
-    refusal = Refusal(
-        kind, "why", presented="this", expected="that", repair="do it", extra={"expected_seq": 7}
-    )
+    refusal = Refusal(kind, "why", presented="this", expected="that", repair="do it", extra={"expected_seq": 7})
     read = problems.read_problem(problems.problem_bytes(refusal, 1_800_000_000))
     assert problems.known_class(read.kind) is kind
     assert (read.status, read.server_time, read.expected_seq) == (refusal.rule.status, 1_800_000_000, 7)

@@ -132,9 +132,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("endpoint_id", name="presence_pkey"),
         postgresql_with={"fillfactor": 70},
     )
-    op.create_index(
-        "presence_not_active", "presence", ["state"], sqlite_where=NOT_ACTIVE, postgresql_where=NOT_ACTIVE
-    )
+    op.create_index("presence_not_active", "presence", ["state"], sqlite_where=NOT_ACTIVE, postgresql_where=NOT_ACTIVE)
     op.create_table(
         "inventory",
         sa.Column("endpoint_id", UuidText, nullable=False),
