@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -59,6 +60,7 @@ def main() -> int:
     if (os.cpu_count() or 1) <= machine.LOAD_CORE:
         console.print("this needs two cores: one for the server, one for the load")
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave nothing running, nothing on disk
     plan = _plan(options)
     measure.build_load()
     with TemporaryDirectory(prefix="kf-bench-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
@@ -146,8 +148,9 @@ def _measure(plan: Plan, baseline: Target, subjects: list[Subject], console: Con
     for shape in plan.shapes:
         for number in range(plan.rounds):
             console.print(f"{shape.name}, round {number + 1} of {plan.rounds}", style="dim")
-            rounds.append(_quiet_round(baseline, shape, None))
-            rounds += [_quiet_round(subject.target, shape, subject) for subject in subjects]
+            for target, subject in [(baseline, None), *((one.target, one) for one in subjects)]:
+                rounds.append(_quiet_round(target, shape, subject))
+                console.print(f"  {report.brief(rounds[-1])}", style="dim")
     return rounds
 
 

@@ -110,6 +110,15 @@ def show(console: Console, facts: dict[str, str], rounds: Sequence[Round], stora
         console.print(f"storage, {one.target}: {one.writer_us:.0f} of {one.total_us:.0f} us a check-in, open loop")
 
 
+def brief(one: Round) -> str:
+    """One round in one line, for who watches."""
+    load = one.load
+    return (
+        f"{one.target}: {load['per_second']:,.0f}/s, p99 {load['p99_ms']:.1f} ms, "
+        f"{one.total_us:.0f} us, foreign {one.foreign:.0%}"
+    )
+
+
 def _row(rounds: Sequence[Round], target: str, shape: str) -> list[str]:
     mine = of(rounds, target, shape)
     names = sorted({name for one in mine for name in one.cpu_us})

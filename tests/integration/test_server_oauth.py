@@ -3,6 +3,7 @@
 import concurrent.futures
 import time
 
+import httpx2
 import msgspec
 import pytest
 import requests
@@ -188,11 +189,9 @@ def test_a_decision_that_the_table_does_not_allow_is_refused(server, device):
 
 
 def introspect(server, token):
-    answer = server.admin._http.post(
-        "/oauth/introspect",
-        content=f"token={token}",
-        headers={"content-type": "application/x-www-form-urlencoded"},
-    )
+    transport = httpx2.HTTPTransport(uds=str(server.settings.admin_socket))
+    with httpx2.Client(transport=transport, base_url="http://keyfast") as admin:
+        answer = admin.post("/oauth/introspect", data={"token": token})
     return msgspec.json.decode(answer.content, type=Introspection)
 
 

@@ -14,9 +14,8 @@ from tests.support import processes
 from keyfast import settings as settings_room
 from keyfast.cli.client import AdminClient
 from keyfast.errors import KeyfastError
-from keyfast.services.package import PackageOrder
 from keyfast.settings import Settings
-from keyfast.wire.admin import EndpointDetail, EndpointLine, Installation, PackageLine
+from keyfast.wire.admin import EndpointDetail, EndpointLine, Installation, PackageLine, PackageOrder
 
 
 class RunningServer:
@@ -49,8 +48,6 @@ class RunningServer:
     def start(self) -> None:
         """Start it, and wait until both services answer."""
         self.process = processes.start("keyfast.cli.main", "server", "run", "--data", str(self.data), log=self.log)
-        self.admin.close()
-        self.admin = AdminClient(self.settings.admin_socket)
         processes.until(self._answers, f"the server to answer; log:\n{self.log.read_text()}")
 
     def _answers(self) -> bool:
@@ -112,6 +109,5 @@ class RunningServer:
 
     def close(self) -> None:
         """End it in good order."""
-        self.admin.close()
         if self.process is not None:
             processes.stop(self.process)

@@ -17,11 +17,12 @@ from keyfast.errors import KeyfastError, NotFoundError, UsageError
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
-from keyfast.services.package import PackageOrder, PackageService
+from keyfast.services.package import PackageService
 from keyfast.services.report import ReportService
 from keyfast.store.packages import PackageRow
 from keyfast.trust.keyset import Role
 from keyfast.wire import admin
+from keyfast.wire.admin import PackageOrder
 
 PAGE = 100
 MAX_PAGE = 1000

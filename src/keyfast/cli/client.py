@@ -33,7 +33,7 @@ def default_data() -> Path:
 
 
 class AdminClient:
-    """A connection to the admin API.
+    """The admin API; each call has a connection of its own, as a command makes one or two.
 
     Args:
         path: path of the server's admin socket.
@@ -41,9 +41,6 @@ class AdminClient:
 
     def __init__(self, path: Path) -> None:
         self._socket = path
-        self._http = httpx2.Client(
-            transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://keyfast", timeout=TIMEOUT
-        )
 
     def get(self, path: str, kind: type[Answer], query: Mapping[str, str | int] | None = None) -> Answer:
         """Read something."""
@@ -62,7 +59,8 @@ class AdminClient:
     def _call(self, method: str, path: str, kind: type[Answer], **request: Any) -> Answer:
         self._demand_listener()
         try:
-            response = self._http.request(method, path, **request)
+            with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(self._socket)), timeout=TIMEOUT) as http:
+                response = http.request(method, f"http://keyfast{path}", **request)
         except httpx2.HTTPError as cause:
             raise NotReadyError(f"the server on {self._socket} did not answer: {cause}") from cause
         if response.is_success:
@@ -80,7 +78,3 @@ class AdminClient:
                     f"no server answers on {self._socket}",
                     repair="keyfast server run --data DIR (or set KEYFAST_DATA)",
                 ) from cause
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._http.close()

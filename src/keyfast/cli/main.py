@@ -1,12 +1,13 @@
 """The ``keyfast`` command."""
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from keyfast import __version__
 from keyfast.cli import endpoint, keys, output, package, server
-from keyfast.cli.up import up
 from keyfast.errors import KeyfastError
 
 app = typer.Typer(
@@ -19,7 +20,19 @@ app.add_typer(server.app, name="server")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(package.app, name="package")
 app.add_typer(keys.app, name="keys")
-app.command()(up)
+
+
+@app.command()
+def up(
+    data: Annotated[
+        Path, typer.Option(help="Directory that keeps everything; made if missing.", envvar="KEYFAST_DATA")
+    ] = Path("data"),
+    port: Annotated[int, typer.Option(help="TCP port of the endpoint API, for a new directory.")] = 8443,
+) -> None:
+    """Start a server here, enrol this machine with its real disk state, and keep both running."""
+    from keyfast.cli import up as machine  # noqa: PLC0415 - the server's rooms are slow to import
+
+    machine.up(data, port)
 
 
 @app.command()

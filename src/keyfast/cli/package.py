@@ -7,8 +7,7 @@ from rich.markup import escape
 
 from keyfast.cli import output
 from keyfast.cli.options import Data, Json, client
-from keyfast.services.package import PackageOrder
-from keyfast.wire.admin import Changed, PackageLine
+from keyfast.wire.admin import Changed, PackageLine, PackageOrder
 
 Admission = Literal["auto", "approve"]
 

@@ -1,4 +1,7 @@
-"""``keyfast server init|run|info``."""
+"""``keyfast server init|run|info``.
+
+The server's rooms are imported by the commands that run one, so that all others start at once.
+"""
 
 import asyncio
 import socket
@@ -11,7 +14,6 @@ from keyfast import settings as settings_room
 from keyfast.cli import output
 from keyfast.cli.client import default_data
 from keyfast.cli.options import Data, Json, client, load
-from keyfast.server import log, run
 from keyfast.wire.admin import Installation
 
 app = typer.Typer(no_args_is_help=True, help="The server.")
@@ -26,6 +28,8 @@ def init(
     database: Annotated[str, typer.Option(help="postgresql:// URL; SQLite in the data directory if left out.")] = "",
 ) -> None:
     """Found an installation: its keys, its certificate authority, its database."""
+    from keyfast.server import log, run  # noqa: PLC0415 - see the module's docstring
+
     log.configure("init")
     directory = (data or default_data()).resolve()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,6 +44,8 @@ def init(
 @app.command("run")
 def run_(data: Data = None) -> None:
     """Run the server of an existing installation until SIGTERM or Ctrl-C."""
+    from keyfast.server import log, run  # noqa: PLC0415 - see the module's docstring
+
     log.configure("server")
     settings = load(data)
     asyncio.run(run.prepare(settings, found=False, name="", now=int(time.time())))

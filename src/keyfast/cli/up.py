@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
-import typer
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -23,9 +22,8 @@ from keyfast.cli.client import AdminClient
 from keyfast.errors import KeyfastError, NotReadyError
 from keyfast.server import log, run
 from keyfast.server.supervisor import Child, Supervisor, python
-from keyfast.services.package import PackageOrder
 from keyfast.settings import Settings
-from keyfast.wire.admin import EndpointDetail, Installation, PackageLine
+from keyfast.wire.admin import EndpointDetail, Installation, PackageLine, PackageOrder
 from keyfast.wire.messages import Bundle, Volume
 
 Answer = TypeVar("Answer")
@@ -34,13 +32,8 @@ READY_SECONDS = 60
 FIRST_CHECK_IN_SECONDS = 60
 
 
-def up(
-    data: Annotated[
-        Path, typer.Option(help="Directory that keeps everything; made if missing.", envvar="KEYFAST_DATA")
-    ] = Path("data"),
-    port: Annotated[int, typer.Option(help="TCP port of the endpoint API, for a new directory.")] = 8443,
-) -> None:
-    """Start a server here, enrol this machine with its real disk state, and keep both running."""
+def up(data: Path, port: int) -> None:
+    """Start the server of ``data`` (made if missing, on TCP ``port`` if that is free), and this machine's agent."""
     settings = _settings(data.resolve(), port)
     log.configure("up", settings.data / "log" / "up.log")
     installation = asyncio.run(run.prepare(settings, found=True, name=socket.gethostname(), now=int(time.time())))
@@ -102,8 +95,6 @@ async def _welcome(settings: Settings, running: Supervisor) -> None:
         output.errors.print(f"  the logs are in {settings.data / 'log'}", soft_wrap=True)
     else:
         _show(settings, detail)
-    finally:
-        client.close()
 
 
 def _seed_agent(client: AdminClient, state: Path) -> None:

@@ -45,9 +45,13 @@ class Parts:
 async def open_parts(settings: Settings) -> Parts:
     """Open database, KEK and keys; raises what a person must know about (KeyFileError, NotReadyError ...)."""
     database = await Database.open(settings.database_url)
-    opened = await open_installation(settings, database)
-    live = LiveState(database, partial(load_kek, settings.kek_file), settings.urls)
-    await live.refresh()
+    try:
+        opened = await open_installation(settings, database)
+        live = LiveState(database, partial(load_kek, settings.kek_file), settings.urls)
+        await live.refresh()
+    except BaseException:
+        await database.close()
+        raise
     return Parts(settings, database, opened, live)
 
 

@@ -6,7 +6,6 @@ import secrets
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -18,35 +17,13 @@ from keyfast.store.database import Database
 from keyfast.store.packages import EnrolmentTokenRow, PackageRow
 from keyfast.trust.enrolment import TYP, EnrolmentToken
 from keyfast.trust.keyset import Role
+from keyfast.wire.admin import PackageOrder
 from keyfast.wire.messages import Bundle
 
 DAY = 86400
 MAX_DAYS = 730
-
-
-class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked for.
-
-    Attributes:
-        ring: name of the set of endpoints it is for.
-        admission: ``auto`` or ``approve``.
-        days: how long the enrolment token may be used.
-        max_uses: how many endpoints may enrol with it.
-    """
-
-    ring: str = "default"
-    admission: Literal["auto", "approve"] = "auto"
-    days: int = 30
-    max_uses: int = 1000
-
-    def check(self) -> None:
-        """Raise UsageError for an order that makes no sense."""
-        if not 1 <= self.days <= MAX_DAYS:
-            raise UsageError(f"the enrolment token lives for 1 to {MAX_DAYS} days")
-        if not 1 <= self.max_uses <= 10_000_000:  # noqa: PLR2004 - a sanity bound
-            raise UsageError("the use ceiling is between 1 and 10,000,000")
-        if not self.ring or len(self.ring) > 64:  # noqa: PLR2004 - a sanity bound
-            raise UsageError("a ring has a name of 1 to 64 characters")
+MAX_USES = 10_000_000
+MAX_RING = 64
 
 
 class PackageService:
@@ -60,7 +37,7 @@ class PackageService:
 
     async def create(self, order: PackageOrder, builder: str) -> PackageRow:
         """Build a package and put it on record; the token works only once the record is committed."""
-        order.check()
+        _check(order)
         live, now = self._live.current, int(self._clock())
         package_id = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
         token = EnrolmentToken(
@@ -140,6 +117,15 @@ class PackageService:
             file.write(archive)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _check(order: PackageOrder) -> None:
+    if not 1 <= order.days <= MAX_DAYS:
+        raise UsageError(f"the enrolment token lives for 1 to {MAX_DAYS} days")
+    if not 1 <= order.max_uses <= MAX_USES:
+        raise UsageError(f"the use ceiling lies between 1 and {MAX_USES:,}")
+    if not 1 <= len(order.ring) <= MAX_RING:
+        raise UsageError(f"a ring has a name of 1 to {MAX_RING} characters")
 
 
 def _content(live: Live, token: EnrolmentToken) -> Bundle:

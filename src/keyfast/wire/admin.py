@@ -1,6 +1,6 @@
 """Messages of the admin API, spoken by the command line and later by the console."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -85,6 +85,22 @@ class EndpointDetail(View, frozen=True):
     fork: ForkView | None
     commands: tuple[CommandLine, ...]
     events: tuple[EventLine, ...]
+
+
+class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What package to build.
+
+    Attributes:
+        ring: name of the set of endpoints it is for.
+        admission: whether endpoints are let in by themselves or each by hand.
+        days: how long the enrolment token may be used.
+        max_uses: how many endpoints may enrol with it.
+    """
+
+    ring: str = "default"
+    admission: Literal["auto", "approve"] = "auto"
+    days: int = 30
+    max_uses: int = 1000
 
 
 class PackageLine(View, frozen=True):
