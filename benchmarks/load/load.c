@@ -331,9 +331,10 @@ static void run(void) {
       puts("START");
       fflush(stdout);
     }
+    if (opt.rate > 0)
+      for (; idle && due <= t && due < window_end && !exhausted(); due += gap()) start(due);
     if (t >= window_end || exhausted() || tally.failed >= opt.give_up) break;
     if (opt.rate > 0) {
-      for (; idle && due <= t && !exhausted(); due += gap()) start(due);
       wait_for_events(idle ? fmin(due - now(), 0.05) : 0.001);
     } else {
       while (idle && !exhausted() && tally.failed < opt.give_up) {
@@ -344,7 +345,7 @@ static void run(void) {
     }
   }
   double ended = now();
-  for (; opt.rate > 0 && !exhausted() && due < window_end && due < ended; due += gap()) tally.unfinished++;
+  for (; opt.rate > 0 && !exhausted() && !idle && due < window_end; due += gap()) tally.unfinished++;
   window_end = fmin(window_end, ended);
   cpu = cpu_seconds() - cpu;
   puts("END");
