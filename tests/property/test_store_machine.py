@@ -2,13 +2,13 @@
 
 import asyncio
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from msgspec.structs import replace
 from tests.support.databases import KINDS, NOW, check_in, digest, endpoint_row, new_database, some_id
 
 from keyfast.core.check_in import Accepted, Standing, judge

@@ -7,7 +7,7 @@ request whether it, or its answer, gets lost; ``say_instead`` answers with a ref
 import secrets
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qs
 
@@ -15,6 +15,7 @@ import httpx2
 import msgspec
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from msgspec.structs import replace
 
 from keyfast.core.check_in import Accepted, Fork, Report, Standing, judge
 from keyfast.core.endpoint import EndpointState

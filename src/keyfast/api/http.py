@@ -14,6 +14,9 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 NONCE_HEADER = "dpop-nonce"
 
+_HEADERS_READ = "keyfast.headers"
+_MAX_LENGTH_DIGITS = 12
+
 _BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -23,32 +26,46 @@ async def read_body(request: Request, media_type: str, limit: int) -> bytes | Re
     Returns:
         The bytes, or a refusal for a wrong content type or a body that is too large.
     """
-    sent = request.headers.get("content-type", "")
+    headers = _headers(request)
+    sent = headers.get(b"content-type", b"").decode("latin-1")
     if sent != media_type and sent.partition(";")[0].strip().lower() != media_type:
         return Refusal(RefusalClass.WRONG_MEDIA_TYPE, expected=media_type)
     too_large = Refusal(RefusalClass.TOO_LARGE, expected=f"at most {limit} bytes")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 12 or int(announced) > limit):  # noqa: PLR2004 - digits of a terabyte
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and (len(announced) > _MAX_LENGTH_DIGITS or int(announced) > limit):
         return too_large
     body = b""
-    async for chunk in request.stream():
+    while True:
+        message = await request.receive()
+        chunk: bytes = message.get("body", b"")
         body += chunk
         if len(body) > limit:
             return too_large
-    return body
+        if not message.get("more_body", False):
+            return body
 
 
 def signed_request(request: Request) -> SignedRequest:
     """Collect what the request presents to prove its sender; oversized headers count as absent."""
-    authorization = request.headers.get("authorization", "")
-    proof = request.headers.get("dpop", "")
+    headers, scope = _headers(request), request.scope
+    authorization, proof = headers.get(b"authorization", b""), headers.get(b"dpop", b"")
+    client = scope.get("client")
     return SignedRequest(
-        method=request.method,
-        path=request.url.path,
-        authorization=authorization if len(authorization) <= limits.MAX_TOKEN_CHARS else "",
-        proof=proof if len(proof) <= limits.MAX_PROOF_CHARS else "",
-        address=request.client.host if request.client else "",
+        method=scope["method"],
+        path=scope["path"],
+        authorization=authorization.decode("latin-1") if len(authorization) <= limits.MAX_TOKEN_CHARS else "",
+        proof=proof.decode("latin-1") if len(proof) <= limits.MAX_PROOF_CHARS else "",
+        address=client[0] if client else "",
     )
+
+
+def _headers(request: Request) -> dict[bytes, bytes]:
+    """All headers by lower-case name, read once: the framework's view searches the list for each name."""
+    scope = request.scope
+    found: dict[bytes, bytes] | None = scope.get(_HEADERS_READ)
+    if found is None:
+        found = scope[_HEADERS_READ] = dict(scope["headers"])
+    return found
 
 
 def answer(body: bytes, nonce: str = "", status: int = 200, media_type: str = JSON) -> Response:

@@ -14,8 +14,10 @@ The rules, in order, for a report whose proof has already been verified:
    is an image that went back in time (``rolled_back``). Neither is locked out.
 """
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
 
 from keyfast.core import endpoint
 from keyfast.core.endpoint import EndpointEvent, EndpointState
@@ -31,8 +33,7 @@ class Fork(StrEnum):
     CLONE = "clone"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What the server holds of an endpoint on the hot path.
 
     Attributes:
@@ -54,16 +55,14 @@ class Standing:
     commands: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """Permission to continue above a given head, once: it is void as soon as the head moves."""
 
     seq: int
     """The sequence number to use: the head's plus one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What a verified check-in says, as far as the verdict depends on it.
 
     Attributes:
@@ -85,8 +84,7 @@ class Report:
     grant: Grant | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """The report is accepted once ``standing`` is durably on record.
 
     Attributes:

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
-from keyfast.api.routes import AdminHandlers, EndpointHandlers, admin_app, endpoint_app
+from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
 from keyfast.services.check_in import CheckInService
 from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
@@ -55,7 +55,7 @@ async def open_parts(settings: Settings) -> Parts:
     return Parts(settings, database, opened, live)
 
 
-async def check_in_service(parts: Parts) -> tuple[Starlette, GroupCommit]:
+async def check_in_service(parts: Parts) -> tuple[EndpointApp, GroupCommit]:
     """The service that endpoints speak to, and its writer (close it last)."""
     writer = await open_writer(parts.settings.database_url)
     reports = ReportService(parts.database, clock)
@@ -73,7 +73,7 @@ async def check_in_service(parts: Parts) -> tuple[Starlette, GroupCommit]:
             clock,
         ),
     )
-    return endpoint_app(handlers, clock), writer
+    return EndpointApp(handlers, clock), writer
 
 
 def admin_service(parts: Parts) -> Starlette:

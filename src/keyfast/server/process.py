@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ async def check_in(settings: Settings) -> None:
         ssl_key=settings.tls / "server.key",
     )
     renewing = asyncio.create_task(_renew_certificate(parts, server.stop))
+    _tune_garbage_collection()
     await _serve(server, parts)
     renewing.cancel()
     await writer.close()
@@ -76,6 +78,13 @@ async def _serve(server: Server, parts: compose.Parts) -> None:
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
+
+
+def _tune_garbage_collection() -> None:
+    """A check-in leaves no cycles behind; looking for some after every 700 objects cost 15 % of the CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _renew_certificate(parts: compose.Parts, restart: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 Order matters: the cheap check first (HMAC, microseconds), the signature second, freshness third.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from keyfast.core.refusal import Refusal, RefusalClass, masked
 from keyfast.services.live import Live
@@ -16,8 +16,7 @@ from keyfast.wire import limits
 _SCHEME = "DPoP "
 
 
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
+class SignedRequest(msgspec.Struct, frozen=True):
     """What a request presents to prove who sent it.
 
     Attributes:
@@ -35,8 +34,7 @@ class SignedRequest:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """A caller whose token and proof hold."""
 
     token: AccessToken

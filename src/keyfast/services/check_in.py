@@ -1,7 +1,6 @@
 """Check-in: verify, judge and record; answer only what is durably committed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -20,8 +19,7 @@ from keyfast.wire import limits, messages
 MAX_COMMANDS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What to answer: a body or a refusal, and the nonce for the next proof."""
 
     outcome: bytes | Refusal

@@ -4,10 +4,11 @@ Both databases write what is decided here, so that they cannot differ in what th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from keyfast.core.check_in import Accepted, Fork, Report, Standing, judge
 from keyfast.core.command import WAITING, CommandEvent, from_states
@@ -20,8 +21,7 @@ KEEP_CHANGES = 100
 """Inventory changes kept per endpoint: one that reports a new inventory every time cannot fill the disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckIn:
+class CheckIn(msgspec.Struct, frozen=True):
     """A verified check-in, as it goes on record. Times are unix seconds in server time.
 
     Attributes:

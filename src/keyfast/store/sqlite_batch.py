@@ -22,7 +22,7 @@ from keyfast.store.outage import is_outage, not_ready
 from keyfast.store.sqlite import BUSY_SECONDS, PRAGMAS, Checkpointer, file_uri
 from keyfast.store.types import storable
 
-CACHE_KIB = 262_144
+CACHE_KIB = 65_536
 BUSY_POLL = 0.002
 
 _STATES = {state.value: state for state in EndpointState}

@@ -16,7 +16,7 @@ from keyfast.store.url import sqlite_path
 
 __all__ = ["CheckIn", "GroupCommit", "open_writer"]
 
-GAP = 0.005
+GAP = 0.010
 CAPACITY = 4096
 MAX_BATCH = 512
 

@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from keyfast.core import check_in
 from keyfast.core.check_in import Accepted, Fork, Grant, Report, Standing

@@ -1,9 +1,9 @@
 """The writer on both databases: what is acknowledged is on record, what is refused is not."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tests.support.databases import NOW, check_in, digest, endpoint_row, some_id
 
 from keyfast.core.check_in import Accepted, Fork
