@@ -1,6 +1,8 @@
 """The OAuth server, by hand and with a stock client that knows nothing of Keyfast."""
 
 import concurrent.futures
+import socket
+import ssl
 import time
 
 import httpx2
@@ -70,6 +72,13 @@ def test_a_stock_client_may_use_the_device_key_for_its_proofs(server, device):
     token = client.client_credentials(dpop=True, dpop_key=DPoPKey(jwk))
     assert session.get(server.url + SELF, auth=token).json()["id"] == device.id
     session.close()
+
+
+def test_tls_below_1_3_is_refused(server):
+    context = server.tls()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with socket.create_connection(("127.0.0.1", server.port)) as plain, pytest.raises(ssl.SSLError):
+        context.wrap_socket(plain, server_hostname="localhost").close()
 
 
 def test_metadata_names_what_exists(server, http):

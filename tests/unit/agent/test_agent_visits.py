@@ -1,7 +1,6 @@
 """The whole agent against a server in memory: enrolment, check-ins, faults and refusals."""
 
 import asyncio
-import dataclasses
 
 import msgspec
 import pytest
@@ -105,7 +104,7 @@ async def test_an_endpoint_that_waits_for_approval_asks_until_it_has_it():
     for _ in range(5):
         pass_time(server, rig, wait)
         wait = await rig.visit()
-    server.only.standing = dataclasses.replace(server.only.standing, state=EndpointState.REGISTERED)
+    server.only.standing = msgspec.structs.replace(server.only.standing, state=EndpointState.REGISTERED)
     pass_time(server, rig, wait)
     await rig.visit()
     assert len(server.only.bodies) == 1
