@@ -17,7 +17,7 @@ CI = os.environ.get("CI") == "true"
 # How long an example takes is up to the machine: time is judged by the timeout of the test, not per example.
 settings.register_profile("dev", max_examples=100, deadline=None)
 settings.register_profile(
-    "ci", max_examples=300, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "ci", max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ci" if CI else "dev")
 
