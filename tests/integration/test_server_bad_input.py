@@ -305,3 +305,12 @@ def test_arbitrary_signed_bodies_never_break_the_server(device, body):
 def test_arbitrary_headers_never_break_the_server(device, text):
     for headers in ({"dpop": text}, {"authorization": text}, {"authorization": f"DPoP {text}"}):
         assert device.send(device.body(), headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["dpop", "authorization"])
+def test_two_proofs_or_two_tokens_prove_nothing(device, name):
+    body = device.body()
+    headers = JSON | {"authorization": f"DPoP {device.token}", "dpop": proof(device, body)}
+    answer = device.http.post(CHECK_IN, content=body, headers=[*headers.items(), (name, headers[name])])
+    refused(answer, "unauthenticated")
+    alive(device)

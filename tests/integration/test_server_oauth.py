@@ -16,7 +16,7 @@ from tests.support.device import Device, read_bundle
 from keyfast.errors import KeyfastError
 from keyfast.trust.chain import TrustChain
 from keyfast.trust.encoding import thumbprint
-from keyfast.wire.admin import Changed, Introspection
+from keyfast.wire.admin import Changed, Introspection, KeyLine
 from keyfast.wire.messages import AccessProfile, Receipt
 
 SELF = "/endpoint/v1/self"
@@ -275,3 +275,30 @@ def test_an_endpoint_over_the_ceiling_enrols_with_a_newer_package(server, http):
     late.fetch_token()
     assert late.check_in().status_code == 200
     assert server.endpoint(late.id).package == newer.package
+
+
+def test_a_newer_package_that_wants_approval_cannot_be_used_to_go_round_it(server, http):
+    full = read_bundle(server.package(max_uses=1).path)
+    late = Device(http, server.url)
+    late.register(full.statement)
+    late.id = late.register(full.statement).json()["client_id"]
+    Device(http, server.url).enrol(full)
+    guarded = read_bundle(server.package(admission="approve").path)
+    assert late.register(guarded.statement).json()["keyfast_state"] == "pending"
+    assert late.ask_token().json()["class"] == "pending"
+    spared = read_bundle(server.package().path)
+    assert late.register(spared.statement).json()["keyfast_state"] == "pending"
+    server.admin.post(f"/admin/v1/endpoints/{late.id}/approve", Changed)
+    late.fetch_token()
+    assert late.check_in().status_code == 200
+
+
+def test_rotations_at_once_follow_each_other(server, device):
+    def rotate(_):
+        return server.admin.post("/admin/v1/keys/rotate", list[KeyLine], {"role": "command"})
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(rotate, range(4)))
+    lines = server.admin.get("/admin/v1/keys", list[KeyLine])
+    assert [line.status for line in lines if line.role == "command"].count("current") == 1
+    assert device.check_in().status_code == 200

@@ -1,6 +1,6 @@
 """What every route shares: bounded bodies, refusals as problem bodies, faults without stack traces."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -65,7 +65,17 @@ def _headers(request: Request) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] | None = scope.get(_HEADERS_READ)
     if found is None:
         found = scope[_HEADERS_READ] = dict(scope["headers"])
+        if len(found) != len(scope["headers"]):
+            _drop_doubled(found, scope["headers"])
     return found
+
+
+def _drop_doubled(found: dict[bytes, bytes], headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Two proofs or two tokens prove nothing (RFC 9449 section 4.3): count them as absent."""
+    sent = [name for name, _ in headers]
+    for name in (b"authorization", b"dpop"):
+        if sent.count(name) > 1:
+            del found[name]
 
 
 def answer(body: bytes, nonce: str = "", status: int = 200, media_type: str = JSON) -> Response:

@@ -24,6 +24,7 @@ class EndpointEvent(StrEnum):
     """What happens to an endpoint record."""
 
     APPROVED = "approved"
+    HELD = "held"
     PROVED = "proved"
     FORK_PROVEN = "fork_proven"
     CLEARED = "cleared"
@@ -36,6 +37,7 @@ S, E = EndpointState, EndpointEvent
 TABLE: dict[tuple[EndpointState, EndpointEvent], EndpointState] = {
     (S.PENDING, E.APPROVED): S.REGISTERED,
     (S.PENDING, E.REVOKED): S.REVOKED,
+    (S.REGISTERED, E.HELD): S.PENDING,
     (S.REGISTERED, E.PROVED): S.ACTIVE,
     (S.REGISTERED, E.REVOKED): S.REVOKED,
     (S.ACTIVE, E.PROVED): S.ACTIVE,

@@ -26,3 +26,8 @@ def backoff(failures: int, chance: float, base: float = BACKOFF_BASE, cap: float
 def retry_after(asked: float, chance: float, spread: float = 0.25) -> float:
     """Honour a server's Retry-After: never earlier than asked, spread a little beyond it."""
     return asked * (1 + spread * chance)
+
+
+def is_silent(seen_at: int, next_due: int, now: float) -> bool:
+    """Tell whether an endpoint missed a whole check-in; one that never checked in (``seen_at`` 0) is not silent."""
+    return seen_at > 0 and now > next_due + (next_due - seen_at)

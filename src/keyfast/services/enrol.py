@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from keyfast.core import ids
-from keyfast.core.endpoint import EndpointState
+from keyfast.core import endpoint, ids
+from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ConflictError, ForeignError, TrustError
 from keyfast.services.authenticate import SignedRequest, fresh_nonce
@@ -86,18 +86,26 @@ class EnrolService:
         if state is EndpointState.REVOKED:
             return Refusal(RefusalClass.REVOKED, presented=f"the device key of endpoint {known.endpoint.id}")
         if state in _NOT_PROVEN and known.endpoint.enrolment_jti != token.jti:
-            return await self._move(known, token, now), state
+            return known.endpoint, await self._move(known, token, now)
         return known.endpoint, state
 
-    async def _move(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> EndpointRow:
-        """Let an endpoint that has not proven itself use the token of a newer package, if that one works."""
+    async def _move(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> EndpointState:
+        """Let an endpoint that has not proven itself use a newer package's token; return its state then.
+
+        A package that wants approval holds it for approval; one that does not never spares it one.
+        """
+        state, endpoint_id = known.presence.state, known.endpoint.id
         async with self._database.write() as conn:
             record = await packages.token(conn, token.jti)
-            if record is not None:
-                refusal = judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None)
-                if refusal is None:
-                    await endpoints.take_package(conn, known.endpoint.id, token.package, token.jti)
-        return known.endpoint
+            if record is None or judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None):
+                return state
+            if token.admission == "approve" and state is EndpointState.REGISTERED:
+                held = endpoint.step(state, EndpointEvent.HELD)
+                if not await endpoints.set_state(conn, endpoint_id, state, held):
+                    return state  # it proved itself meanwhile, with the package it came with
+                state = held
+            await endpoints.take_package(conn, endpoint_id, token.package, token.jti)
+        return state
 
     async def _insert(
         self, asked: RegisterRequest, token: EnrolmentToken, now: int

@@ -5,14 +5,12 @@ first and removed last. Without that file nothing is made: a missing key or an e
 existing key is a loss that a person must know of, and never a reason to start afresh.
 """
 
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keyfast.core.secret import Secret
 from keyfast.errors import KeyFileError
 from keyfast.services.live import row_from_key
 from keyfast.settings import Settings
@@ -20,6 +18,7 @@ from keyfast.store import installations, keys, policies, profiles
 from keyfast.store.database import Database
 from keyfast.trust import tls
 from keyfast.trust.encoding import b64u
+from keyfast.trust.files import write_private
 from keyfast.trust.kek import Kek, create_kek_file, load_kek
 from keyfast.trust.keyset import Keyset
 from keyfast.wire.messages import AccessProfile, Policy
@@ -75,7 +74,7 @@ def _intended(settings: Settings, intent: Path) -> str:
                 f"{settings.kek_file} exists but the database holds no installation",
                 repair="restore the database from a backup, or move the data directory away to start anew",
             )
-        _write_private(intent, f"kf-{b64u(secrets.token_bytes(9))}".encode())
+        write_private(intent, f"kf-{b64u(secrets.token_bytes(9))}".encode(), replace=True)
     installation = intent.read_text("ascii")
     if not settings.kek_file.exists():
         create_kek_file(settings.kek_file, installation)
@@ -101,8 +100,8 @@ def _ensure_authority(settings: Settings, kek: Kek, installation: str, now: int)
     if not (certificate.exists() and sealed.exists()):
         settings.tls.mkdir(mode=0o700, exist_ok=True)
         pem, key = tls.create_authority(f"Keyfast {installation}", datetime.fromtimestamp(now, UTC))
-        _write_private(sealed, kek.seal(key, bound_to="tls/ca").encode("ascii"))
-        _write_private(certificate, pem)
+        write_private(sealed, kek.seal(key, bound_to="tls/ca").encode("ascii"), replace=True)
+        write_private(certificate, pem, replace=True)
     return certificate.read_bytes()
 
 
@@ -118,8 +117,8 @@ def ensure_server_certificate(settings: Settings, kek: Kek, now: int) -> bool:
         return False  # an administrator's own certificate: not ours to renew
     key = kek.open(sealed.read_text("ascii"), bound_to="tls/ca")
     pem, server_key = tls.issue_certificate(authority.read_bytes(), key, _names(settings.urls), moment)
-    _write_private(key_file, server_key.reveal())
-    _write_private(certificate, pem)
+    write_private(key_file, server_key.reveal(), replace=True)
+    write_private(certificate, pem, replace=True)
     return True
 
 
@@ -127,16 +126,3 @@ def _names(urls: Sequence[str]) -> list[str]:
     hosts = [url.removeprefix("https://").split("/")[0] for url in urls]
     bare = [host.rsplit(":", 1)[0] if not host.endswith("]") else host for host in hosts]
     return list(dict.fromkeys(host.strip("[]") for host in bare))
-
-
-def _write_private(path: Path, content: bytes | Secret) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    raw = content.reveal() if isinstance(content, Secret) else content
-    beside = path.with_name(path.name + ".new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

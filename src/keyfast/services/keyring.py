@@ -13,6 +13,7 @@ from keyfast.services.live import LiveState, key_from_row, row_from_key
 from keyfast.store import endpoints, events, installations, keys
 from keyfast.store.database import Database
 from keyfast.trust.export import export_keys, import_keys
+from keyfast.trust.files import write_private
 from keyfast.trust.kek import Kek
 from keyfast.trust.keyset import Keyset, KeyStatus, Role, SigningKey
 from keyfast.wire.admin import Introspection, KeyLine
@@ -21,7 +22,7 @@ MIN_PASSPHRASE = 14
 
 
 class KeyringService:
-    """The installation's keys, for administrators."""
+    """The installation's keys, for administrators. Changes follow each other, each on what is on record then."""
 
     def __init__(
         self, live: LiveState, database: Database, kek: Kek, kek_file: Path, clock: Callable[[], float]
@@ -31,6 +32,7 @@ class KeyringService:
         self._kek = kek
         self._kek_file = kek_file
         self._clock = clock
+        self._changing = asyncio.Lock()
 
     def lines(self) -> list[KeyLine]:
         """Public facts of every key."""
@@ -48,17 +50,20 @@ class KeyringService:
     async def rotate(self, role: Role, by: str) -> list[KeyLine]:
         """Bring the next key of a role into use; the previous one stays accepted."""
         now = int(self._clock())
-        before = self._live.current.keyset
-        if role is Role.ROOT:
-            after, statement = before.rotate_root(now)
-        else:
-            after, statement = before.rotate(role, now), ""
-        await self._save(after, "keys_rotated", {"role": role.value, "by": by}, statement)
+        async with self._changing:
+            before = await self._on_record()
+            if role is Role.ROOT:
+                after, statement = before.rotate_root(now)
+            else:
+                after, statement = before.rotate(role, now), ""
+            await self._save(after, "keys_rotated", {"role": role.value, "by": by}, statement)
         return self.lines()
 
     async def remove_root(self, by: str) -> list[KeyLine]:
         """Take the root's private half off this server; export it first."""
-        await self._save(self._live.current.keyset.without_root_private(), "root_removed", {"by": by})
+        async with self._changing:
+            without = (await self._on_record()).without_root_private()
+            await self._save(without, "root_removed", {"by": by})
         return self.lines()
 
     async def export(self, passphrase: Secret, by: str) -> str:
@@ -77,11 +82,12 @@ class KeyringService:
             ForeignError: the export is another installation's.
             TrustError: wrong passphrase, or the export is damaged.
         """
-        current = self._live.current.keyset
-        imported = await asyncio.to_thread(import_keys, text, passphrase, current.installation)
+        installation = self._live.current.installation.id
+        imported = await asyncio.to_thread(import_keys, text, passphrase, installation)
         theirs = {key.kid: key for key in imported.keys}
-        merged = tuple(_filled(key, theirs.get(key.kid)) for key in current.keys)
-        await self._save(Keyset(current.installation, merged), "keys_imported", {"by": by})
+        async with self._changing:
+            merged = tuple(_filled(key, theirs.get(key.kid)) for key in (await self._on_record()).keys)
+            await self._save(Keyset(installation, merged), "keys_imported", {"by": by})
         return self.lines()
 
     async def rewrap(self, by: str) -> int:
@@ -90,6 +96,10 @@ class KeyringService:
         The KEK file holds old and new together while rows are re-sealed, so that a crash at any point
         leaves everything readable, and running it again finishes the work.
         """
+        async with self._changing:
+            return await self._rewrap(by)
+
+    async def _rewrap(self, by: str) -> int:
         old = self._kek.current
         self._kek.add_key()
         self._kek.save(self._kek_file)
@@ -114,10 +124,7 @@ class KeyringService:
         if not sealed.exists():
             return
         again = self._kek.seal(self._kek.open(sealed.read_text("ascii"), bound_to="tls/ca"), bound_to="tls/ca")
-        beside = sealed.with_name("ca.key.sealed.new")
-        beside.touch(mode=0o600)
-        beside.write_text(again, "ascii")
-        beside.replace(sealed)
+        write_private(sealed, again.encode("ascii"), replace=True)  # durable before the old key is dropped
 
     async def introspect(self, token_text: str) -> Introspection:
         """Tell whether an access token works now (RFC 7662)."""
@@ -136,6 +143,10 @@ class KeyringService:
             exp=token.expires_at,
             cnf={"jkt": token.thumbprint},
         )
+
+    async def _on_record(self) -> Keyset:
+        await self._live.refresh()
+        return self._live.current.keyset
 
     async def _save(self, keyset: Keyset, kind: str, detail: dict[str, str], root_change: str = "") -> None:
         now = int(self._clock())

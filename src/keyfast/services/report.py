@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from keyfast.core import endpoint
+from keyfast.core import endpoint, schedule
 from keyfast.core.check_in import NO_DIGEST
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
@@ -145,14 +145,13 @@ class ReportService:
 
     def _line(self, record: EndpointRecord, document: bytes | None) -> EndpointLine:
         presence = record.presence
-        late = presence.seq > 0 and self._clock() > presence.next_due + (presence.next_due - presence.seen_at)
         return EndpointLine(
             id=record.endpoint.id,
             name=record.endpoint.name,
             state=presence.state.value,
             seen_at=presence.seen_at,
             next_due=presence.next_due,
-            silent=late,
+            silent=schedule.is_silent(presence.seen_at, presence.next_due, self._clock()),
             agent_version=presence.agent_version,
             disks=disks_summary(document) if presence.inventory_digest != NO_DIGEST else "unknown",
         )

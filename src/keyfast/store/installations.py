@@ -46,8 +46,3 @@ async def create(conn: AsyncConnection, row: InstallationRow) -> None:
 async def set_kek(conn: AsyncConnection, kek_id: str) -> None:
     """Record which key seals stored secrets."""
     await conn.execute(update(installation).values(kek_id=kek_id))
-
-
-async def set_epoch(conn: AsyncConnection, epoch: int) -> None:
-    """Record a new epoch, after a restore from a backup."""
-    await conn.execute(update(installation).values(epoch=epoch))

@@ -31,3 +31,11 @@ def test_jitter_is_applied_after_the_cap():
 @given(st.floats(min_value=0, max_value=1e6), chances)
 def test_retry_after_is_never_shortened(asked, chance):
     assert asked <= schedule.retry_after(asked, chance) <= asked * 1.25
+
+
+@pytest.mark.parametrize(
+    ("seen_at", "next_due", "now", "silent"),
+    [(0, 0, 10**9, False), (100, 200, 200, False), (100, 200, 300, False), (100, 200, 301, True)],
+)
+def test_silence_begins_after_one_missed_check_in(seen_at, next_due, now, silent):
+    assert schedule.is_silent(seen_at, next_due, now) is silent

@@ -30,12 +30,11 @@ async def test_an_installation_is_founded_once(database):
     async with database.write() as conn:
         await installations.create(conn, row)
         await installations.set_kek(conn, "kek-2")
-        await installations.set_epoch(conn, 2)
     with pytest.raises(ConflictError):
         async with database.write() as conn:
             await installations.create(conn, replace(row, id="kf-2"))
     async with database.read() as conn:
-        assert await installations.get(conn) == replace(row, kek_id="kek-2", epoch=2)
+        assert await installations.get(conn) == replace(row, kek_id="kek-2")
 
 
 async def test_keys_are_replaced_by_kid_and_never_dropped(database):
