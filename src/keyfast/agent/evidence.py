@@ -12,6 +12,7 @@ from keyfast.core.secret import Secret
 from keyfast.errors import TrustError
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.keyset import TrustChain
+from keyfast.trust.roles import COMMAND_TYP, PROFILE_TYP, RECEIPT_TYP, TIME_TYP
 from keyfast.wire.messages import (
     AccessProfile,
     Bundle,
@@ -22,10 +23,6 @@ from keyfast.wire.messages import (
     SignedTime,
 )
 
-PROFILE = "keyfast-profile+jwt"
-RECEIPT = "keyfast-receipt+jwt"
-COMMAND = "keyfast-command+jwt"
-TIME = "keyfast-time+jwt"
 MODES = frozenset({"oauth"})
 
 
@@ -59,7 +56,7 @@ def profile_in(chain: TrustChain, statement: str) -> SignedProfile:
     Raises:
         TrustError: the signature does not hold, or the profile cannot be used.
     """
-    profile = chain.verify(statement, PROFILE, AccessProfile)
+    profile = chain.verify(statement, PROFILE_TYP, AccessProfile)
     if profile.mode not in MODES:
         raise TrustError(
             f"access profile {profile.seq} asks for the mode '{profile.mode}', which this agent does not know"
@@ -84,7 +81,7 @@ def check_registered(record: Record, answer: Registered) -> SignedProfile:
         TrustError: the receipt is not for this endpoint's keys, or a signature does not hold.
     """
     chain = chain_of(record, answer.keyfast_delegations)
-    receipt = chain.verify(answer.keyfast_receipt, RECEIPT, Receipt)
+    receipt = chain.verify(answer.keyfast_receipt, RECEIPT_TYP, Receipt)
     expected = (
         answer.client_id,
         device_key(record.device_key).thumbprint,
@@ -110,7 +107,7 @@ def commands_in(chain: TrustChain, statements: Iterable[str]) -> tuple[list[Comm
     bad: list[TrustError] = []
     for statement in statements:
         try:
-            good.append(chain.verify(statement, COMMAND, Command))
+            good.append(chain.verify(statement, COMMAND_TYP, Command))
         except TrustError as cause:
             bad.append(cause)
     return good, bad
@@ -120,7 +117,7 @@ def all_hold(chain: TrustChain, answer: CheckInAnswer) -> bool:
     """Tell whether everything signed in an answer can be verified with the keys known so far."""
     try:
         if answer.profile:
-            chain.verify(answer.profile, PROFILE, AccessProfile)
+            chain.verify(answer.profile, PROFILE_TYP, AccessProfile)
     except TrustError:
         return False
     return not commands_in(chain, answer.commands)[1]
@@ -132,7 +129,7 @@ def signed_time(chain: TrustChain, statement: str, challenge: str) -> int:
     Raises:
         TrustError: the signature does not hold or the statement answers another question.
     """
-    claims = chain.verify(statement, TIME, SignedTime)
+    claims = chain.verify(statement, TIME_TYP, SignedTime)
     if claims.challenge != challenge:
         raise TrustError("the time statement answers another challenge")
     return claims.time

@@ -12,9 +12,9 @@ from keyfast.services.authenticate import endpoint_caller
 from keyfast.services.check_in import CheckInService
 from keyfast.services.live import LiveState
 from keyfast.services.report import ReportService
+from keyfast.trust.roles import TIME_TYP
 from keyfast.wire import limits, messages
 
-TIME_TYP = "keyfast-time+jwt"
 MAX_CHALLENGE = 64
 
 

@@ -10,10 +10,10 @@ from keyfast.services.live import LiveState
 from keyfast.store import commands, endpoints, events
 from keyfast.store.commands import CommandRow
 from keyfast.store.database import Database
+from keyfast.trust.roles import COMMAND_TYP
 from keyfast.wire import limits
 from keyfast.wire.messages import Command
 
-COMMAND_TYP = "keyfast-command+jwt"
 LIFETIME = 7 * 86400
 
 

@@ -24,12 +24,12 @@ from keyfast.trust.device import parse_public_jwk
 from keyfast.trust.encoding import decode_json, thumbprint
 from keyfast.trust.enrolment import TYP as ENROLMENT_TYP
 from keyfast.trust.enrolment import EnrolmentToken, judge
+from keyfast.trust.roles import RECEIPT_TYP
 from keyfast.wire import limits
 from keyfast.wire.messages import Receipt, Registered
 from keyfast.wire.oauth import RegisterRequest
 
 _NOT_PROVEN = frozenset({EndpointState.PENDING, EndpointState.REGISTERED})
-RECEIPT_TYP = "keyfast-receipt+jwt"
 
 
 class EnrolService:

@@ -21,9 +21,9 @@ from keyfast.trust.encoding import b64u
 from keyfast.trust.files import write_private
 from keyfast.trust.kek import Kek, create_kek_file, load_kek
 from keyfast.trust.keyset import Keyset
+from keyfast.trust.roles import PROFILE_TYP
 from keyfast.wire.messages import AccessProfile, Policy
 
-PROFILE_TYP = "keyfast-profile+jwt"
 DEFAULT_INTERVAL = 900
 RENEW_DAYS = 60
 

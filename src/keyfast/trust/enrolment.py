@@ -5,8 +5,9 @@ from typing import Literal
 import msgspec
 
 from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.trust.roles import ENROLMENT_TYP
 
-TYP = "keyfast-enrolment+jwt"
+TYP = ENROLMENT_TYP
 
 _REPAIR = "build a new package: keyfast package create"
 

@@ -25,15 +25,20 @@ class KeyStatus(StrEnum):
 
 DELEGATION_TYP = "keyfast-delegation+jwt"
 ROOT_CHANGE_TYP = "keyfast-root+jwt"
+PROFILE_TYP = "keyfast-profile+jwt"
+COMMAND_TYP = "keyfast-command+jwt"
+ENROLMENT_TYP = "keyfast-enrolment+jwt"
+RECEIPT_TYP = "keyfast-receipt+jwt"
+TIME_TYP = "keyfast-time+jwt"
 
 SIGNS: dict[str, Role] = {
     DELEGATION_TYP: Role.ROOT,
     ROOT_CHANGE_TYP: Role.ROOT,
-    "keyfast-profile+jwt": Role.PROFILE,
-    "keyfast-command+jwt": Role.COMMAND,
-    "keyfast-enrolment+jwt": Role.TOKEN,
-    "keyfast-receipt+jwt": Role.RECEIPT,
-    "keyfast-time+jwt": Role.RECEIPT,
+    PROFILE_TYP: Role.PROFILE,
+    COMMAND_TYP: Role.COMMAND,
+    ENROLMENT_TYP: Role.TOKEN,
+    RECEIPT_TYP: Role.RECEIPT,
+    TIME_TYP: Role.RECEIPT,
 }
 
 
