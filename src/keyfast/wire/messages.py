@@ -86,6 +86,29 @@ class CommandResult(Message, frozen=True):
     detail: limits.Text = ""
 
 
+class Hardware(Message, frozen=True):
+    """Facts about the hardware, sent at registration only."""
+
+    smbios_uuid: limits.Short = ""
+    machine_id: limits.Short = ""
+
+
+class Join(Message, frozen=True):
+    """Asks to join, inside a check-in: what ``POST /oauth/register`` says, where the account authenticates.
+
+    The device key is the one that made the proof of the same request.
+
+    Attributes:
+        statement: the package's enrolment token (signed software statement).
+        seal_jwk: public HPKE key of the endpoint (P-256 JWK).
+        hardware: facts about the hardware.
+    """
+
+    statement: limits.Statement
+    seal_jwk: dict[str, limits.Short]
+    hardware: Hardware = Hardware()
+
+
 class CheckIn(Message, frozen=True):
     """One check-in, up. A few hundred bytes when nothing changed.
 
@@ -105,6 +128,7 @@ class CheckIn(Message, frozen=True):
         failures: failed tries since the last accepted check-in.
         last_refusal: class of the last refusal, empty if none.
         results: what became of commands.
+        join: in Windows mode, until the endpoint holds a receipt.
     """
 
     seq: limits.Seq
@@ -122,6 +146,7 @@ class CheckIn(Message, frozen=True):
     failures: limits.Count = 0
     last_refusal: Annotated[str, Meta(max_length=64)] = ""
     results: Annotated[tuple[CommandResult, ...], Meta(max_length=64)] = ()
+    join: Join | None = None
 
 
 class Policy(Message, frozen=True):
@@ -149,6 +174,7 @@ class CheckInAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         send_inventory: enclose the full inventory next time.
         commands: signed commands (JWS), oldest first.
         epoch: of the installation; rises when a server was restored from a backup.
+        registered: the answer to ``CheckIn.join``.
     """
 
     server_time: int
@@ -160,6 +186,7 @@ class CheckInAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     send_inventory: bool = False
     commands: tuple[str, ...] = ()
     epoch: int = 1
+    registered: "Registered | None" = None
 
 
 class AccessProfile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -168,10 +195,11 @@ class AccessProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         installation: id of the installation.
         seq: rises with every change, never reused.
-        mode: authentication mode (``oauth``).
+        mode: authentication mode (``oauth`` or ``windows``).
         urls: base URLs in order of preference, ``https`` only.
         ca: PEM of the certificate authority that issues the servers' certificates; empty means the
             operating system's trust store.
+        mechanisms: in Windows mode, which of ``kerberos``, ``ntlm`` and ``basic`` the endpoint may use.
     """
 
     installation: str
@@ -179,6 +207,7 @@ class AccessProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     mode: str
     urls: tuple[str, ...]
     ca: str = ""
+    mechanisms: tuple[str, ...] = ()
 
 
 class SelfRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -247,15 +276,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     interval_s: int = 0
 
 
-class Hardware(Message, frozen=True):
-    """Facts about the hardware, sent at registration only."""
-
-    smbios_uuid: limits.Short = ""
-    machine_id: limits.Short = ""
-
-
 class Registered(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Answer of ``POST /oauth/register``: the RFC 7591 members and ours.
+    """Answer of ``POST /oauth/register`` and to ``CheckIn.join``: the RFC 7591 members and ours.
 
     Attributes:
         client_id: the endpoint id.
@@ -278,6 +300,26 @@ class Registered(msgspec.Struct, frozen=True, omit_defaults=True):
     dpop_bound_access_tokens: bool = True
 
 
+class BundleAccount(msgspec.Struct, frozen=True):
+    """The client authentication account as a Windows package embeds it.
+
+    Attributes:
+        name: logon name without the domain.
+        domain: short (NetBIOS) name of the domain.
+        password: secret.
+        generation: number of the credential generation the password is.
+    """
+
+    name: str
+    domain: str
+    password: str
+    generation: int
+
+    def __repr__(self) -> str:
+        """Never the password."""
+        return f"BundleAccount({self.domain}\\{self.name}, generation={self.generation})"
+
+
 class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
     """What every package embeds (file ``keyfast.json``).
 
@@ -288,6 +330,7 @@ class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
         profile: signed access profile.
         statement: the enrolment token (signed software statement); removed once enrolled.
         package: package id.
+        account: the client authentication account, in Windows mode.
     """
 
     installation: str
@@ -296,6 +339,7 @@ class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
     profile: str
     statement: str
     package: str
+    account: BundleAccount | None = None
 
 
 _decode_inventory = msgspec.json.Decoder(Inventory).decode
