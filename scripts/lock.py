@@ -40,7 +40,8 @@ def main() -> int:
         sys.stderr.writelines(f"{fault}\n" for fault in found)
         return 1 if found else 0
     _write(RUN, declared, [], upgrade=options.upgrade)
-    _write(DEV, declared, ["--group", "dev", "--constraints", str(RUN)], upgrade=options.upgrade)
+    everything = ["--extra", "directory", "--extra", "kerberos", "--group", "dev"]
+    _write(DEV, declared, [*everything, "--constraints", str(RUN)], upgrade=options.upgrade)
     return 0
 
 

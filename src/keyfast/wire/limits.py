@@ -37,7 +37,7 @@ MaybeDigest = Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
 Short = Annotated[str, Meta(max_length=128)]
 Text = Annotated[str, Meta(max_length=1024)]
-Statement = Annotated[str, Meta(max_length=4096)]
+Statement = Annotated[str, Meta(max_length=8192)]
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
 Size = Annotated[int, Meta(ge=0, le=2**62)]
 Percent = Annotated[float, Meta(ge=0, le=100)]

@@ -46,7 +46,7 @@ class RegisterRequest(msgspec.Struct, frozen=True, omit_defaults=True):
         keyfast_hardware: facts about the hardware.
     """
 
-    software_statement: Annotated[str, Meta(max_length=8192)]
+    software_statement: limits.Statement
     client_name: limits.Name
     jwks: Jwks
     token_endpoint_auth_method: limits.Short = "private_key_jwt"  # noqa: S105 - a method name
