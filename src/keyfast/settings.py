@@ -12,6 +12,49 @@ FILE_NAME = "server.toml"
 
 
 @dataclass(frozen=True, slots=True)
+class WindowsSettings:
+    """How this server authenticates Windows logons (table ``windows``).
+
+    Attributes:
+        keytab: keys of the service ``HTTP/<host>``, for Kerberos.
+        ntlm_auth: winbind's helper program, for NTLM.
+        extended_protection: ``allow`` checks channel bindings that a client sends, ``require`` refuses
+            clients that send none, ``off`` is for a proxy in front that ends TLS.
+        basic: whether Basic is offered.
+    """
+
+    keytab: Path | None = None
+    ntlm_auth: Path | None = None
+    extended_protection: str = "allow"
+    basic: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveDirectorySettings:
+    """Where the accounts are (table ``directory``); without the table the embedded directory is used.
+
+    Attributes:
+        domain: short (NetBIOS) name of the domain.
+        realm: its Kerberos realm.
+        servers: URLs of its domain controllers, ``ldaps://`` or ``ldap://`` (then with StartTLS or sealing).
+        ca: PEM file of the authority behind their certificates, None for the operating system's.
+        reader: logon name or Kerberos principal by which this server reads.
+        reader_password_file: file with its password, mode 0600; or
+        reader_keytab: its keys.
+        watch_interval_s: seconds between two readings of each account.
+    """
+
+    domain: str
+    realm: str
+    servers: tuple[str, ...]
+    reader: str
+    ca: Path | None = None
+    reader_password_file: Path | None = None
+    reader_keytab: Path | None = None
+    watch_interval_s: int = 60
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings (docs/operate/settings.md).
 
@@ -21,6 +64,8 @@ class Settings:
         port: TCP port of the endpoint API.
         urls: base URLs under which endpoints reach it, in order of preference; ``https`` only.
         database: database URL; empty means SQLite in ``data``.
+        windows: Windows Authentication.
+        directory: Active Directory, None for the embedded directory.
     """
 
     data: Path
@@ -28,6 +73,8 @@ class Settings:
     port: int = 8443
     urls: tuple[str, ...] = ("https://localhost:8443",)
     database: str = ""
+    windows: WindowsSettings = WindowsSettings()
+    directory: ActiveDirectorySettings | None = None
 
     @property
     def database_url(self) -> str:
@@ -61,15 +108,15 @@ def load(data: Path) -> Settings:
         found = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
         raise UsageError(f"{path} is not TOML: {cause}") from cause
-    unknown = set(found) - {"listen", "port", "urls", "database"}
-    if unknown:
-        raise UsageError(f"{path} names unknown settings: {', '.join(sorted(unknown))}")
+    _demand_known(path, found, {"listen", "port", "urls", "database", "windows", "directory"})
     return Settings(
         data=data,
         listen=_text(path, found, "listen", default.listen),
         port=_port(path, found.get("port", default.port)),
         urls=_urls(path, found.get("urls", list(default.urls))),
         database=_text(path, found, "database", ""),
+        windows=_windows(path, _table(path, found, "windows") or {}),
+        directory=_directory(path, _table(path, found, "directory")),
     )
 
 
@@ -114,3 +161,63 @@ def _urls(path: Path, value: object) -> tuple[str, ...]:
         if not isinstance(url, str) or not url.startswith("https://"):
             raise UsageError(f"{path}: '{url}' is not an https URL; tokens and keys never travel without TLS")
     return tuple(str(url).rstrip("/") for url in value)
+
+
+EXTENDED_PROTECTION = ("allow", "require", "off")
+
+
+def _demand_known(path: Path, found: dict[str, object], names: set[str]) -> None:
+    unknown = set(found) - names
+    if unknown:
+        raise UsageError(f"{path} names unknown settings: {', '.join(sorted(unknown))}")
+
+
+def _table(path: Path, found: dict[str, object], name: str) -> dict[str, object] | None:
+    value = found.get(name)
+    if value is None or isinstance(value, dict):
+        return value
+    raise UsageError(f"{path}: {name} must be a table")
+
+
+def _file(path: Path, found: dict[str, object], name: str) -> Path | None:
+    text = _text(path, found, name, "")
+    return path.parent / text if text else None
+
+
+def _windows(path: Path, found: dict[str, object]) -> WindowsSettings:
+    _demand_known(path, found, {"keytab", "ntlm_auth", "extended_protection", "basic"})
+    protection = _text(path, found, "extended_protection", "allow")
+    if protection not in EXTENDED_PROTECTION:
+        raise UsageError(f"{path}: extended_protection must be one of {', '.join(EXTENDED_PROTECTION)}")
+    basic = found.get("basic", True)
+    if not isinstance(basic, bool):
+        raise UsageError(f"{path}: basic must be true or false")
+    return WindowsSettings(_file(path, found, "keytab"), _file(path, found, "ntlm_auth"), protection, basic)
+
+
+def _directory(path: Path, found: dict[str, object] | None) -> ActiveDirectorySettings | None:
+    if found is None:
+        return None
+    names = set(ActiveDirectorySettings.__slots__)
+    _demand_known(path, found, names)
+    servers = found.get("servers")
+    if not isinstance(servers, list) or not servers or not all(isinstance(url, str) for url in servers):
+        raise UsageError(f"{path}: directory.servers must be a list of URLs of domain controllers")
+    interval = found.get("watch_interval_s", 60)
+    if not isinstance(interval, int) or isinstance(interval, bool) or not 1 <= interval <= 3600:  # noqa: PLR2004
+        raise UsageError(f"{path}: directory.watch_interval_s must be a number of seconds from 1 to 3600")
+    settings = ActiveDirectorySettings(
+        domain=_text(path, found, "domain", "").upper(),
+        realm=_text(path, found, "realm", "").upper(),
+        servers=tuple(servers),
+        reader=_text(path, found, "reader", ""),
+        ca=_file(path, found, "ca"),
+        reader_password_file=_file(path, found, "reader_password_file"),
+        reader_keytab=_file(path, found, "reader_keytab"),
+        watch_interval_s=interval,
+    )
+    if not (settings.domain and settings.reader):
+        raise UsageError(f"{path}: directory needs domain and reader")
+    if (settings.reader_password_file is None) == (settings.reader_keytab is None):
+        raise UsageError(f"{path}: directory needs either reader_password_file or reader_keytab")
+    return settings

@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.support.fake_agent import MemoryDatabase, Rig
@@ -16,6 +18,7 @@ from keyfast.core.check_in import Fork
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ClientDatabaseError
 from keyfast.trust.roles import Role
+from keyfast.wire.messages import BundleAccount
 
 FAULTS = st.lists(st.sampled_from([None, None, *Fault]), max_size=6)
 STORES = st.lists(st.sampled_from(["", "", "", "before", "after"]), max_size=6)
@@ -198,3 +201,89 @@ TestLife = Life.TestCase
 TestLife.settings = settings(
     max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+ACCOUNT = BundleAccount("svc-see", "CORP", "the-shared-password", 1)
+DAY = 86_400
+
+
+class WindowsLife(Life):
+    """The same life, where the account authenticates; what is refused is now and then the password."""
+
+    @initialize()
+    def installed(self) -> None:
+        self.server = FakeServer(("https://a.example.com", "https://b.example.com"))
+        self.server.keyset = SERVER_KEYS
+        self.server.windows(ACCOUNT, "basic")
+        self.database = MemoryDatabase()
+        seed(self.database, self.server.bundle())
+        self.rig = Rig(self.server, self.database)
+
+    @rule(kind=st.sampled_from([RefusalClass.ACCOUNT_REFUSED, RefusalClass.UNAUTHENTICATED]), known=st.booleans())
+    def password_is_refused(self, kind: RefusalClass, known: bool) -> None:
+        self.server.check_account = lambda _user, _password: Refusal(kind)
+        self.server.known_refused = lambda _message: known
+        for _ in range(3):
+            self.pass_time(self.visit())
+        self.server.check_account = self.server._same_account
+        self.server.known_refused = lambda _message: False
+
+    @invariant()
+    def account_holds(self) -> None:
+        if hasattr(self, "server"):
+            stored = self.database.load()
+            assert stored is not None
+            held = (stored.account_name, stored.account_domain, stored.account_password, stored.credential_generation)
+            assert held == ("svc-see", "CORP", "the-shared-password", 1)
+
+
+TestWindowsLife = WindowsLife.TestCase
+TestWindowsLife.settings = TestLife.settings
+
+
+class _Killed(BaseException):
+    """The agent ends here, in the middle of a try."""
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(["refused", "refused", "killed", "restart", "reboot", "outage", "lost"]), min_size=1))
+def test_a_day_of_refusals_and_crashes_is_at_most_five_tries(deeds: list[str]) -> None:
+    server = FakeServer().windows(ACCOUNT, "basic")
+    database = MemoryDatabase()
+    seed(database, server.bundle())
+    rig = Rig(server, database)
+    with asyncio.Runner() as runner:
+        runner.run(_day(server, rig, itertools.cycle(deeds)))
+    stored = database.load()
+    assert stored is not None
+    assert stored.account_password == ACCOUNT.password
+    assert len(server.logons) <= 5
+
+
+async def _day(server: FakeServer, rig: Rig, deeds: Iterator[str]) -> None:
+    passed = 0.0
+    while passed < DAY:
+        deed = next(deeds)
+        server.check_account = partial(_refusing, deed == "killed")
+        server.fault = lambda request, deed=deed: (  # a server that nobody reaches checks no password
+            Fault.LOST_REQUEST if deed == "outage" or (deed == "lost" and "authorization" in request.headers) else None
+        )
+        wait = 20.0
+        try:
+            wait = min(await rig.visit(), 1200.0)
+        except _Killed:
+            rig.restart()
+        if deed == "restart":
+            rig.restart()
+        elif deed == "reboot":
+            rig.clock.reboot()
+            rig.restart()
+        server.now += int(wait)
+        rig.clock.pass_time(wait)
+        passed += wait
+
+
+def _refusing(killed: bool, _user: str, _password: str) -> Refusal:
+    if killed:
+        raise _Killed
+    return Refusal(RefusalClass.ACCOUNT_REFUSED)

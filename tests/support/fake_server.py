@@ -6,13 +6,16 @@ request whether it, or its answer, gets lost; ``say_instead`` answers with a ref
 
 import secrets
 import uuid
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 from urllib.parse import parse_qs
 
 import httpx2
 import msgspec
+import spnego
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from msgspec.structs import replace
@@ -26,7 +29,7 @@ from keyfast.trust.encoding import sha256, thumbprint, unb64u
 from keyfast.trust.keyset import Keyset
 from keyfast.trust.nonce import Nonces
 from keyfast.wire import limits, messages, problems
-from keyfast.wire.messages import AccessProfile, Bundle, Command, Policy, Receipt, Registered, SignedTime
+from keyfast.wire.messages import AccessProfile, Bundle, BundleAccount, Command, Policy, Receipt, Registered, SignedTime
 
 INSTALLATION = "inst-test"
 
@@ -75,6 +78,15 @@ class FakeServer(httpx2.AsyncBaseTransport):
         self.keyset = Keyset.generate(INSTALLATION, now)
         self.by_thumbprint: dict[str, Known] = {}
         self.by_id: dict[str, Known] = {}
+        # Windows mode: what is offered to whom, what the directory says, and what it was asked.
+        self.mode = "oauth"
+        self.account: BundleAccount | None = None
+        self.mechanisms: tuple[str, ...] = ("basic",)
+        self.offers: tuple[str, ...] = ('Basic realm="keyfast"',)
+        self.check_account: Callable[[str, str], Refusal | None] = self._same_account
+        self.known_refused: Callable[[messages.CheckIn], bool] = lambda _message: False
+        self.logons: list[tuple[int, str]] = []
+        self.ntlm: Any = None
         self.policy = Policy(1, 3600)
         self.profile_seq = 0
         self.profile = ""
@@ -91,8 +103,16 @@ class FakeServer(httpx2.AsyncBaseTransport):
 
     def change_profile(self, urls: tuple[str, ...], ca: str = "") -> None:
         self.profile_seq += 1
-        claims = AccessProfile(INSTALLATION, self.profile_seq, "oauth", urls, ca)
+        claims = AccessProfile(
+            INSTALLATION, self.profile_seq, self.mode, urls, ca, self.mechanisms if self.mode == "windows" else ()
+        )
         self.profile = self.keyset.sign("keyfast-profile+jwt", claims)
+
+    def windows(self, account: BundleAccount, *mechanisms: str) -> "FakeServer":
+        """Switch to Windows mode with this account."""
+        self.mode, self.account, self.mechanisms = "windows", account, mechanisms or self.mechanisms
+        self.change_profile(self.urls)
+        return self
 
     def bundle(self) -> Bundle:
         root = next(key for key in self.keyset.keys if key.role == "root")
@@ -103,6 +123,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
             self.profile,
             "the.enrolment.token",
             str(uuid.uuid4()),
+            self.account,
         )
 
     def queue(
@@ -218,9 +239,13 @@ class FakeServer(httpx2.AsyncBaseTransport):
         body = msgspec.json.decode(request.content)
         device, seal = body["jwks"]["keys"]
         assert proven[0].thumbprint == thumbprint(device) == device["kid"]
-        known = self.by_thumbprint.get(proven[0].thumbprint)
+        answer = self._registered(device, seal, body["software_statement"])
+        return Answer(201, msgspec.json.encode(answer), {"dpop-nonce": self._nonces.issue(self.now)})
+
+    def _registered(self, device: dict[str, str], seal: dict[str, str], statement: str) -> Registered:
+        known = self.by_thumbprint.get(thumbprint(device))
         if known is None:
-            assert body["software_statement"] == "the.enrolment.token"
+            assert statement == "the.enrolment.token"
             endpoint = str(uuid.uuid4())
             receipt = Receipt(INSTALLATION, endpoint, thumbprint(device), thumbprint(seal), self.epoch, self.now)
             known = Known(
@@ -231,7 +256,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
                 {name: device[name] for name in ("kty", "crv", "x", "y")},
             )
             self.by_thumbprint[known.thumbprint] = self.by_id[known.id] = known
-        answer = Registered(
+        return Registered(
             known.id,
             self.now,
             known.receipt,
@@ -239,7 +264,6 @@ class FakeServer(httpx2.AsyncBaseTransport):
             self.keyset.delegations(),
             "pending" if known.standing.state is EndpointState.PENDING else "registered",
         )
-        return Answer(201, msgspec.json.encode(answer), {"dpop-nonce": self._nonces.issue(self.now)})
 
     def _token(self, request: httpx2.Request) -> Answer:
         proven = self._proof(request, limits.FRESH_NONCE_LIFETIME)
@@ -250,7 +274,9 @@ class FakeServer(httpx2.AsyncBaseTransport):
         if known is None:
             return self._refused(masked(Refusal(RefusalClass.UNKNOWN_DEVICE)), oauth=True)
         claims = jwt.decode(form["client_assertion"], ECKey.import_key(known.jwk), algorithms=["ES256"]).claims
-        assert claims["iss"] == claims["sub"] == known.id
+        assert claims["iss"] == claims["sub"]
+        if claims["iss"] != known.id:  # an image from before the server forgot the device and took it again
+            return self._refused(masked(Refusal(RefusalClass.UNKNOWN_DEVICE)), oauth=True)
         assert claims["aud"] in self.origins
         if not claims["iat"] - limits.ASSERTION_LEEWAY <= self.now <= claims["exp"] + limits.ASSERTION_LEEWAY:
             return self._refused(Refusal(RefusalClass.STALE_TIME), oauth=True)
@@ -268,7 +294,66 @@ class FakeServer(httpx2.AsyncBaseTransport):
         body = {"access_token": token, "token_type": "DPoP", "expires_in": limits.ACCESS_TOKEN_LIFETIME}
         return Answer(200, msgspec.json.encode(body), {"dpop-nonce": self._nonces.issue(self.now)})
 
+    # Windows mode.
+
+    def _same_account(self, user: str, password: str) -> Refusal | None:
+        account = self.account
+        assert account is not None
+        assert user == f"{account.domain}\\{account.name}"
+        return None if password == account.password else Refusal(RefusalClass.ACCOUNT_REFUSED, "wrong password")
+
+    def _asks(self, *offers: str) -> Answer:
+        answer = self._refused(Refusal(RefusalClass.UNAUTHENTICATED))
+        answer.headers["www-authenticate"] = ", ".join(offers or self.offers)
+        return answer
+
+    def _logged_on(self, request: httpx2.Request, message: messages.CheckIn) -> Answer | None:
+        """The legs of a logon; None when it is granted."""
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        generation = message.credential_generation
+        if not scheme:
+            known = self.known_refused(message)
+            return self._refused(Refusal(RefusalClass.ACCOUNT_REFUSED, "known")) if known else self._asks()
+        assert scheme.lower() in ", ".join(self.offers).lower()
+        token = b64decode(text)
+        if scheme == "Basic":
+            user, _, password = token.decode().partition(":")
+            self.logons.append((generation, "basic"))
+            refusal = self.check_account(user, password)
+            return self._refused(refusal) if refusal else None
+        assert scheme == "NTLM"
+        if token[8] == 1:
+            self.ntlm = spnego.server(protocol="ntlm")
+            return self._asks("NTLM " + b64encode(self.ntlm.step(token)).decode())
+        self.logons.append((generation, "ntlm"))
+        try:
+            self.ntlm.step(token)
+        except spnego.exceptions.SpnegoError:
+            return self._refused(Refusal(RefusalClass.ACCOUNT_REFUSED, "wrong password"))
+        return None
+
+    def _windows_check_in(self, request: httpx2.Request) -> Answer:
+        proven = self._proof(request, limits.NONCE_LIFETIME, "", request.content)
+        if isinstance(proven, Refusal):
+            return self._refused(proven)
+        message = messages.decode_check_in(request.content)
+        stopped = self._logged_on(request, message)
+        if stopped is not None:
+            return stopped
+        proof, facts = proven
+        joined = None
+        if message.join is not None:
+            joined = self._registered(proof.public_jwk, message.join.seal_jwk, message.join.statement)
+        known = self.by_thumbprint.get(proof.thumbprint)
+        if known is not None and known.standing.state is EndpointState.PENDING:
+            return self._refused(Refusal(RefusalClass.PENDING))
+        if known is not None and known.standing.state is EndpointState.REGISTERED:
+            known.standing = replace(known.standing, state=EndpointState.ACTIVE)
+        return self._judged(request, message, known, facts, self.now, joined)
+
     def _check_in(self, request: httpx2.Request) -> Answer:
+        if self.account and not request.headers.get("authorization", "").startswith("DPoP "):
+            return self._windows_check_in(request)
         text = request.headers.get("authorization", "").removeprefix("DPoP ")
         token = self._tokens.read(text, self.now)
         if isinstance(token, Refusal):
@@ -278,26 +363,37 @@ class FakeServer(httpx2.AsyncBaseTransport):
             return self._refused(proven)
         assert proven[0].thumbprint == token.thumbprint
         message = messages.decode_check_in(request.content)
-        known = self.by_id.get(token.endpoint_id)
+        return self._judged(request, message, self.by_id.get(token.endpoint_id), proven[1], token.issued_at, None)
+
+    def _judged(
+        self,
+        request: httpx2.Request,
+        message: messages.CheckIn,
+        known: Known | None,
+        facts: Any,
+        authenticated_at: int,
+        joined: Registered | None,
+    ) -> Answer:
         report = Report(
             message.seq,
             sha256(request.content),
             unb64u(message.acked),
             unb64u(message.inventory_digest),
             message.inventory is not None,
-            token.issued_at,
-            proven[1].grant,
+            authenticated_at,
+            facts.grant,
         )
         verdict = judge(known.standing if known else None, report)
         if isinstance(verdict, Refusal):
             expected = verdict.extra.get("expected_seq")
-            return self._refused(
-                verdict, self._nonces.grant(self.now, token.endpoint_id, int(expected)) if expected else ""
-            )
+            grant = self._nonces.grant(self.now, known.id, int(expected)) if known and expected else ""
+            return self._refused(verdict, grant)
         assert known is not None
-        return self._accept(known, message, verdict)
+        return self._accept(known, message, verdict, joined)
 
-    def _accept(self, known: Known, message: messages.CheckIn, verdict: Accepted) -> Answer:
+    def _accept(
+        self, known: Known, message: messages.CheckIn, verdict: Accepted, joined: Registered | None = None
+    ) -> Answer:
         known.standing = verdict.standing
         known.bodies.append(message)
         known.results += message.results
@@ -316,5 +412,6 @@ class FakeServer(httpx2.AsyncBaseTransport):
             send_inventory=verdict.send_inventory,
             commands=tuple(known.commands.values()),
             epoch=self.epoch,
+            registered=joined,
         )
         return Answer(200, msgspec.json.encode(answer), {"dpop-nonce": self._nonces.issue(self.now)})

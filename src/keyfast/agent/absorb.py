@@ -9,6 +9,7 @@ from keyfast.agent.client_database import Admission, Record, Slots
 from keyfast.agent.decide import Circumstances
 from keyfast.agent.timing import Anchor, Due, Moment
 from keyfast.core import schedule
+from keyfast.core.mode import Mode
 from keyfast.wire import limits, messages
 from keyfast.wire.messages import AccessProfile, CheckInAnswer, Command, CommandResult
 
@@ -91,17 +92,28 @@ def accepted(record: Record, answer: CheckInAnswer, sent: Sent, here: Circumstan
         known_inventory="" if answer.send_inventory else sent.inventory_digest,
         policy=answer.policy or record.policy,
         interval_s=0 if answer.policy else record.interval_s,
+        # Whoever may check in is registered; the answer to a join has just said what this endpoint is.
+        admission=record.admission if answer.registered else Admission.REGISTERED,
+        enrol_again=False,
+        hold=None,
         # Numbers of commands start again when a server comes back from a backup.
         command_seq=0 if answer.epoch > record.epoch else record.command_seq,
         epoch=max(record.epoch, answer.epoch),
         results=tuple(result for result in record.results if result not in sent.results),
         failures=0,
-        trouble="",
+        trouble=record.trouble if _waits(record, answer) else "",
         last_success_at=answer.server_time,
         last_check_in_wall=int(here.now.wall),
         anchor=Anchor(answer.server_time, here.now),
-        due=_next(record if not answer.policy else replace(record, interval_s=0), answer, here),
+        due=record.due
+        if _waits(record, answer)
+        else _next(record if not answer.policy else replace(record, interval_s=0), answer, here),
     )
+
+
+def _waits(record: Record, answer: CheckInAnswer) -> bool:
+    """Tell whether the answer to a join was that somebody has to approve."""
+    return answer.registered is not None and record.admission is Admission.PENDING
 
 
 def adopted(record: Record, new: SignedProfile, slot: str) -> Record:
@@ -114,7 +126,7 @@ def adopted(record: Record, new: SignedProfile, slot: str) -> Record:
         return record
     previous = record.slots.current if slot == "current" else record.slots.previous
     slots = Slots(record.slots.factory, new.statement, previous, record.slots.candidate)
-    return replace(record, slots=slots, profile_seq=new.profile.seq)
+    return replace(record, slots=slots, profile_seq=new.profile.seq, mode=Mode(new.profile.mode))
 
 
 def obeyed(record: Record, commands: Sequence[Command], now: Moment) -> Record:

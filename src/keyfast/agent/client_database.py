@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from keyfast.agent.timing import Anchor, Due
+from keyfast.core.mode import Mode
 from keyfast.errors import ClientDatabaseError
 from keyfast.wire.messages import CommandResult, Policy
 
@@ -58,6 +59,18 @@ class LastRefusal(msgspec.Struct, frozen=True, omit_defaults=True):
     repair: str = ""
 
 
+class LogonHold(msgspec.Struct, frozen=True):
+    """No password of this generation is presented before ``due``; see ``keyfast.agent.hold``.
+
+    Attributes:
+        generation: credential generation it is about; any other is free.
+        due: when the next try may be made.
+    """
+
+    generation: int
+    due: Due
+
+
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """The whole state of an agent.
 
@@ -81,10 +94,14 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         nonce: the server's nonce for the next proof.
         policy: policy in force.
         profile_seq: number of the current access profile.
-        credential_generation: generation of the account's password (Windows modes).
+        mode: authentication mode of the current access profile.
+        credential_generation: generation of the account's password (Windows mode).
         known_inventory: digest (base64url) of the inventory the server has, empty if none.
-        account_name: shared account (Windows modes).
+        account_name: shared account (Windows mode).
         account_domain: its domain.
+        account_password: secret.
+        hold: keeps a password that was refused from being tried again too soon.
+        mechanism: how the last accepted logon travelled.
         failures: failed tries since the last accepted check-in.
         polls: registrations answered with ``pending``.
         enrol_again: the server does not know the device key; register it again.
@@ -120,10 +137,14 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     nonce: str = ""
     policy: Policy | None = None
     profile_seq: int = 0
+    mode: Mode = Mode.OAUTH
     credential_generation: int = 0
     known_inventory: str = ""
     account_name: str = ""
     account_domain: str = ""
+    account_password: str = ""
+    hold: LogonHold | None = None
+    mechanism: str = ""
     failures: int = 0
     polls: int = 0
     enrol_again: bool = False
@@ -138,6 +159,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     results: tuple[CommandResult, ...] = ()
     done: tuple[CommandResult, ...] = ()
     epoch: int = 0
+
+    @property
+    def must_join(self) -> bool:
+        """The server has yet to give, or to be shown again, what a registration gives."""
+        return self.enrol_again or not self.receipt
 
     def __repr__(self) -> str:
         """Name the endpoint and nothing else: most members are secret or long."""

@@ -9,10 +9,12 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from keyfast.agent.client_database import Admission, LastRefusal, Record
+from keyfast.agent import hold
+from keyfast.agent.client_database import Admission, LastRefusal, LogonHold, Record
 from keyfast.agent.outcome import Heard, Refused
 from keyfast.agent.timing import Anchor, Due, Moment, server_now
 from keyfast.core import schedule
+from keyfast.core.mode import Mode
 from keyfast.core.refusal import RefusalClass
 from keyfast.wire import limits
 
@@ -44,10 +46,12 @@ class CheckIn:
     Attributes:
         send_inventory: enclose the full inventory.
         send_results: enclose command results.
+        join: enclose what a registration says (Windows mode).
     """
 
     send_inventory: bool
     send_results: bool = True
+    join: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +110,17 @@ class Circumstances:
 def decide(record: Record, here: Circumstances) -> Action:
     """Return the next action."""
     remaining = record.due.remaining(here.now) if record.due else 0.0
+    held = _held(record, here)
+    if held > remaining:
+        return Wait(held, "the account's password was refused, or a try of it was cut off; it is not tried again yet")
     if remaining > 0:
         return Wait(remaining, record.trouble or "the next check-in is not due")
     if not (record.device_key and record.seal_key):
         return MakeKeys()
+    return _check_in(record, here) if record.mode is Mode.WINDOWS else _by_token(record, here)
+
+
+def _by_token(record: Record, here: Circumstances) -> Enrol | FetchToken | CheckIn:
     if record.admission is not Admission.REGISTERED or record.enrol_again:
         return Enrol()
     if not record.token or record.token_expires_at - server_now(record.anchor, here.now) < TOKEN_MARGIN:
@@ -117,11 +128,35 @@ def decide(record: Record, here: Circumstances) -> Action:
     return _check_in(record, here)
 
 
+def _held(record: Record, here: Circumstances) -> float:
+    return hold.remaining(record.hold, record.credential_generation, here.now) if record.mode is Mode.WINDOWS else 0.0
+
+
 def _check_in(record: Record, here: Circumstances) -> CheckIn:
+    join = record.mode is Mode.WINDOWS and record.must_join
     # A server that cannot read what is enclosed must still hear that the endpoint lives.
     if record.failures and record.last_refusal and record.last_refusal.kind in _PLAIN_AFTER:
-        return CheckIn(send_inventory=False, send_results=False)
-    return CheckIn(send_inventory=record.known_inventory != here.inventory_digest)
+        return CheckIn(send_inventory=False, send_results=False, join=join)
+    return CheckIn(send_inventory=record.known_inventory != here.inventory_digest, join=join)
+
+
+def by_hand(record: Record, now: Moment) -> Record:
+    """Return the record of an agent that a person tells to check in now: once, and whatever it waits for."""
+    return replace(record, due=None, hold=hold.lifted(record.hold, now))
+
+
+def reserved(record: Record, before: LogonHold | None, here: Circumstances) -> Record:
+    """Return what to store before a check-in is sent: its number, and in Windows mode the hold on the password.
+
+    Args:
+        record: as it is.
+        before: the hold when this visit began; a second route of one visit is no second try.
+        here: clocks and chance.
+    """
+    record = replace(record, seq=record.seq + 1)
+    if record.mode is not Mode.WINDOWS:
+        return record
+    return replace(record, hold=hold.begun(before, record.credential_generation, here.now, here.chance))
 
 
 def hear(record: Record, heard: Heard, now: Moment) -> Record:
@@ -135,8 +170,8 @@ def hear(record: Record, heard: Heard, now: Moment) -> Record:
 
 def refused(record: Record, action: Action, said: Refused, here: Circumstances) -> Record:
     """Return the record after a refusal of ``action``."""
-    course = _course(action, said)
-    known = hear(_prepared(record, course, said), said.heard, here.now)
+    course = _course(record, action, said)
+    known = hear(_prepared(_answered(record, said, here), course, said), said.heard, here.now)
     quick = here.quick < MAX_QUICK and _retries_now(course, record, said)
     if quick and course in _QUIET:
         return replace(known, due=None)
@@ -154,10 +189,26 @@ def unreached(record: Record, why: str, here: Circumstances) -> Record:
     """Return the record after a try that no server answered."""
     failures = record.failures + 1
     delay = schedule.backoff(failures, here.chance)
-    return replace(record, failures=failures, trouble=why[:300], due=Due(here.now, delay))
+    kept = hold.undecided(record.hold, here.now) if record.mode is Mode.WINDOWS else record.hold
+    return replace(record, failures=failures, trouble=why[:300], due=Due(here.now, delay), hold=kept)
 
 
-def _course(action: Action, said: Refused) -> Course:
+def _answered(record: Record, said: Refused, here: Circumstances) -> Record:
+    """Settle what ``reserved`` assumed: only a password that was presented and not accepted is held."""
+    if record.mode is not Mode.WINDOWS:
+        return record
+    if said.tried:
+        return replace(record, hold=hold.refused(record.credential_generation, here.now, here.chance))
+    return replace(record, hold=hold.undecided(record.hold, here.now))
+
+
+def _course(record: Record, action: Action, said: Refused) -> Course:
+    course = _course_of_class(action, said)
+    # There is no token to renew; a logon that was asked for again is not made again at once.
+    return Course.BACK_OFF if course is Course.NEW_TOKEN and record.mode is Mode.WINDOWS else course
+
+
+def _course_of_class(action: Action, said: Refused) -> Course:
     if said.kind == RefusalClass.UNAUTHENTICATED and isinstance(action, FetchToken):
         # A server that lost its record may not say so to a caller it cannot authenticate.
         return Course.REGISTER

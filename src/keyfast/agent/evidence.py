@@ -8,6 +8,7 @@ import msgspec
 
 from keyfast.agent.absorb import SignedProfile
 from keyfast.agent.client_database import Record
+from keyfast.core.mode import Mode
 from keyfast.core.secret import Secret
 from keyfast.errors import TrustError
 from keyfast.trust.device import DeviceKey
@@ -23,7 +24,7 @@ from keyfast.wire.messages import (
     SignedTime,
 )
 
-MODES = frozenset({"oauth"})
+MODES = frozenset({Mode.OAUTH.value, Mode.WINDOWS.value})
 
 
 def device_key(pem: str) -> DeviceKey:
@@ -66,6 +67,17 @@ def profile_in(chain: TrustChain, statement: str) -> SignedProfile:
     return SignedProfile(statement, profile)
 
 
+def usable_by(record: Record, new: SignedProfile) -> SignedProfile:
+    """Return the profile if this endpoint has what its mode takes.
+
+    Raises:
+        TrustError: it has not.
+    """
+    if new.profile.mode == Mode.WINDOWS and not record.account_password:
+        raise TrustError(f"access profile {new.profile.seq} asks for Windows mode, and this endpoint has no account")
+    return new
+
+
 def _usable(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -89,7 +101,7 @@ def check_registered(record: Record, answer: Registered) -> SignedProfile:
     )
     if (receipt.endpoint, receipt.thumbprint, receipt.seal_thumbprint) != expected:
         raise TrustError("the receipt is for another endpoint or another key")
-    return profile_in(chain, answer.keyfast_profile)
+    return usable_by(record, profile_in(chain, answer.keyfast_profile))
 
 
 def check_bundle(bundle: Bundle) -> SignedProfile:
@@ -98,7 +110,10 @@ def check_bundle(bundle: Bundle) -> SignedProfile:
     Raises:
         TrustError: a signature does not hold, or the profile cannot be used.
     """
-    return profile_in(trust_chain(bundle.installation, bundle.root, bundle.delegations), bundle.profile)
+    profile = profile_in(trust_chain(bundle.installation, bundle.root, bundle.delegations), bundle.profile)
+    if profile.profile.mode == Mode.WINDOWS and (bundle.account is None or not bundle.account.password):
+        raise TrustError("the package is for Windows mode and brings no account")
+    return profile
 
 
 def commands_in(chain: TrustChain, statements: Iterable[str]) -> tuple[list[Command], list[TrustError]]:

@@ -6,6 +6,7 @@ enrolment token and keeps everything else, its keys above all.
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from keyfast.agent.client_database import Admission, ClientDatabase, Record, Slots
 from keyfast.agent.evidence import check_bundle
 from keyfast.agent.tls import strict_context
+from keyfast.core.mode import Mode
 from keyfast.errors import ForeignError, NotFoundError, TrustError
 from keyfast.wire.messages import Bundle
 
@@ -72,9 +74,25 @@ def seed(database: ClientDatabase, bundle: Bundle) -> Seeded:
             profile_seq=profile.profile.seq,
             statement=bundle.statement,
             package=bundle.package,
+            mode=Mode(profile.profile.mode),
+            **_account(bundle),
         )
     )
     return Seeded.NEW
+
+
+def _account(bundle: Bundle) -> dict[str, Any]:
+    """Return the members of a record that come from the package's account."""
+    account = bundle.account
+    if account is None:
+        return {}
+    return {
+        "account_name": account.name,
+        "account_domain": account.domain,
+        "account_password": account.password,
+        "credential_generation": account.generation,
+        "hold": None,
+    }
 
 
 def check_same_installation(held: Record, bundle: Bundle) -> None:
@@ -92,7 +110,9 @@ def check_same_installation(held: Record, bundle: Bundle) -> None:
 
 def _renew(database: ClientDatabase, held: Record, bundle: Bundle) -> Seeded:
     registered = held.admission is Admission.REGISTERED
-    if (registered and held.last_success_at > 0) or held.statement == bundle.statement:
+    account = _account(bundle)
+    same = all(getattr(held, name) == value for name, value in account.items() if name != "hold")
+    if (registered and held.last_success_at > 0) or (held.statement == bundle.statement and same):
         return Seeded.KEPT
     database.store(
         replace(
@@ -103,6 +123,7 @@ def _renew(database: ClientDatabase, held: Record, bundle: Bundle) -> Seeded:
             # Registered but never heard: the use ceiling of the old package was reached. Ask with the new one.
             enrol_again=held.enrol_again or registered,
             due=None,
+            **({} if same else account),
         )
     )
     return Seeded.RENEWED

@@ -4,6 +4,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import httpx2
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from keyfast.agent import tls
 from keyfast.agent.clock import Clock
 from keyfast.agent.evidence import signed_time
+from keyfast.agent.handshake import Handshakes, Logon, Reply
 from keyfast.agent.outcome import Outcome, Unreached, read_outcome
 from keyfast.agent.requests import TIME, Request
 from keyfast.agent.routes import Route
@@ -20,6 +22,8 @@ from keyfast.trust.keyset import TrustChain
 
 MAX_ANSWER_BYTES = 512 * 1024
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
+LIMITS = httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60.0)
+"""One connection, because the legs of a logon have to take the same."""
 Connect = Callable[[ssl.SSLContext], httpx2.AsyncBaseTransport]
 
 _log = logging.getLogger(__name__)
@@ -34,7 +38,7 @@ class _TimeAnswer(msgspec.Struct, frozen=True):
 
 def direct(context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
     """Connect without a proxy."""
-    return httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
+    return httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=LIMITS)
 
 
 class Link:
@@ -52,6 +56,7 @@ class Link:
         self._connect = connect
         self._clients: dict[str, httpx2.AsyncClient] = {}
         self._signed: Anchor | None = None
+        self._handshakes = Handshakes(clock)
 
     async def send(self, route: Route, request: Request, chain: TrustChain) -> Outcome:
         """Send ``request`` to ``route``; ``chain`` is asked only if the server must prove the time."""
@@ -103,15 +108,33 @@ class Link:
         await self.rest()
 
     async def _exchange(self, client: httpx2.AsyncClient, route: Route, request: Request) -> Outcome:
+        leg = partial(self._leg, client, route, request)
+        if request.account is None:
+            return (await leg("")).outcome
+        return await self._handshakes.run(leg, Logon(request.account, route.url, route.mechanisms))
+
+    async def _leg(self, client: httpx2.AsyncClient, route: Route, request: Request, authorization: str) -> Reply:
+        """Send the request once; the same one in every leg of a logon."""
         body = bytearray()
+        headers = request.headers | {"authorization": authorization} if authorization else request.headers
         async with client.stream(
-            request.method, route.url + request.path, headers=request.headers, content=request.body or None
+            request.method, route.url + request.path, headers=headers, content=request.body or None
         ) as response:
+            offers = tuple(response.headers.get_list("www-authenticate"))
+            certificate = _certificate(response)
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
-                    return Unreached(f"the answer of {route.url} is too large")
-        return read_outcome(response.status_code, response.headers, bytes(body))
+                    outcome: Outcome = Unreached(f"the answer of {route.url} is too large")
+                    return Reply(response.status_code, offers, outcome, certificate)
+        outcome = read_outcome(response.status_code, response.headers, bytes(body))
+        return Reply(response.status_code, offers, outcome, certificate)
+
+
+def _certificate(response: httpx2.Response) -> bytes | None:
+    stream = response.extensions.get("network_stream")
+    tls_object = stream.get_extra_info("ssl_object") if stream is not None else None
+    return tls_object.getpeercert(binary_form=True) if tls_object is not None else None
 
 
 def _why(route: Route, cause: BaseException) -> str:

@@ -12,8 +12,9 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from keyfast.agent import absorb, decide, evidence, requests
-from keyfast.agent.client_database import ClientDatabase, Record
+from keyfast.agent import absorb, decide, evidence, hold, requests
+from keyfast.agent.absorb import SignedProfile
+from keyfast.agent.client_database import ClientDatabase, LogonHold, Record
 from keyfast.agent.clock import Clock
 from keyfast.agent.decide import Action, CheckIn, Circumstances, Enrol, FetchToken, MakeKeys, Wait
 from keyfast.agent.link import Link
@@ -27,6 +28,7 @@ from keyfast.core import schedule
 from keyfast.errors import ClientDatabaseError, KeyfastError, TrustError
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, sha256
+from keyfast.trust.keyset import TrustChain
 from keyfast.wire.messages import CheckInAnswer, Registered
 
 T = TypeVar("T")
@@ -63,7 +65,7 @@ class Agent:
         record = database.load()
         if record is None:
             raise ClientDatabaseError("this endpoint has no package", repair="keyfast-agent install --bundle FOLDER")
-        self.record = record
+        self.record = replace(record, hold=hold.carried(record.hold, clock.now()))
         self._database = database
         self._link = link
         self._machine = machine
@@ -106,8 +108,8 @@ class Agent:
         await self._link.rest()
 
     def make_due(self) -> None:
-        """Forget the schedule, not the failures: the next step acts at once."""
-        self.record = replace(self.record, due=None)
+        """Act at once, as a person asked: forget the schedule and the hold on the password, not the failures."""
+        self.record = decide.by_hand(self.record, self._clock.now())
 
     async def step(self) -> Action:
         """Take one action and store what came of it.
@@ -152,9 +154,9 @@ class Agent:
 
     async def _visit(self, action: Enrol | FetchToken | CheckIn, observed: requests.Observed) -> None:
         """Try every route until a server answers, then take over what it said."""
-        silence = "the access profile names no usable URL"
+        silence, before = "the access profile names no usable URL", self.record.hold
         for route in routes(self.record):
-            request, sent = self._prepare(action, route, observed)
+            request, sent = self._prepare(action, route, observed, before)
             outcome = await self._link.send(route, request, evidence.chain_of(self.record))
             _tell(action, route, outcome)
             try:
@@ -178,7 +180,11 @@ class Agent:
             self.record = with_published(self.record, outcome.body)
 
     def _prepare(
-        self, action: Enrol | FetchToken | CheckIn, route: Route, observed: requests.Observed
+        self,
+        action: Enrol | FetchToken | CheckIn,
+        route: Route,
+        observed: requests.Observed,
+        before: LogonHold | None,
     ) -> tuple[Request, absorb.Sent | None]:
         by = Signing(route.url, self._clock.now(), self._new_id)
         if isinstance(action, Enrol):
@@ -187,13 +193,14 @@ class Agent:
         if isinstance(action, FetchToken):
             return requests.token_request(self.record, by), None
         # Durable before it is used: whatever happens now, this number is never used again.
-        self._store(replace(self.record, seq=self.record.seq + 1))
+        self._store(decide.reserved(self.record, before, self._here()))
         message = requests.check_in_body(
             self.record,
             observed,
             by.now,
             send_inventory=action.send_inventory,
             send_results=action.send_results,
+            join=requests.join_of(self.record, self._machine.hardware()) if action.join else None,
         )
         body = msgspec.json.encode(message)
         sent = absorb.Sent(b64u(sha256(body)), observed.digest, message.results, route.slot)
@@ -222,18 +229,25 @@ class Agent:
 
     def _checked_in(self, known: Record, outcome: Answered, sent: absorb.Sent) -> Record:
         """What is signed and does not hold is left out; the check-in counts all the same."""
-        answer = _decoded(outcome, CheckInAnswer)
-        record = absorb.accepted(known, answer, sent, self._here())
+        answer, here = _decoded(outcome, CheckInAnswer), self._here()
+        if answer.registered:
+            joined = evidence.check_registered(known, answer.registered)
+            known = absorb.registered(known, answer.registered, joined, here)
+        record = absorb.accepted(replace(known, mechanism=outcome.mechanism), answer, sent, here)
         chain = evidence.chain_of(record)
         if answer.profile:
             try:
-                record = absorb.adopted(record, evidence.profile_in(chain, answer.profile), sent.slot)
+                record = absorb.adopted(record, _usable(record, chain, answer.profile), sent.slot)
             except TrustError as cause:
                 _log.warning("a new access profile is not used: %s", cause.message)
         commands, untrusted = evidence.commands_in(chain, answer.commands)
         for fault in untrusted:
             _log.warning("a command is not obeyed: %s", fault.message)
         return absorb.obeyed(record, commands, self._clock.now())
+
+
+def _usable(record: Record, chain: TrustChain, statement: str) -> SignedProfile:
+    return evidence.usable_by(record, evidence.profile_in(chain, statement))
 
 
 def _decoded(outcome: Answered, kind: type[T]) -> T:

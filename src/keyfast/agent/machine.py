@@ -4,20 +4,18 @@ A volume tool that hangs, fails or disappears makes a volume unknown. It never k
 checking in.
 """
 
-import asyncio
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
+from keyfast.agent.beside import beside
 from keyfast.agent.clock import Clock
 from keyfast.agent.timing import Moment
 from keyfast.wire import limits, messages
 from keyfast.wire.messages import Encryption, Hardware, Inventory, Protection, Volume
 
-T = TypeVar("T")
 MAX_VOLUMES = 256
 MAX_INVENTORY_BYTES = limits.MAX_CHECK_IN_BYTES * 3 // 4
 
@@ -67,7 +65,7 @@ class LocalMachine:
     async def observe(self) -> Snapshot:
         """See ``Machine.observe``."""
         at = self._clock.now()
-        return Snapshot(await _beside(self._inventory), at)
+        return Snapshot(await beside(self._inventory, "observe"), at)
 
     def hardware(self) -> Hardware:
         """See ``Machine.hardware``."""
@@ -116,29 +114,3 @@ def sendable(inventory: Inventory) -> Inventory:
         inventory = with_volumes(inventory, cut)
     msgspec.json.decode(messages.inventory_bytes(inventory), type=Inventory)
     return inventory
-
-
-async def _beside(work: Callable[[], T]) -> T:
-    """Run blocking work in a daemon thread: a tool that hangs must not keep the agent from stopping."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, fault: BaseException | None) -> None:
-        if done.done():
-            return
-        if fault is not None:
-            done.set_exception(fault)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result, fault = None, None
-        try:
-            result = work()
-        except BaseException as cause:  # noqa: BLE001 - handed to the waiting coroutine
-            fault = cause
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, fault)
-
-    threading.Thread(target=run, daemon=True, name="observe").start()
-    return await done

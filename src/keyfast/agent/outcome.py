@@ -33,10 +33,15 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The server did what was asked."""
+    """The server did what was asked.
+
+    Attributes:
+        mechanism: how the logon travelled, empty where there was none.
+    """
 
     body: bytes
     heard: Heard
+    mechanism: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Refused:
         repair: the server's advice.
         expected_seq: sequence number to use, with ``replayed``; else 0.
         retry_after: seconds the server asked to wait, 0 if it did not.
+        tried: the account's password was presented, and this may be why it was refused.
     """
 
     kind: str
@@ -57,6 +63,7 @@ class Refused:
     repair: str = ""
     expected_seq: int = 0
     retry_after: int = 0
+    tried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

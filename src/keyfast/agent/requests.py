@@ -11,8 +11,11 @@ from joserfc.jwk import ECKey
 from keyfast import __version__
 from keyfast.agent.client_database import Record
 from keyfast.agent.evidence import device_key
+from keyfast.agent.logon import Account
 from keyfast.agent.machine import Snapshot
 from keyfast.agent.timing import Anchor, Moment, server_now
+from keyfast.core.mode import Mode
+from keyfast.core.secret import Secret
 from keyfast.trust import dpop
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, sha256
@@ -31,12 +34,17 @@ MAX_RESULTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, relative to a route."""
+    """One HTTP request, relative to a route.
+
+    Attributes:
+        account: log on with it first (Windows mode).
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes = b""
+    account: Account | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,13 @@ def token_request(record: Record, by: Signing) -> Request:
 
 
 def check_in_body(
-    record: Record, seen: Observed, now: Moment, *, send_inventory: bool, send_results: bool
+    record: Record,
+    seen: Observed,
+    now: Moment,
+    *,
+    send_inventory: bool,
+    send_results: bool,
+    join: messages.Join | None = None,
 ) -> messages.CheckIn:
     """Make the body of a check-in with the sequence number that the record has reserved."""
     return messages.CheckIn(
@@ -144,18 +158,39 @@ def check_in_body(
         failures=min(record.failures, 2**31 - 1),
         last_refusal=record.last_refusal.kind if record.failures and record.last_refusal else "",
         results=record.results[:MAX_RESULTS] if send_results else (),
+        join=join,
     )
 
 
+def join_of(record: Record, hardware: Hardware) -> messages.Join:
+    """What a registration says, for the body of a check-in."""
+    return messages.Join(record.statement, device_key(record.seal_key).public_jwk(), hardware)
+
+
 def check_in_request(record: Record, body: bytes, by: Signing) -> Request:
-    """``POST /endpoint/v1/check-in``: the proof covers token, nonce and body (RFC 9449)."""
+    """``POST /endpoint/v1/check-in``: the proof covers token, nonce and body (RFC 9449).
+
+    In Windows mode there is no token; who logs on is the account, and which endpoint it is says the proof.
+    """
     device = device_key(record.device_key)
+    if record.mode is Mode.WINDOWS:
+        headers = {
+            "content-type": "application/json",
+            "dpop": _proof(record, device, "POST", CHECK_IN, by, body=body),
+        }
+        return Request("POST", CHECK_IN, headers, body, account_of(record))
     headers = {
         "content-type": "application/json",
         "authorization": f"DPoP {record.token}",
         "dpop": _proof(record, device, "POST", CHECK_IN, by, access_token=record.token, body=body),
     }
     return Request("POST", CHECK_IN, headers, body)
+
+
+def account_of(record: Record) -> Account:
+    """Return the client authentication account of the record."""
+    password = Secret(record.account_password.encode())
+    return Account(record.account_name, record.account_domain, password, record.credential_generation)
 
 
 def observed(snapshot: Snapshot, now: Moment, instance: str) -> Observed:

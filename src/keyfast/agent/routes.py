@@ -17,11 +17,13 @@ class Route:
         url: base URL without a slash at the end.
         ca: PEM of the authority to trust, empty for the operating system's.
         slot: which access profile named it.
+        mechanisms: how a Windows logon may travel on it.
     """
 
     url: str
     ca: str
     slot: str
+    mechanisms: tuple[str, ...] = ()
 
 
 def routes(record: Record) -> tuple[Route, ...]:
@@ -42,7 +44,7 @@ def routes(record: Record) -> tuple[Route, ...]:
             continue  # a slot that does not hold is not used, and not erased either
         for url in profile.urls:
             base = url.rstrip("/")
-            found.setdefault((base, profile.ca), Route(base, profile.ca, slot))
+            found.setdefault((base, profile.ca), Route(base, profile.ca, slot, profile.mechanisms))
     ways = tuple(found.values())
     start = record.failures % len(ways) if ways else 0
     return ways[start:] + ways[:start]

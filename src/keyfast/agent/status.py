@@ -4,9 +4,11 @@ import datetime as dt
 
 import msgspec
 
+from keyfast.agent import hold, requests
 from keyfast.agent.client_database import Admission, Record
 from keyfast.agent.evidence import chain_of, device_key, profile_in
 from keyfast.agent.timing import Moment, server_now
+from keyfast.core.mode import Mode
 from keyfast.core.refusal import RefusalClass
 from keyfast.errors import TrustError
 
@@ -16,6 +18,7 @@ _REPAIRS = {
     RefusalClass.ENROLMENT_EXPIRED: "install a newer package: keyfast-agent install --bundle FOLDER",
     RefusalClass.ENROLMENT_EXHAUSTED: "install a newer package: keyfast-agent install --bundle FOLDER",
     RefusalClass.ENROLMENT_REVOKED: "install a newer package: keyfast-agent install --bundle FOLDER",
+    RefusalClass.ACCOUNT_REFUSED: "put the account right in the directory, then: keyfast-agent check-in",
 }
 
 
@@ -29,12 +32,16 @@ class Status(msgspec.Struct, frozen=True):
         servers: URLs in use, in order.
         mode: authentication mode.
         device_key: RFC 7638 thumbprint.
+        account: logon name of the account with its domain, empty outside Windows mode.
+        credential_generation: of the account's password.
+        mechanism: how the last accepted logon travelled.
+        hold_until: server time before which the password is not presented again, 0 if it may be.
         token_until: server time at which the access token ends.
         last_check_in: server time of the last accepted one, 0 if never.
         next_check_in_s: seconds until the next try.
         failures: failed tries since.
         reason: why the endpoint is not well, empty if it is.
-        last_refusal: class of the server's last refusal.
+        last_refusal: class of the last refusal, the server's or the domain's own.
         repair: the one command or act that helps, empty if none is needed.
     """
 
@@ -46,6 +53,10 @@ class Status(msgspec.Struct, frozen=True):
     mode: str
     profile_seq: int
     device_key: str
+    account: str
+    credential_generation: int
+    mechanism: str
+    hold_until: int
     token_until: int
     last_check_in: int
     next_check_in_s: int
@@ -58,9 +69,13 @@ class Status(msgspec.Struct, frozen=True):
 
 def status_of(record: Record, now: Moment) -> Status:
     """Return the status of a record at ``now``."""
-    well = record.failures == 0 and record.last_success_at > 0
+    waiting = record.admission is Admission.PENDING
+    well = record.failures == 0 and record.last_success_at > 0 and not waiting
     servers, mode = _servers(record)
     refusal = record.last_refusal
+    windows = record.mode is Mode.WINDOWS
+    held = hold.remaining(record.hold, record.credential_generation, now) if windows else 0.0
+    due = record.due.remaining(now) if record.due else 0.0
     return Status(
         well=well,
         installation=record.installation,
@@ -70,9 +85,13 @@ def status_of(record: Record, now: Moment) -> Status:
         mode=mode,
         profile_seq=record.profile_seq,
         device_key=device_key(record.device_key).thumbprint if record.device_key else "",
+        account=requests.account_of(record).user if windows else "",
+        credential_generation=record.credential_generation,
+        mechanism=record.mechanism,
+        hold_until=server_now(record.anchor, now) + round(held) if held else 0,
         token_until=record.token_expires_at,
         last_check_in=record.last_success_at,
-        next_check_in_s=round(record.due.remaining(now)) if record.due else 0,
+        next_check_in_s=round(max(due, held)),
         failures=record.failures,
         reason="" if well else _reason(record),
         last_refusal=refusal.kind if refusal else "",
@@ -85,15 +104,19 @@ def five_lines(status: Status) -> str:
     """Say it to a person."""
     seen = f"last checked in {_utc(status.last_check_in)}" if status.last_check_in else "it never checked in"
     key = f"{status.device_key[:16]}..." if status.device_key else "none yet"
+    credential = (
+        f"account {status.account} (generation {status.credential_generation}) by {status.mechanism or 'no logon yet'}"
+        if status.account
+        else f"token until {_utc(status.token_until)}"
+    )
+    held = f"; the password is not tried before {_utc(status.hold_until)}" if status.hold_until else ""
     lines = {
         "Endpoint": f"well; {seen}" if status.well else f"NOT WELL: {status.reason}; {seen}",
         "Server": f"{', '.join(status.servers) or 'none'} (mode {status.mode}, profile {status.profile_seq})",
-        "Credential": (
-            f"endpoint {status.endpoint or 'not enrolled'}, device key {key}, token until {_utc(status.token_until)}"
-        ),
+        "Credential": f"endpoint {status.endpoint or 'not enrolled'}, device key {key}, {credential}",
         "Check-in": (
             f"last {_utc(status.last_check_in)}, next in {status.next_check_in_s} s, "
-            f"{status.failures} failed tries since"
+            f"{status.failures} failed tries since{held}"
         ),
         "Reason": f"last refusal: {status.last_refusal or 'none'}; to do: {status.repair or 'nothing'}",
     }

@@ -37,6 +37,16 @@ class Due(msgspec.Struct, frozen=True):
         # Rounded, because what is left of a float may be too small to ever pass.
         return max(round(self.delay - elapsed, 3), 0.0)
 
+    def carried(self, now: Moment) -> "Due":
+        """Return the same wait as of the boot of ``now``, never shorter than it was meant.
+
+        Where the clock went back over the boot, nobody knows how much has passed, and it starts again.
+        """
+        if self.since.boot_id == now.boot_id:
+            return self
+        passed = max(0.0, now.wall - self.since.wall)
+        return Due(now, max(self.delay - passed, 0.0))
+
 
 class Anchor(msgspec.Struct, frozen=True):
     """A server time (unix seconds) and the moment it was heard."""

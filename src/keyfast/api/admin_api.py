@@ -79,12 +79,12 @@ class AdminApi:
         """``GET /admin/v1/installation``."""
         live = self._live.current
         row = live.installation
-        return _ok(admin.Installation(row.id, row.name, row.epoch, live.urls, __version__, int(self._clock())))
+        return ok(admin.Installation(row.id, row.name, row.epoch, live.urls, __version__, int(self._clock())))
 
     async def endpoints(self, request: Request) -> Response:
         """``GET /admin/v1/endpoints``: a page in order of name."""
         query = request.query_params
-        return _ok(
+        return ok(
             await self._reports.list_page(
                 after=query.get("after", ""),
                 limit=http.query_int(query, "limit", PAGE, MAX_PAGE),
@@ -95,7 +95,7 @@ class AdminApi:
 
     async def endpoint(self, request: Request) -> Response:
         """``GET /admin/v1/endpoints/{id}``."""
-        return _ok(await self._reports.show(request.path_params["id"]))
+        return ok(await self._reports.show(request.path_params["id"]))
 
     async def change_endpoint(self, request: Request) -> Response:
         """``POST /admin/v1/endpoints/{id}/{event}``."""
@@ -108,67 +108,67 @@ class AdminApi:
         event = events.get(request.path_params["event"])
         if event is None:
             raise NotFoundError("no such act")
-        return _ok(admin.Changed(await self._reports.change(request.path_params["id"], event, ADMINISTRATOR)))
+        return ok(admin.Changed(await self._reports.change(request.path_params["id"], event, ADMINISTRATOR)))
 
     async def check_in_now(self, request: Request) -> Response:
         """``POST /admin/v1/endpoints/{id}/check-in-now``."""
-        asked = await _asked(request, Interval)
-        row = await self._commands.check_in_now(request.path_params["id"], asked.interval_s, ADMINISTRATOR)
-        return _ok(admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail))
+        order = await asked(request, Interval)
+        row = await self._commands.check_in_now(request.path_params["id"], order.interval_s, ADMINISTRATOR)
+        return ok(admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail))
 
     async def events(self, request: Request) -> Response:
         """``GET /admin/v1/events``: newest first."""
         query = request.query_params
         before = http.query_int(query, "before", 0, 2**31) or None
-        return _ok(await self._reports.events_page(before, http.query_int(query, "limit", PAGE, MAX_PAGE)))
+        return ok(await self._reports.events_page(before, http.query_int(query, "limit", PAGE, MAX_PAGE)))
 
     async def packages(self, request: Request) -> Response:
         """``GET /admin/v1/packages``."""
         query = request.query_params
         rows = await self._packages.list_page(query.get("after", ""), http.query_int(query, "limit", PAGE, MAX_PAGE))
-        return _ok([self._package(row) for row in rows])
+        return ok([self._package(row) for row in rows])
 
     async def create_package(self, request: Request) -> Response:
         """``POST /admin/v1/packages``."""
-        order = await _asked(request, PackageOrder)
-        return _ok(self._package(await self._packages.create(order, ADMINISTRATOR)))
+        order = await asked(request, PackageOrder)
+        return ok(self._package(await self._packages.create(order, ADMINISTRATOR)))
 
     async def revoke_package(self, request: Request) -> Response:
         """``POST /admin/v1/packages/{id}/revoke``."""
         await self._packages.revoke(request.path_params["id"], ADMINISTRATOR)
-        return _ok(admin.Changed("revoked"))
+        return ok(admin.Changed("revoked"))
 
     async def keys(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """``GET /admin/v1/keys``."""
         await self._live.refresh()
-        return _ok(self._keyring.lines())
+        return ok(self._keyring.lines())
 
     async def rotate_key(self, request: Request) -> Response:
         """``POST /admin/v1/keys/rotate``."""
-        asked = await _asked(request, Rotate)
+        order = await asked(request, Rotate)
         try:
-            role = Role(asked.role)
+            role = Role(order.role)
         except ValueError:
-            raise UsageError(f"no role '{asked.role}'; roles: {', '.join(Role)}") from None
-        return _ok(await self._keyring.rotate(role, ADMINISTRATOR))
+            raise UsageError(f"no role '{order.role}'; roles: {', '.join(Role)}") from None
+        return ok(await self._keyring.rotate(role, ADMINISTRATOR))
 
     async def export_keys(self, request: Request) -> Response:
         """``POST /admin/v1/keys/export``."""
-        asked = await _asked(request, Passphrase)
-        return _ok({"export": await self._keyring.export(asked.secret(), ADMINISTRATOR)})
+        order = await asked(request, Passphrase)
+        return ok({"export": await self._keyring.export(order.secret(), ADMINISTRATOR)})
 
     async def import_keys(self, request: Request) -> Response:
         """``POST /admin/v1/keys/import``."""
-        asked = await _asked(request, Passphrase)
-        return _ok(await self._keyring.restore(asked.export, asked.secret(), ADMINISTRATOR))
+        order = await asked(request, Passphrase)
+        return ok(await self._keyring.restore(order.export, order.secret(), ADMINISTRATOR))
 
     async def remove_root(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """``POST /admin/v1/keys/remove-root``."""
-        return _ok(await self._keyring.remove_root(ADMINISTRATOR))
+        return ok(await self._keyring.remove_root(ADMINISTRATOR))
 
     async def rewrap(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """``POST /admin/v1/keys/rewrap``."""
-        return _ok({"rewrapped": await self._keyring.rewrap(ADMINISTRATOR)})
+        return ok({"rewrapped": await self._keyring.rewrap(ADMINISTRATOR)})
 
     async def introspect(self, request: Request) -> Response:
         """``POST /oauth/introspect`` (RFC 7662), for administrators only: it is not served to endpoints."""
@@ -176,7 +176,7 @@ class AdminApi:
         if isinstance(body, Refusal):
             raise UsageError(body.rule.title)
         token = dict(parse_qsl(body.decode("ascii", "replace"))).get("token", "")
-        return _ok(await self._keyring.introspect(token))
+        return ok(await self._keyring.introspect(token))
 
     def _package(self, row: PackageRow) -> admin.PackageLine:
         return admin.PackageLine(
@@ -189,6 +189,8 @@ class AdminApi:
             sha256=row.sha256,
             path=str(self._packages.path(row)),
             revoked=row.revoked_at is not None,
+            account=row.account_key,
+            generation=row.generation,
         )
 
 
@@ -204,7 +206,8 @@ def guarded(handler: http.Handler) -> http.Handler:
     return inner
 
 
-def _ok(view: object) -> Response:
+def ok(view: object) -> Response:
+    """Answer with a view."""
     return http.answer(msgspec.json.encode(view))
 
 
@@ -215,7 +218,12 @@ def _state(text: str) -> EndpointState | None:
         raise UsageError(f"no state '{text}'; states: {', '.join(EndpointState)}") from None
 
 
-async def _asked(request: Request, kind: type[Asked]) -> Asked:
+async def asked(request: Request, kind: type[Asked]) -> Asked:
+    """Read what was asked for.
+
+    Raises:
+        UsageError: it is not of that kind.
+    """
     body = await http.read_body(request, http.JSON, MAX_BODY)
     if isinstance(body, Refusal):
         raise UsageError(body.rule.title)

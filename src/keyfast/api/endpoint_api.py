@@ -1,4 +1,4 @@
-"""The endpoint API: check-in, own record, signed time."""
+"""The endpoint API: check-in, own record, signed time, and a probe of Windows Authentication."""
 
 from collections.abc import Callable
 
@@ -6,26 +6,36 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keyfast.api import http
+from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import NotReadyError
 from keyfast.services.authenticate import endpoint_caller
 from keyfast.services.check_in import CheckInService
 from keyfast.services.live import LiveState
 from keyfast.services.report import ReportService
+from keyfast.services.windows_check_in import WindowsCheckInService
+from keyfast.services.windows_logon import Challenge, LoggedOn
 from keyfast.trust.roles import TIME_TYP
 from keyfast.wire import limits, messages
 
 MAX_CHALLENGE = 64
+_LOG_ON = Refusal(RefusalClass.UNAUTHENTICATED, "log on with the client authentication account")
 
 
 class EndpointApi:
     """Handlers of ``/endpoint/v1``."""
 
     def __init__(
-        self, live: LiveState, check_ins: CheckInService, reports: ReportService, clock: Callable[[], float]
+        self,
+        live: LiveState,
+        check_ins: CheckInService,
+        windows: WindowsCheckInService,
+        reports: ReportService,
+        clock: Callable[[], float],
     ) -> None:
         self._live = live
         self._check_ins = check_ins
+        self._windows = windows
         self._reports = reports
         self._clock = clock
 
@@ -34,13 +44,28 @@ class EndpointApi:
         body = await http.read_body(request, http.JSON, limits.MAX_CHECK_IN_BYTES)
         if isinstance(body, Refusal):
             return self._refused(body)
+        signed = http.signed_request(request)
+        service = self._check_ins if signed.presents_token else self._windows
         try:
-            reply = await self._check_ins.check_in(http.signed_request(request), body)
+            reply = await service.check_in(signed, body)
         except NotReadyError as fault:
             return self._refused(http.not_ready(fault))
         if isinstance(reply.outcome, Refusal):
-            return http.refused(reply.outcome, int(self._clock()), reply.nonce)
-        return http.answer(reply.outcome, reply.nonce)
+            return http.refused(reply.outcome, int(self._clock()), reply.nonce, reply.challenges)
+        return http.with_challenges(http.answer(reply.outcome, reply.nonce), reply.challenges)
+
+    async def probe(self, request: Request) -> Response:
+        """``GET /endpoint/v1/probe``: log on with the account alone; tells who was recognised, and how."""
+        try:
+            found = await self._windows.probe(http.signed_request(request))
+        except NotReadyError as fault:
+            return self._refused(http.not_ready(fault))
+        if isinstance(found, LoggedOn):
+            view = messages.Probed(Mode.WINDOWS.value, found.mechanism.value, found.account)
+            return http.with_challenges(http.answer(messages.encode(view)), (found.answer,) if found.answer else ())
+        if isinstance(found, Challenge):
+            return http.refused(_LOG_ON, int(self._clock()), challenges=found.lines)
+        return http.refused(found, int(self._clock()), challenges=self._windows.offers(found))
 
     async def self_(self, request: Request) -> Response:
         """``GET /endpoint/v1/self``: what the server holds of the caller."""

@@ -1,6 +1,6 @@
 """What every route shares: bounded bodies, refusals as problem bodies, faults without stack traces."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -53,9 +53,10 @@ def signed_request(request: Request) -> SignedRequest:
     return SignedRequest(
         method=scope["method"],
         path=scope["path"],
-        authorization=authorization.decode("latin-1") if len(authorization) <= limits.MAX_TOKEN_CHARS else "",
+        authorization=authorization.decode("latin-1") if len(authorization) <= limits.MAX_LOGON_CHARS else "",
         proof=proof.decode("latin-1") if len(proof) <= limits.MAX_PROOF_CHARS else "",
         address=client[0] if client else "",
+        port=client[1] if client else 0,
     )
 
 
@@ -84,17 +85,32 @@ def answer(body: bytes, nonce: str = "", status: int = 200, media_type: str = JS
     return Response(body, status, headers, media_type)
 
 
-def refused(refusal: Refusal, now: int, nonce: str = "") -> Response:
-    """A refusal as a problem body, with the headers OAuth clients expect (RFC 9449 sections 8 and 9)."""
+def refused(refusal: Refusal, now: int, nonce: str = "", challenges: Sequence[str] = ()) -> Response:
+    """A refusal as a problem body, with the headers OAuth clients expect (RFC 9449 sections 8 and 9).
+
+    Args:
+        refusal: what is refused.
+        now: server time.
+        nonce: for the next proof.
+        challenges: further ``WWW-Authenticate`` lines, one header each (RFC 9110 section 11.6.1).
+    """
     headers = dict(_BASE_HEADERS)
     if nonce:
         headers[NONCE_HEADER] = nonce
     if refusal.rule.status == 401:  # noqa: PLR2004 - the status this header belongs to
         error = "use_dpop_nonce" if refusal.kind is RefusalClass.USE_NONCE else "invalid_token"
         headers["www-authenticate"] = f'DPoP error="{error}", algs="ES256"'
-    if refusal.kind is RefusalClass.NOT_READY:
+    if refusal.kind is RefusalClass.NOT_READY or refusal.retry_after:
         headers["retry-after"] = str(refusal.retry_after or 30)
-    return Response(problems.problem_bytes(refusal, now), refusal.rule.status, headers, problems.MEDIA_TYPE)
+    response = Response(problems.problem_bytes(refusal, now), refusal.rule.status, headers, problems.MEDIA_TYPE)
+    return with_challenges(response, challenges)
+
+
+def with_challenges(response: Response, challenges: Sequence[str]) -> Response:
+    """Put ``WWW-Authenticate`` lines before those that are there: clients take the first they know."""
+    lines = [(b"www-authenticate", line.encode("latin-1")) for line in challenges]
+    response.raw_headers[:0] = lines
+    return response
 
 
 def not_ready(fault: NotReadyError) -> Refusal:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from keyfast.api import http
+from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
@@ -29,6 +30,8 @@ class Who(StrEnum):
     ANYONE = "anyone"
     DEVICE_KEY = "whoever proves a device key"
     TOKEN = "an endpoint with an access token and its key"  # noqa: S105 - a description
+    ACCOUNT = "a client authentication account"
+    ENDPOINT = "an endpoint with its key, and an access token or a client authentication account"
     ADMINISTRATOR = "an administrator on the local socket"
 
 
@@ -43,9 +46,10 @@ class Row:
 
 
 ENDPOINT_ROUTES: Sequence[Row] = (
-    Row("POST", "/endpoint/v1/check-in", Who.TOKEN, "endpoint.check_in"),
+    Row("POST", "/endpoint/v1/check-in", Who.ENDPOINT, "endpoint.check_in"),
     Row("GET", "/endpoint/v1/self", Who.TOKEN, "endpoint.self_"),
     Row("GET", "/endpoint/v1/time", Who.ANYONE, "endpoint.time"),
+    Row("GET", "/endpoint/v1/probe", Who.ACCOUNT, "endpoint.probe"),
     Row("GET", "/.well-known/oauth-authorization-server", Who.ANYONE, "oauth.metadata"),
     Row("GET", "/oauth/jwks", Who.ANYONE, "oauth.jwks"),
     Row("POST", "/oauth/register", Who.DEVICE_KEY, "oauth.register"),
@@ -69,6 +73,17 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("POST", "/admin/v1/keys/import", Who.ADMINISTRATOR, "admin.import_keys"),
     Row("POST", "/admin/v1/keys/remove-root", Who.ADMINISTRATOR, "admin.remove_root"),
     Row("POST", "/admin/v1/keys/rewrap", Who.ADMINISTRATOR, "admin.rewrap"),
+    Row("GET", "/admin/v1/modes", Who.ADMINISTRATOR, "access.modes"),
+    Row("POST", "/admin/v1/modes/open", Who.ADMINISTRATOR, "access.open_mode"),
+    Row("POST", "/admin/v1/modes/close", Who.ADMINISTRATOR, "access.close_mode"),
+    Row("GET", "/admin/v1/accounts", Who.ADMINISTRATOR, "access.accounts"),
+    Row("POST", "/admin/v1/accounts", Who.ADMINISTRATOR, "access.add_account"),
+    Row("POST", "/admin/v1/accounts/check", Who.ADMINISTRATOR, "access.check_account"),
+    Row("POST", "/admin/v1/accounts/remove", Who.ADMINISTRATOR, "access.remove_account"),
+    Row("GET", "/admin/v1/accounts/history", Who.ADMINISTRATOR, "access.account_history"),
+    Row("GET", "/admin/v1/directory", Who.ADMINISTRATOR, "access.directory"),
+    Row("GET", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.local_accounts"),
+    Row("POST", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.set_local_account"),
     Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect"),
 )
 
@@ -86,6 +101,7 @@ class AdminHandlers:
     """Where the admin service's handlers live."""
 
     admin: AdminApi
+    access: AccessApi
 
 
 class EndpointApp:

@@ -1,14 +1,12 @@
 """``keyfast keys``: passphrases come from a file or standard input, never from the command line."""
 
-import getpass
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from keyfast.cli import output
+from keyfast.cli import output, passwords
 from keyfast.cli.options import Data, Json, client
 from keyfast.errors import UsageError
 from keyfast.wire.admin import KeyLine
@@ -19,16 +17,6 @@ PassphraseFile = Annotated[
     Path | None,
     typer.Option("--passphrase-file", help="File with the passphrase; '-' or none reads standard input."),
 ]
-
-
-def _passphrase(file: Path | None) -> str:
-    if file is None and sys.stdin.isatty():
-        return getpass.getpass("Passphrase: ")
-    text = sys.stdin.readline() if file is None or str(file) == "-" else file.read_text("utf-8")
-    passphrase = text.rstrip("\r\n")
-    if not passphrase:
-        raise UsageError("the passphrase is empty")
-    return passphrase
 
 
 def _print(lines: list[KeyLine], json: bool) -> None:
@@ -70,7 +58,9 @@ def export(
     data: Data = None,
 ) -> None:
     """Write all keys, encrypted under a passphrase, to a file to be kept elsewhere."""
-    answer = client(data).post("/admin/v1/keys/export", dict[str, str], {"passphrase": _passphrase(passphrase_file)})
+    answer = client(data).post(
+        "/admin/v1/keys/export", dict[str, str], {"passphrase": passwords.ask("Passphrase", passphrase_file)}
+    )
     try:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as cause:
@@ -89,7 +79,7 @@ def import_(file: Path, passphrase_file: PassphraseFile = None, data: Data = Non
         text = file.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as cause:
         raise UsageError(f"cannot read {file}") from cause
-    body = {"passphrase": _passphrase(passphrase_file), "export": text}
+    body = {"passphrase": passwords.ask("Passphrase", passphrase_file), "export": text}
     _print(client(data).post("/admin/v1/keys/import", list[KeyLine], body), json)
 
 

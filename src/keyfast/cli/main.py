@@ -2,12 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from keyfast import __version__
-from keyfast.cli import endpoint, keys, output, package, server
+from keyfast.cli import account, directory, endpoint, keys, mode, output, package, server
 from keyfast.errors import KeyfastError
 
 app = typer.Typer(
@@ -20,6 +20,9 @@ app.add_typer(server.app, name="server")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(package.app, name="package")
 app.add_typer(keys.app, name="keys")
+app.add_typer(mode.app, name="mode")
+app.add_typer(account.app, name="account")
+app.add_typer(directory.app, name="directory")
 
 
 @app.command()
@@ -28,11 +31,14 @@ def up(
         Path, typer.Option(help="Directory that keeps everything; made if missing.", envvar="KEYFAST_DATA")
     ] = Path("data"),
     port: Annotated[int, typer.Option(help="TCP port of the endpoint API, for a new directory.")] = 8443,
+    mode: Annotated[
+        Literal["oauth", "windows"], typer.Option(help="How this machine's agent authenticates, for a new directory.")
+    ] = "oauth",
 ) -> None:
     """Start a server here, enrol this machine with its real disk state, and keep both running."""
     from keyfast.cli import up as machine  # noqa: PLC0415 - the server's rooms are slow to import
 
-    machine.up(data, port)
+    machine.up(data, port, mode)
 
 
 @app.command()

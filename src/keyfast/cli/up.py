@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import secrets
 import socket
 import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 from rich.markup import escape
@@ -19,26 +20,39 @@ from keyfast.agent.file_database import FileDatabase, read_record
 from keyfast.agent.install import seed
 from keyfast.cli import output
 from keyfast.cli.client import AdminClient
-from keyfast.errors import KeyfastError, NotReadyError
+from keyfast.errors import KeyfastError, NotReadyError, UsageError
 from keyfast.server import log, run
 from keyfast.server.supervisor import Child, Supervisor, python
 from keyfast.settings import Settings
-from keyfast.wire.admin import EndpointDetail, Installation, PackageLine, PackageOrder
+from keyfast.wire.admin import (
+    AccountOrder,
+    AccountView,
+    Changed,
+    DirectoryView,
+    EndpointDetail,
+    Installation,
+    LocalAccountLine,
+    LocalAccountOrder,
+    ModeOrder,
+    PackageLine,
+    PackageOrder,
+)
 from keyfast.wire.messages import Bundle, Volume
 
 Answer = TypeVar("Answer")
 
 READY_SECONDS = 60
+ACCOUNT = "keyfast-endpoints"
 FIRST_CHECK_IN_SECONDS = 60
 
 
-def up(data: Path, port: int) -> None:
+def up(data: Path, port: int, mode: Literal["oauth", "windows"]) -> None:
     """Start the server of ``data`` (made if missing, on TCP ``port`` if that is free), and this machine's agent."""
     settings = _settings(data.resolve(), port)
     log.configure("up", settings.data / "log" / "up.log")
     installation = asyncio.run(run.prepare(settings, found=True, name=socket.gethostname(), now=int(time.time())))
     output.console.print(f"installation [bold]{installation}[/] in {settings.data}")
-    asyncio.run(_run(settings))
+    asyncio.run(_run(settings, mode))
 
 
 def _settings(data: Path, port: int) -> Settings:
@@ -63,18 +77,18 @@ def _free_port(wanted: int) -> int:
     raise NotReadyError("no free TCP port on 127.0.0.1")
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, mode: Literal["oauth", "windows"]) -> None:
     running = run.supervisor()
     for child in run.children(settings, logs=True):
         running.start(child)
-    welcome = asyncio.create_task(_welcome(settings, running))
+    welcome = asyncio.create_task(_welcome(settings, running, mode))
     await running.stopped()
     welcome.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await welcome
 
 
-async def _welcome(settings: Settings, running: Supervisor) -> None:
+async def _welcome(settings: Settings, running: Supervisor, mode: Literal["oauth", "windows"]) -> None:
     """Enrol this machine, keep its agent running and show its first check-in."""
     state = settings.data / "agent"
     client = AdminClient(settings.admin_socket)
@@ -85,7 +99,7 @@ async def _welcome(settings: Settings, running: Supervisor) -> None:
             await _until(lambda: client.get("/admin/v1/installation", Installation), READY_SECONDS)
             if read_record(state) is None:
                 progress.add_task("building a package for this machine")
-                await asyncio.to_thread(_seed_agent, client, state)
+                await asyncio.to_thread(_seed_agent, client, state, mode)
             command = python("keyfast.agent.main", "run", "--state-dir", str(state))
             running.start(Child("agent", command, settings.data / "log" / "agent.log"))
             progress.add_task("waiting for this machine to check in")
@@ -97,8 +111,23 @@ async def _welcome(settings: Settings, running: Supervisor) -> None:
         _show(settings, detail)
 
 
-def _seed_agent(client: AdminClient, state: Path) -> None:
-    order = PackageOrder(ring="this machine", max_uses=1)
+def _windows_account(client: AdminClient) -> str:
+    """An account of the embedded directory with a password nobody needs to know, and the mode that takes it."""
+    where = client.get("/admin/v1/directory", DirectoryView)
+    if where.kind != "embedded":
+        raise UsageError(
+            "this server has an Active Directory", repair="keyfast account add, then keyfast package create"
+        )
+    password = secrets.token_urlsafe(30)
+    client.post("/admin/v1/directory/accounts", LocalAccountLine, LocalAccountOrder(ACCOUNT, password))
+    account = client.post("/admin/v1/accounts", AccountView, AccountOrder(ACCOUNT, password)).account
+    client.post("/admin/v1/modes/open", Changed, ModeOrder("windows"))
+    return account
+
+
+def _seed_agent(client: AdminClient, state: Path, mode: Literal["oauth", "windows"]) -> None:
+    account = _windows_account(client) if mode == "windows" else ""
+    order = PackageOrder(ring="this machine", max_uses=1, mode=mode, account=account)
     package = client.post("/admin/v1/packages", PackageLine, order)
     with tarfile.open(package.path) as archive:
         member = archive.extractfile("keyfast-agent/keyfast.json")

@@ -8,24 +8,38 @@ from functools import partial
 
 from starlette.applications import Starlette
 
+from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
+from keyfast.core.directory import Directory
+from keyfast.core.mode import Mechanism
+from keyfast.directory.local import LocalDirectory
+from keyfast.server.windows import cache_key, open_directory, open_doors
+from keyfast.services.account import AccountService
+from keyfast.services.basic_cache import BasicCache
 from keyfast.services.check_in import CheckInService
 from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
 from keyfast.services.founding import Opened, open_installation
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
+from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
+from keyfast.services.logon_tally import LogonTally
+from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
 from keyfast.services.tokens import TokenService
+from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
+from keyfast.services.windows_check_in import WindowsCheckInService
+from keyfast.services.windows_logon import Doors, WindowsLogon
 from keyfast.settings import Settings
 from keyfast.store.database import Database
 from keyfast.store.writer import GroupCommit, open_writer
-from keyfast.trust.kek import load_kek
+from keyfast.trust.kek import Kek, load_kek
+from keyfast.wire.admin import DirectoryView
 
 clock = time.time
 chance = random.SystemRandom().random
@@ -55,37 +69,102 @@ async def open_parts(settings: Settings) -> Parts:
     return Parts(settings, database, opened, live)
 
 
-async def check_in_service(parts: Parts) -> tuple[EndpointApp, GroupCommit]:
-    """The service that endpoints speak to, and its writer (close it last)."""
+@dataclass(frozen=True, slots=True)
+class CheckInParts:
+    """The service that endpoints speak to, and what must be run and closed with it."""
+
+    app: EndpointApp
+    writer: GroupCommit
+    tally: LogonTally
+    doors: Doors
+
+    async def close(self) -> None:
+        """Drain what was accepted, then let go of everything."""
+        await self.writer.close()
+        if self.doors.ntlm is not None:
+            await self.doors.ntlm.close()
+        await self.doors.directory.close()
+
+
+async def check_in_service(parts: Parts) -> CheckInParts:
+    """The service that endpoints speak to."""
+    doors = open_doors(parts.settings, open_directory(parts.settings, parts.database, clock))
+    tally = LogonTally(parts.database, clock)
     writer = await open_writer(parts.settings.database_url)
-    reports = ReportService(parts.database, clock)
+    check_ins = CheckInService(parts.live, writer, parts.database, clock, random.random)
+    enrolments = EnrolService(parts.live, parts.database, clock, entropy)
+    logon = WindowsLogon(parts.live, doors, BasicCache(cache_key(), clock), tally, clock)
     handlers = EndpointHandlers(
         endpoint=EndpointApi(
             parts.live,
-            CheckInService(parts.live, writer, parts.database, clock, random.random),
-            reports,
+            check_ins,
+            WindowsCheckInService(parts.live, logon, check_ins, enrolments, parts.database, clock),
+            ReportService(parts.database, clock),
             clock,
         ),
         oauth=OAuthApi(
             parts.live,
-            EnrolService(parts.live, parts.database, clock, entropy),
+            enrolments,
             TokenService(parts.live, parts.database, SeenOnce(), clock, entropy),
             clock,
         ),
     )
-    return EndpointApp(handlers, clock), writer
+    return CheckInParts(EndpointApp(handlers, clock), writer, tally, doors)
 
 
-def admin_service(parts: Parts) -> Starlette:
-    """The service that administrators speak to."""
+@dataclass(frozen=True, slots=True)
+class AdminParts:
+    """The service that administrators speak to, and what must be run and closed with it."""
+
+    app: Starlette
+    watch: AccountWatch
+    directory: Directory
+
+
+def admin_service(parts: Parts) -> AdminParts:
+    """The service that administrators speak to, and the watch over accounts."""
+    settings, database, live = parts.settings, parts.database, parts.live
+    directory = open_directory(settings, database, clock)
+    mechanisms = _mechanisms(settings)
+
+    def kek() -> Kek:
+        return load_kek(settings.kek_file, live.current.installation.id)
+
+    interval = settings.directory.watch_interval_s if settings.directory else INTERVAL_SECONDS
+    watch = AccountWatch(database, directory, kek, clock, interval)
+    accounts = AccountService(database, directory, watch, kek, clock)
+    modes = ModeService(live, database, mechanisms, lambda: (settings.tls / "ca.pem").read_text("ascii"), clock)
     handlers = AdminHandlers(
         AdminApi(
-            parts.live,
-            ReportService(parts.database, clock),
-            PackageService(parts.live, parts.database, parts.settings.data / "packages", clock),
-            KeyringService(parts.live, parts.database, parts.opened.kek, parts.settings.kek_file, clock),
-            CommandService(parts.live, parts.database, clock),
+            live,
+            ReportService(database, clock),
+            PackageService(live, database, settings.data / "packages", accounts, modes, clock),
+            KeyringService(live, database, parts.opened.kek, settings.kek_file, clock),
+            CommandService(live, database, clock),
             clock,
-        )
+        ),
+        AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
     )
-    return admin_app(handlers, clock)
+    return AdminParts(admin_app(handlers, clock), watch, directory)
+
+
+def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:
+    windows = settings.windows
+    here = {
+        Mechanism.KERBEROS: windows.keytab is not None,
+        Mechanism.NTLM: windows.ntlm_auth is not None,
+        Mechanism.BASIC: windows.basic,
+    }
+    return tuple(mechanism for mechanism, configured in here.items() if configured)
+
+
+def _directory_view(settings: Settings, directory: Directory, mechanisms: tuple[Mechanism, ...]) -> DirectoryView:
+    found = settings.directory
+    kind, servers = ("active_directory", found.servers) if found else ("embedded", ())
+    return DirectoryView(kind, directory.domain, servers, tuple(mechanism.value for mechanism in mechanisms))
+
+
+def _local(database: Database, directory: Directory) -> LocalAccountService | None:
+    if not isinstance(directory, LocalDirectory):
+        return None
+    return LocalAccountService(directory, StoredAccounts(database))

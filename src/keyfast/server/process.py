@@ -7,13 +7,12 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server.embed import Server
-from starlette.applications import Starlette
 
 from keyfast import settings as settings_room
 from keyfast.errors import KeyfastError
@@ -28,9 +27,9 @@ CERTIFICATE_SECONDS = 6 * 3600
 async def check_in(settings: Settings) -> None:
     """Serve the endpoint API over TLS until told to stop; drain what was accepted."""
     parts = await compose.open_parts(settings)
-    app, writer = await compose.check_in_service(parts)
+    service = await compose.check_in_service(parts)
     server = Server(
-        app,
+        service.app,
         address=settings.listen,
         port=settings.port,
         interface=Interfaces.ASGINL,
@@ -43,41 +42,45 @@ async def check_in(settings: Settings) -> None:
     )
     renewing = asyncio.create_task(_renew_certificate(parts, server.stop))
     _tune_garbage_collection()
-    await _serve(server, parts)
+    await _serve(server, parts, service.tally.follow(_tally_failed))
     renewing.cancel()
-    await writer.close()
+    await service.close()
     await parts.database.close()
 
 
 async def admin(settings: Settings) -> None:
     """Serve the admin API on the local socket until told to stop."""
     parts = await compose.open_parts(settings)
-    app: Starlette = compose.admin_service(parts)
+    service = compose.admin_service(parts)
     settings.admin_socket.parent.mkdir(mode=0o700, exist_ok=True)
     settings.admin_socket.unlink(missing_ok=True)
     server = Server(
-        app,
+        service.app,
         uds=settings.admin_socket,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
         log_level=LogLevels.warning,
     )
-    await _serve(server, parts)
+    await _serve(server, parts, service.watch.follow(_watch_failed))
+    await service.directory.close()
     await parts.database.close()
 
 
-async def _serve(server: Server, parts: compose.Parts) -> None:
+async def _serve(server: Server, parts: compose.Parts, beside: Coroutine[None, None, None]) -> None:
+    """Serve until told to stop, with a job beside it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    following = asyncio.create_task(parts.live.follow(_refresh_failed))
+    jobs = [asyncio.create_task(job) for job in (parts.live.follow(_refresh_failed), beside)]
     try:
         await server.serve()
     finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        for job in jobs:
+            job.cancel()
+        for job in jobs:
+            with contextlib.suppress(asyncio.CancelledError):
+                await job
 
 
 def _tune_garbage_collection() -> None:
@@ -98,6 +101,14 @@ async def _renew_certificate(parts: compose.Parts, restart: Callable[[], None]) 
 
 def _refresh_failed(cause: Exception) -> None:
     log.get().error("refresh_failed", reason=str(cause)[:300])
+
+
+def _watch_failed(cause: Exception) -> None:
+    log.get().error("watch_failed", reason=str(cause)[:300])
+
+
+def _tally_failed(cause: Exception) -> None:
+    log.get().error("tally_failed", reason=str(cause)[:300])
 
 
 PROCESSES: dict[str, Callable[[Settings], Awaitable[None]]] = {"check-in": check_in, "admin": admin}

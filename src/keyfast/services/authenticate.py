@@ -5,6 +5,7 @@ Order matters: the cheap check first (HMAC, microseconds), the signature second,
 
 import msgspec
 
+from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass, masked
 from keyfast.services.live import Live
 from keyfast.trust import dpop
@@ -25,6 +26,7 @@ class SignedRequest(msgspec.Struct, frozen=True):
         authorization: ``Authorization`` header, may be empty.
         proof: ``DPoP`` header, may be empty.
         address: peer address, for the record only.
+        port: peer port; with the address it names the connection.
     """
 
     method: str
@@ -32,6 +34,17 @@ class SignedRequest(msgspec.Struct, frozen=True):
     authorization: str
     proof: str
     address: str
+    port: int = 0
+
+    @property
+    def connection(self) -> str:
+        """The TCP connection the request came on."""
+        return f"{self.address}|{self.port}"
+
+    @property
+    def presents_token(self) -> bool:
+        """Whether an access token is presented; without one the account must authenticate, if it may."""
+        return self.authorization.startswith(_SCHEME)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -90,3 +103,16 @@ def fresh_nonce(live: Live, proof: Proof, now: int, lifetime: int, endpoint_id: 
     if now - facts.issued_at > lifetime:
         return Refusal(RefusalClass.USE_NONCE, "the nonce has expired")
     return facts
+
+
+def mode_refusal(live: Live, ring: str, mode: Mode) -> Refusal | None:
+    """Refuse a mode that is closed for a ring; None if it is open."""
+    open_now = live.modes.open_for(ring)
+    if mode in open_now:
+        return None
+    return Refusal(
+        RefusalClass.MODE_CLOSED,
+        presented=f"authentication mode {mode.value}",
+        expected=" or ".join(sorted(open_now)),
+        repair=f"keyfast mode open {mode.value}" + (f" --ring {ring}" if ring else ""),
+    )

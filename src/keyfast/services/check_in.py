@@ -5,25 +5,60 @@ from collections.abc import Callable
 import msgspec
 
 from keyfast.core import schedule
-from keyfast.core.check_in import Accepted, Report
+from keyfast.core.check_in import Accepted, Grant, Report
+from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.services.authenticate import Caller, SignedRequest, endpoint_caller
+from keyfast.services.authenticate import SignedRequest, endpoint_caller, mode_refusal
 from keyfast.services.live import Live, LiveState
-from keyfast.store import commands
+from keyfast.store import commands, identities
 from keyfast.store.database import Database
 from keyfast.store.writer import CheckIn as CheckInRow
 from keyfast.store.writer import GroupCommit
 from keyfast.trust.encoding import sha256, unb64u
 from keyfast.wire import limits, messages
+from keyfast.wire.messages import Registered
 
 MAX_COMMANDS = 16
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What to answer: a body or a refusal, and the nonce for the next proof."""
+    """What to answer.
+
+    Attributes:
+        outcome: a body or a refusal.
+        nonce: for the next proof.
+        challenges: ``WWW-Authenticate`` lines of Windows Authentication.
+    """
 
     outcome: bytes | Refusal
     nonce: str
+    challenges: tuple[str, ...] = ()
+
+
+class Sender(msgspec.Struct, frozen=True):
+    """Who sent a check-in, however it was authenticated.
+
+    Attributes:
+        endpoint_id: the endpoint.
+        mode: how it authenticated.
+        token_issued_at: server time from which its authentication is; a later revocation voids it.
+        grant: resync grant of its nonce.
+        registered: answer to its joining, in the same exchange.
+    """
+
+    endpoint_id: str
+    mode: Mode
+    token_issued_at: int
+    grant: Grant | None
+    registered: Registered | None = None
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A check-in that can be read: the message, its body, and the canonical inventory if one is enclosed."""
+
+    message: messages.CheckIn
+    body: bytes
+    inventory: bytes | None
 
 
 class CheckInService:
@@ -61,22 +96,35 @@ class CheckInService:
         caller = endpoint_caller(live, request, body, now, limits.NONCE_LIFETIME)
         if isinstance(caller, Refusal):
             return Reply(caller, live.nonces.issue(now))
-        try:
-            message = messages.decode_check_in(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as cause:
-            return Reply(Refusal(RefusalClass.MALFORMED, str(cause)[:200]), live.nonces.issue(now))
-        inventory = None if message.inventory is None else messages.inventory_bytes(message.inventory)
-        if inventory is not None and sha256(inventory) != unb64u(message.inventory_digest):
-            return Reply(
-                Refusal(RefusalClass.MALFORMED, "the inventory is not the one digested"),
-                live.nonces.issue(now),
-            )
+        letter = read_letter(body)
+        if isinstance(letter, Refusal):
+            return Reply(letter, live.nonces.issue(now))
+        if not live.modes.everywhere(Mode.OAUTH):
+            refusal = await self._closed(live, caller.token.thumbprint)
+            if refusal is not None:
+                return Reply(refusal, live.nonces.issue(now))
+        token = caller.token
+        sender = Sender(token.endpoint_id, Mode.OAUTH, token.issued_at, caller.nonce.grant)
+        return await self.record(live, sender, letter, request, now)
+
+    async def record(self, live: Live, sender: Sender, letter: Letter, request: SignedRequest, now: int) -> Reply:
+        """Judge and record the check-in of an authenticated sender, and answer it.
+
+        Raises:
+            NotReadyError: the store is down or its queue is full; nothing was written.
+        """
         wait = schedule.next_check_in(live.policy.check_in_interval_s, self._chance())
-        verdict = await self._writer.submit(_row(caller, request, body, message, inventory, now, now + wait))
+        verdict = await self._writer.submit(_row(sender, request, letter, now, now + wait))
         if isinstance(verdict, Refusal):
-            return Reply(verdict, self._nonce_for(live, verdict, caller.token.endpoint_id, now))
-        answer = await self._answer(live, verdict, message, caller.token.endpoint_id, wait, now)
+            return Reply(verdict, self._nonce_for(live, verdict, sender.endpoint_id, now))
+        answer = await self._answer(live, verdict, letter.message, sender, wait, now)
         return Reply(messages.encode(answer), live.nonces.issue(now))
+
+    async def _closed(self, live: Live, thumbprint: str) -> Refusal | None:
+        """Refuse an endpoint whose ring is not to use OAuth (any more)."""
+        async with self._database.read() as conn:
+            identity = await identities.find(conn, thumbprint)
+        return mode_refusal(live, identity.ring, Mode.OAUTH) if identity else Refusal(RefusalClass.UNKNOWN_DEVICE)
 
     def _nonce_for(self, live: Live, refusal: Refusal, endpoint_id: str, now: int) -> str:
         """A replayed number is answered with a grant: only the key's holder can use it, once."""
@@ -84,19 +132,21 @@ class CheckInService:
         return live.nonces.grant(now, endpoint_id, int(expected)) if expected else live.nonces.issue(now)
 
     async def _answer(
-        self, live: Live, accepted: Accepted, message: messages.CheckIn, endpoint_id: str, wait: int, now: int
+        self, live: Live, accepted: Accepted, message: messages.CheckIn, sender: Sender, wait: int, now: int
     ) -> messages.CheckInAnswer:
-        commands = await self._pending(endpoint_id, now) if accepted.standing.commands else ()
+        commands = await self._pending(sender.endpoint_id, now) if accepted.standing.commands else ()
+        profile = live.profile(sender.mode)
         return messages.CheckInAnswer(
             server_time=now,
             next_check_in_s=wait,
             policy_version=live.policy.version,
             policy=live.policy if message.policy_version != live.policy.version else None,
-            profile_seq=live.profile_seq,
-            profile=live.profile if message.profile_seq < live.profile_seq else "",
+            profile_seq=profile.seq,
+            profile=profile.statement if message.profile_seq < profile.seq else "",
             send_inventory=accepted.send_inventory,
             commands=commands,
             epoch=live.installation.epoch,
+            registered=sender.registered,
         )
 
     async def _pending(self, endpoint_id: str, now: int) -> tuple[str, ...]:
@@ -104,25 +154,30 @@ class CheckInService:
             return tuple(row.statement for row in await commands.offer(conn, endpoint_id, now=now, limit=MAX_COMMANDS))
 
 
-def _row(
-    caller: Caller,
-    request: SignedRequest,
-    body: bytes,
-    message: messages.CheckIn,
-    inventory: bytes | None,
-    now: int,
-    next_due: int,
-) -> CheckInRow:
+def read_letter(body: bytes) -> Letter | Refusal:
+    """Read the body of a check-in."""
+    try:
+        message = messages.decode_check_in(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        return Refusal(RefusalClass.MALFORMED, str(cause)[:200])
+    inventory = None if message.inventory is None else messages.inventory_bytes(message.inventory)
+    if inventory is not None and sha256(inventory) != unb64u(message.inventory_digest):
+        return Refusal(RefusalClass.MALFORMED, "the inventory is not the one digested")
+    return Letter(message, body, inventory)
+
+
+def _row(sender: Sender, request: SignedRequest, letter: Letter, now: int, next_due: int) -> CheckInRow:
+    message, inventory = letter.message, letter.inventory
     return CheckInRow(
-        endpoint_id=caller.token.endpoint_id,
+        endpoint_id=sender.endpoint_id,
         report=Report(
             seq=message.seq,
-            digest=sha256(body),
+            digest=sha256(letter.body),
             acked=unb64u(message.acked),
             inventory_digest=unb64u(message.inventory_digest),
             inventory_enclosed=inventory is not None,
-            token_issued_at=caller.token.issued_at,
-            grant=caller.nonce.grant,
+            token_issued_at=sender.token_issued_at,
+            grant=sender.grant,
         ),
         seen_at=now,
         next_due=next_due,

@@ -12,9 +12,11 @@ import msgspec
 
 from keyfast.core import endpoint, ids
 from keyfast.core.endpoint import EndpointEvent, EndpointState
+from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ConflictError, ForeignError, TrustError
-from keyfast.services.authenticate import SignedRequest, fresh_nonce
+from keyfast.services.admission import prove
+from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
 from keyfast.services.live import Live, LiveState
 from keyfast.store import endpoints, events, packages
 from keyfast.store.database import Database
@@ -60,7 +62,7 @@ class EnrolService:
         asked = _verified_request(live, signed, body, now)
         if isinstance(asked, Refusal):
             return asked
-        token = _enrolment_token(live, asked.software_statement)
+        token = enrolment_token(live, asked.software_statement, Mode.OAUTH)
         if isinstance(token, Refusal):
             return token
         found = await self._find_or_insert(asked, token, now)
@@ -68,6 +70,19 @@ class EnrolService:
             return found
         row, state = found
         return self._answer(live, row, state, now)
+
+    async def join(self, asked: RegisterRequest, token: EnrolmentToken, now: int) -> Registered | Refusal:
+        """Register, and let work, the endpoint of a check-in whose proof and account were verified.
+
+        Raises:
+            NotReadyError: the store is down; nothing was written.
+        """
+        found = await self._find_or_insert(asked, token, now)
+        if isinstance(found, Refusal):
+            return found
+        row, state = found
+        refusal = await prove(self._database, row, state, now)
+        return refusal or self._answer(self._live.current, row, state, now, Mode.WINDOWS)
 
     async def _find_or_insert(
         self, asked: RegisterRequest, token: EnrolmentToken, now: int
@@ -129,7 +144,9 @@ class EnrolService:
             )
             return row, state
 
-    def _answer(self, live: Live, row: EndpointRow, state: EndpointState, now: int) -> Registered:
+    def _answer(
+        self, live: Live, row: EndpointRow, state: EndpointState, now: int, mode: Mode = Mode.OAUTH
+    ) -> Registered:
         receipt = Receipt(
             installation=live.installation.id,
             endpoint=row.id,
@@ -142,7 +159,7 @@ class EnrolService:
             client_id=row.id,
             client_id_issued_at=row.registered_at,
             keyfast_receipt=live.keyset.sign(RECEIPT_TYP, receipt),
-            keyfast_profile=live.profile,
+            keyfast_profile=live.profile(mode).statement,
             keyfast_delegations=live.keyset.delegations(),
             keyfast_state=state.value if state is EndpointState.PENDING else EndpointState.REGISTERED.value,
         )
@@ -168,9 +185,10 @@ def _verified_request(live: Live, signed: SignedRequest, body: bytes, now: int) 
     return asked
 
 
-def _enrolment_token(live: Live, statement: str) -> EnrolmentToken | Refusal:
+def enrolment_token(live: Live, statement: str, mode: Mode) -> EnrolmentToken | Refusal:
+    """Verify an enrolment token, and that it lets an endpoint join in this mode."""
     try:
-        return live.keyset.verify(statement, ENROLMENT_TYP, EnrolmentToken)
+        token = live.keyset.verify(statement, ENROLMENT_TYP, EnrolmentToken)
     except ForeignError as cause:
         return Refusal(
             RefusalClass.FOREIGN_INSTALLATION,
@@ -180,6 +198,14 @@ def _enrolment_token(live: Live, statement: str) -> EnrolmentToken | Refusal:
         )
     except TrustError:
         return Refusal(RefusalClass.UNAUTHENTICATED, "the enrolment token does not verify")
+    if token.mode != mode.value:
+        return Refusal(
+            RefusalClass.MODE_CLOSED,
+            presented=f"an enrolment token of a package for the mode {token.mode}",
+            expected=f"one for the mode {mode.value}",
+            repair=f"keyfast package create --mode {mode.value}",
+        )
+    return mode_refusal(live, token.ring, mode) or token
 
 
 def _device_thumbprint(asked: RegisterRequest) -> str:

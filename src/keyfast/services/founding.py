@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from keyfast.core.mode import Mode
 from keyfast.errors import KeyFileError
 from keyfast.services.live import row_from_key
 from keyfast.settings import Settings
 from keyfast.store import installations, keys, policies, profiles
 from keyfast.store.database import Database
+from keyfast.store.profiles import AccessProfileRow
 from keyfast.trust import tls
 from keyfast.trust.encoding import b64u
 from keyfast.trust.files import write_private
@@ -92,7 +94,7 @@ async def _record(database: Database, settings: Settings, kek: Kek, installation
         )
         await keys.save(conn, [row_from_key(key, kek) for key in keyset.keys])
         await policies.add(conn, Policy(version=1, check_in_interval_s=DEFAULT_INTERVAL), created_at=now)
-        await profiles.add(conn, seq=1, statement=keyset.sign(PROFILE_TYP, profile), created_at=now)
+        await profiles.add(conn, AccessProfileRow(1, now, keyset.sign(PROFILE_TYP, profile), Mode.OAUTH))
 
 
 def _ensure_authority(settings: Settings, kek: Kek, installation: str, now: int) -> bytes:

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from keyfast.core.endpoint import WORKING
 from keyfast.core.refusal import Refusal
 from keyfast.core.secret import Secret
 from keyfast.errors import UsageError
+from keyfast.services.known_account import bound_to
 from keyfast.services.live import LiveState, key_from_row, row_from_key
-from keyfast.store import endpoints, events, installations, keys
+from keyfast.store import accounts, endpoints, events, installations, keys
 from keyfast.store.database import Database
 from keyfast.trust.export import export_keys, import_keys
 from keyfast.trust.files import write_private
@@ -106,6 +109,7 @@ class KeyringService:
         async with self._database.write() as conn:
             rows = await keys.load(conn)
             await keys.save(conn, [row_from_key(key_from_row(row, self._kek), self._kek) for row in rows])
+            passwords = await self._reseal_passwords(conn)
             await installations.set_kek(conn, self._kek.current)
             await events.add(
                 conn,
@@ -117,6 +121,14 @@ class KeyringService:
         self._reseal_authority()
         self._kek.drop_keys()
         self._kek.save(self._kek_file)
+        return len(rows) + passwords
+
+    async def _reseal_passwords(self, conn: AsyncConnection) -> int:
+        rows = await accounts.generations(conn)
+        for row in rows:
+            where = bound_to(row.account_key, row.generation)
+            again = self._kek.seal(self._kek.open(row.password_sealed, bound_to=where), bound_to=where)
+            await accounts.set_generation(conn, row, replace(row, password_sealed=again))
         return len(rows)
 
     def _reseal_authority(self) -> None:

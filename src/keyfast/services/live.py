@@ -1,18 +1,21 @@
-"""What the check-in process keeps in memory: keys, policy, profile. Small, and never per endpoint.
+"""What the check-in process keeps in memory: keys, policy, profiles, modes, accounts. Small, and never per endpoint.
 
 The administrator changes these through another process, so they are read again every few seconds; a
 token key is published before it is used, so a process that has not read it yet loses nothing.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from keyfast.core.mode import Mode, Modes
 from keyfast.core.secret import Secret
-from keyfast.store import installations, keys, policies, profiles
+from keyfast.services.known_account import KnownAccount, known_accounts
+from keyfast.store import installations, keys, modes, policies, profiles
 from keyfast.store.database import Database
 from keyfast.store.installations import InstallationRow
+from keyfast.store.profiles import AccessProfileRow
 from keyfast.trust.access_token import AccessTokens
 from keyfast.trust.kek import Kek
 from keyfast.trust.keyset import Keyset, KeyStatus, Role, SigningKey
@@ -28,9 +31,11 @@ class Live:
 
     Attributes:
         keyset: all signing keys with their private halves, where this server holds them.
-        profile: newest access profile as a signed statement; ``profile_seq`` is its number.
+        profiles: access profile in force for each authentication mode.
         urls: base URLs that endpoints use, in order of preference.
         origins: scheme and authority of each of them.
+        modes: authentication modes that are open.
+        accounts: client authentication accounts by key.
     """
 
     installation: InstallationRow
@@ -38,15 +43,20 @@ class Live:
     tokens: AccessTokens
     nonces: Nonces
     policy: Policy
-    profile_seq: int
-    profile: str
+    profiles: Mapping[Mode, AccessProfileRow]
     urls: tuple[str, ...]
     origins: frozenset[str]
+    modes: Modes
+    accounts: Mapping[str, KnownAccount]
 
     @property
     def issuer(self) -> str:
         """The OAuth issuer identifier (RFC 8414 section 2): the first URL endpoints use."""
         return self.urls[0]
+
+    def profile(self, mode: Mode) -> AccessProfileRow:
+        """The access profile in force for a mode; one that has none yet has number 0 and no statement."""
+        return self.profiles.get(mode, AccessProfileRow(0, 0, "", mode))
 
 
 def key_from_row(row: keys.SigningKeyRow, kek: Kek) -> SigningKey:
@@ -85,6 +95,15 @@ def row_from_key(key: SigningKey, kek: Kek) -> keys.SigningKeyRow:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The open keys and what is made of them."""
+
+    keyset: Keyset
+    tokens: AccessTokens
+    nonces: Nonces
+
+
 class LiveState:
     """Holds the current reading and renews it.
 
@@ -99,6 +118,7 @@ class LiveState:
         self._open_kek = open_kek
         self._urls = urls
         self._rows: object = None
+        self._keys: tuple[object, _Keys] | None = None
         self.current: Live
 
     async def refresh(self) -> None:
@@ -112,27 +132,38 @@ class LiveState:
             installation = await installations.get(conn)
             key_rows = await keys.load(conn)
             policy = await policies.newest(conn)
-            profile = await profiles.newest(conn)
-        if installation is None or policy is None or profile is None:
+            in_force = await profiles.in_force(conn)
+            open_modes = await modes.load(conn)
+            known = await known_accounts(conn)
+        if installation is None or policy is None or not in_force:
             raise LookupError("the database holds no installation")
-        rows = (installation, tuple(key_rows), policy, profile)
+        rows = (installation, tuple(key_rows), policy, in_force, open_modes, known)
         if rows == self._rows:
             return
-        kek = self._open_kek(installation.id)
-        keyset = Keyset(installation.id, tuple(key_from_row(row, kek) for row in key_rows))
-        secrets, current = keyset.access_token_keys()
+        keys_now = self._opened(installation.id, tuple(key_rows))
         self.current = Live(
             installation=installation,
-            keyset=keyset,
-            tokens=AccessTokens(installation.id, secrets, current),
-            nonces=Nonces(keyset.nonce_keys()),
+            keyset=keys_now.keyset,
+            tokens=keys_now.tokens,
+            nonces=keys_now.nonces,
             policy=policy,
-            profile_seq=profile.seq,
-            profile=profile.statement,
+            profiles=in_force,
             urls=self._urls,
             origins=frozenset(f"{url.scheme}://{url.netloc}" for url in map(urlsplit, self._urls)),
+            modes=Modes(frozenset((row.ring, row.mode) for row in open_modes)),
+            accounts=known,
         )
         self._rows = rows
+
+    def _opened(self, installation: str, rows: tuple[keys.SigningKeyRow, ...]) -> "_Keys":
+        """Open the keys, if they are not those that are open already."""
+        if self._keys is None or self._keys[0] != (installation, rows):
+            kek = self._open_kek(installation)
+            keyset = Keyset(installation, tuple(key_from_row(row, kek) for row in rows))
+            secrets, current = keyset.access_token_keys()
+            opened = _Keys(keyset, AccessTokens(installation, secrets, current), Nonces(keyset.nonce_keys()))
+            self._keys = ((installation, rows), opened)
+        return self._keys[1]
 
     async def follow(self, failed: Callable[[Exception], None]) -> None:
         """Refresh for ever; a failure keeps the previous reading and is reported."""

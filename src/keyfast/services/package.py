@@ -9,16 +9,20 @@ from pathlib import Path
 
 import msgspec
 
+from keyfast.core.mode import Mode
 from keyfast.errors import NotFoundError, UsageError
 from keyfast.installers import bundle
+from keyfast.services.account import AccountService
+from keyfast.services.known_account import account_key
 from keyfast.services.live import Live, LiveState
+from keyfast.services.modes import ModeService
 from keyfast.store import events, packages
 from keyfast.store.database import Database
 from keyfast.store.packages import EnrolmentTokenRow, PackageRow
 from keyfast.trust.enrolment import TYP, EnrolmentToken
 from keyfast.trust.keyset import Role
 from keyfast.wire.admin import PackageOrder
-from keyfast.wire.messages import Bundle
+from keyfast.wire.messages import Bundle, BundleAccount
 
 DAY = 86400
 MAX_DAYS = 730
@@ -29,8 +33,18 @@ MAX_RING = 64
 class PackageService:
     """Builds and lists packages; archives lie in ``directory``."""
 
-    def __init__(self, live: LiveState, database: Database, directory: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        live: LiveState,
+        database: Database,
+        directory: Path,
+        accounts: AccountService,
+        modes: ModeService,
+        clock: Callable[[], float],
+    ) -> None:
         self._live = live
+        self._accounts = accounts
+        self._modes = modes
         self._database = database
         self._directory = directory
         self._clock = clock
@@ -38,6 +52,8 @@ class PackageService:
     async def create(self, order: PackageOrder, builder: str) -> PackageRow:
         """Build a package and put it on record; the token works only once the record is committed."""
         _check(order)
+        account = await self._account(order) if order.mode == "windows" else None
+        await self._modes.ensure_profile(Mode(order.mode))
         live, now = self._live.current, int(self._clock())
         package_id = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
         token = EnrolmentToken(
@@ -49,20 +65,23 @@ class PackageService:
             issued_at=now,
             expires_at=now + order.days * DAY,
             max_uses=order.max_uses,
+            mode=order.mode,
         )
-        archive = bundle.build(_content(live, token), now)
+        archive = bundle.build(_content(live, token, account), now)
         name = f"keyfast-agent-{package_id[:8]}.tar.gz"
         self._write(name, archive)
         row = PackageRow(
             id=package_id,
             created_at=now,
             created_by=builder,
-            mode="oauth",
+            mode=order.mode,
             ring=order.ring,
             admission=order.admission,
             file_name=name,
             sha256=hashlib.sha256(archive).hexdigest(),
             revoked_at=None,
+            account_key=account_key(account.domain, account.name) if account else "",
+            generation=account.generation if account else 0,
         )
         async with self._database.write() as conn:
             await packages.create(
@@ -86,6 +105,15 @@ class PackageService:
                 detail={"package": package_id, "by": builder},
             )
         return row
+
+    async def _account(self, order: PackageOrder) -> BundleAccount:
+        """The account that a Windows package embeds, if its password works now."""
+        if not order.account:
+            raise UsageError(
+                "a package in Windows mode embeds a client authentication account",
+                repair="keyfast package create --mode windows --account DOMAIN\\NAME",
+            )
+        return await self._accounts.embeddable(order.account)
 
     async def list_page(self, after: str, limit: int) -> list[PackageRow]:
         """One page of packages."""
@@ -128,13 +156,14 @@ def _check(order: PackageOrder) -> None:
         raise UsageError(f"a ring has a name of 1 to {MAX_RING} characters")
 
 
-def _content(live: Live, token: EnrolmentToken) -> Bundle:
+def _content(live: Live, token: EnrolmentToken, account: BundleAccount | None) -> Bundle:
     root = next(key for key in live.keyset.keys if key.role is Role.ROOT)
     return Bundle(
         installation=live.installation.id,
         root=msgspec.json.encode(root.public_jwk).decode("ascii"),
         delegations=live.keyset.delegations(),
-        profile=live.profile,
+        profile=live.profile(Mode(token.mode)).statement,
         statement=live.keyset.sign(TYP, token),
         package=token.package,
+        account=account,
     )

@@ -1,7 +1,6 @@
 """Access tokens: client credentials with a client assertion (RFC 7523), bound to a key (RFC 9449).
 
-The assertion proves the device key; the first one also proves that the endpoint saved its registration,
-and only then does the use of the enrolment token count.
+The assertion proves the device key; the first one also proves that the endpoint saved its registration.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,15 +8,15 @@ from collections.abc import Callable, Mapping
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from keyfast.core import endpoint, ids
-from keyfast.core.endpoint import EndpointEvent, EndpointState
+from keyfast.core import ids
+from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.services.authenticate import SignedRequest, fresh_nonce
+from keyfast.services.admission import prove
+from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
 from keyfast.services.live import Live, LiveState
 from keyfast.services.replay import SeenOnce
-from keyfast.store import endpoints, events, packages
+from keyfast.store import endpoints, packages
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord
 from keyfast.trust import dpop
@@ -57,7 +56,9 @@ class TokenService:
         record = await self._client(live, signed, form, now)
         if isinstance(record, Refusal):
             return record
-        refusal = await self._prove(record, now)
+        refusal = await self._closed(live, record) or await prove(
+            self._database, record.endpoint, record.presence.state, now
+        )
         if refusal is not None:
             return refusal
         token = live.tokens.mint(
@@ -100,39 +101,18 @@ class TokenService:
             return Refusal(RefusalClass.UNAUTHENTICATED, "no such device key is on record")
         return _stale(live, signed, claims, now) or self._once(endpoint_id, claims, now) or record
 
+    async def _closed(self, live: Live, record: EndpointRecord) -> Refusal | None:
+        """Refuse an endpoint whose ring is not to use OAuth (any more)."""
+        if live.modes.everywhere(Mode.OAUTH):
+            return None
+        async with self._database.read() as conn:
+            package = await packages.get(conn, record.endpoint.package_id)
+        return mode_refusal(live, package.ring if package else "", Mode.OAUTH)
+
     def _once(self, endpoint_id: str, claims: Assertion, now: int) -> Refusal | None:
         if self._seen.first(f"{endpoint_id}/{claims.jti}", now, int(claims.exp) + limits.ASSERTION_LEEWAY):
             return None
         return Refusal(RefusalClass.REPLAYED, "this client assertion was used before")
-
-    async def _prove(self, record: EndpointRecord, now: int) -> Refusal | None:
-        """The assertion proves that the registration was saved: count the enrolment token's use, once."""
-        state = record.presence.state
-        if state is EndpointState.PENDING:
-            return Refusal(RefusalClass.PENDING, repair=f"keyfast endpoint approve {record.endpoint.id}")
-        if state is EndpointState.REVOKED:
-            return Refusal(RefusalClass.REVOKED, repair=f"keyfast endpoint reinstate {record.endpoint.id}")
-        if state is not EndpointState.REGISTERED:
-            return None
-        async with self._database.write() as conn:
-            return await _activate(conn, record, now)
-
-
-async def _activate(conn: AsyncConnection, record: EndpointRecord, now: int) -> Refusal | None:
-    proved = endpoint.step(EndpointState.REGISTERED, EndpointEvent.PROVED)
-    if not await endpoints.set_state(conn, record.endpoint.id, EndpointState.REGISTERED, proved):
-        return None  # the same endpoint proved itself twice at once; counted by the other request
-    if not await packages.count_use(conn, record.endpoint.enrolment_jti):
-        await endpoints.set_state(conn, record.endpoint.id, proved, EndpointState.REGISTERED)
-        return Refusal(RefusalClass.ENROLMENT_EXHAUSTED, repair="keyfast package create")
-    await events.add(
-        conn,
-        at=now,
-        kind="endpoint_enrolled",
-        endpoint_id=record.endpoint.id,
-        detail={"name": record.endpoint.name},
-    )
-    return None
 
 
 def _fresh_proof(live: Live, signed: SignedRequest, now: int) -> Proof | Refusal:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import ids
@@ -11,7 +11,7 @@ from keyfast.store.tables import enrolment_token, package
 
 @dataclass(frozen=True, slots=True)
 class PackageRow:
-    """A package (times in unix seconds)."""
+    """A package (times in unix seconds); account and credential generation in Windows mode only."""
 
     id: str
     created_at: int
@@ -22,6 +22,8 @@ class PackageRow:
     file_name: str
     sha256: str
     revoked_at: int | None
+    account_key: str = ""
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +93,15 @@ async def count_use(conn: AsyncConnection, jti: str) -> bool:
         .values(uses=enrolment_token.c.uses + 1)
     )
     return counted.rowcount == 1
+
+
+async def enrolled(conn: AsyncConnection, mode: str, ring: str) -> int:
+    """Return how many endpoints enrolled with packages of a mode; ``ring`` empty for those of every ring."""
+    counted = (
+        select(func.coalesce(func.sum(enrolment_token.c.uses), 0))
+        .join_from(package, enrolment_token, enrolment_token.c.package_id == package.c.id)
+        .where(package.c.mode == mode)
+    )
+    if ring:
+        counted = counted.where(package.c.ring == ring)
+    return int((await conn.execute(counted)).scalar_one())

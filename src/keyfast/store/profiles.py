@@ -1,10 +1,11 @@
-"""Access profiles: signed statements, every one is kept, the newest is in force."""
+"""Access profiles: signed statements, every one is kept, the newest of each authentication mode is in force."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from keyfast.core.mode import Mode
 from keyfast.store.tables import access_profile
 
 
@@ -15,14 +16,17 @@ class AccessProfileRow:
     seq: int
     created_at: int
     statement: str
+    mode: Mode = Mode.OAUTH
 
 
-async def newest(conn: AsyncConnection) -> AccessProfileRow | None:
-    """Return the access profile in force."""
-    row = (await conn.execute(select(access_profile).order_by(access_profile.c.seq.desc()).limit(1))).one_or_none()
-    return None if row is None else AccessProfileRow(*row)
+async def in_force(conn: AsyncConnection) -> dict[Mode, AccessProfileRow]:
+    """Return the access profile in force for each mode that has one."""
+    columns = access_profile.c
+    newest = select(func.max(columns.seq)).group_by(columns.mode)
+    rows = await conn.execute(select(access_profile).where(columns.seq.in_(newest)))
+    return {Mode(row.mode): AccessProfileRow(row.seq, row.created_at, row.statement, Mode(row.mode)) for row in rows}
 
 
-async def add(conn: AsyncConnection, *, seq: int, statement: str, created_at: int) -> None:
+async def add(conn: AsyncConnection, row: AccessProfileRow) -> None:
     """Put a new access profile in force; a number that exists is an IntegrityError."""
-    await conn.execute(insert(access_profile).values(seq=seq, statement=statement, created_at=created_at))
+    await conn.execute(insert(access_profile).values(asdict(row) | {"mode": row.mode.value}))

@@ -57,6 +57,74 @@ access_profile = Table(
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("created_at", BigInteger, nullable=False),
     Column("statement", Text, nullable=False),
+    Column("mode", Text, nullable=False, server_default="oauth"),
+)
+
+# Which authentication modes are open; rows of a ring replace those of the ring "" (all others).
+authentication_mode = Table(
+    "authentication_mode",
+    metadata,
+    Column("ring", PlainText, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("opened_by", PlainText, nullable=False),
+)
+
+# A client authentication account: DOMAIN\\name, domain in upper and name in lower case.
+account = Table(
+    "account",
+    metadata,
+    Column("key", PlainText, primary_key=True),
+    Column("name", PlainText, nullable=False),
+    Column("domain", PlainText, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("added_by", PlainText, nullable=False),
+    Column("read_at", BigInteger, nullable=False, server_default="0"),
+    Column("asked_at", BigInteger, nullable=False, server_default="0"),
+)
+
+credential_generation = Table(
+    "credential_generation",
+    metadata,
+    Column("account_key", PlainText, primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("password_sealed", Text, nullable=False),
+    Column("password_stamp", BigInteger, nullable=False),
+    Column("seen_stamp", BigInteger, nullable=False),
+    Column("grace_ends_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", PlainText, nullable=False),
+    Column("judged_at", BigInteger, nullable=False),
+)
+
+# The newest reading of each account by each domain controller, and the changes before it.
+account_reading = Table(
+    "account_reading",
+    metadata,
+    Column("account_key", PlainText, primary_key=True),
+    Column("server", PlainText, primary_key=True),
+    Column("read_at", BigInteger, nullable=False),
+    Column("document", JsonText, nullable=False),
+)
+
+account_change = Table(
+    "account_change",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("account_key", PlainText, nullable=False),
+    Column("server", PlainText, nullable=False),
+    Column("read_at", BigInteger, nullable=False),
+    Column("document", JsonText, nullable=False),
+    Index(None, "account_key", "id"),
+)
+
+# Accounts of the embedded directory, for sites without Active Directory.
+local_account = Table(
+    "local_account",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("document", JsonText, nullable=False),
 )
 
 package = Table(
@@ -71,7 +139,10 @@ package = Table(
     Column("file_name", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("account_key", PlainText, nullable=False, server_default=""),
+    Column("generation", Integer, nullable=False, server_default="0"),
     Index(None, "created_at", "id"),
+    Index(None, "account_key"),
 )
 
 enrolment_token = Table(

@@ -24,6 +24,7 @@ class EnrolmentToken(msgspec.Struct, frozen=True):
         issued_at: server time.
         expires_at: server time; void from then on.
         max_uses: how many endpoints may enrol with it.
+        mode: authentication mode of the package; an endpoint joins the way its package says.
     """
 
     installation: str
@@ -34,6 +35,7 @@ class EnrolmentToken(msgspec.Struct, frozen=True):
     issued_at: int
     expires_at: int
     max_uses: int
+    mode: Literal["oauth", "windows"] = "oauth"
 
 
 def judge(token: EnrolmentToken, now: int, uses: int, *, revoked: bool) -> Refusal | None:

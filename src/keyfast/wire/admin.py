@@ -95,12 +95,16 @@ class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         admission: whether endpoints are let in by themselves or each by hand.
         days: how long the enrolment token may be used.
         max_uses: how many endpoints may enrol with it.
+        mode: how its endpoints authenticate.
+        account: in Windows mode, the client authentication account it embeds.
     """
 
     ring: str = "default"
     admission: Literal["auto", "approve"] = "auto"
     days: int = 30
     max_uses: int = 1000
+    mode: Literal["oauth", "windows"] = "oauth"
+    account: str = ""
 
 
 class PackageLine(View, frozen=True):
@@ -115,6 +119,8 @@ class PackageLine(View, frozen=True):
     sha256: str
     path: str
     revoked: bool
+    account: str = ""
+    generation: int = 0
 
 
 class KeyLine(View, frozen=True):
@@ -153,3 +159,162 @@ class Introspection(View, frozen=True, omit_defaults=True):
     iat: int = 0
     exp: int = 0
     cnf: dict[str, str] = {}
+
+
+class AccountOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    r"""Which account to add.
+
+    Attributes:
+        account: ``DOMAIN\\\\name``, ``name@domain`` or a bare name.
+        password: its current password; proven once, then sealed.
+        despite: conditions in which to take it all the same, for example ``over_privileged``.
+    """
+
+    account: str
+    password: str
+    despite: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Never the password."""
+        return f"AccountOrder({self.account!r})"
+
+
+class AccountName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which account is meant."""
+
+    account: str
+
+
+class AccountLine(View, frozen=True):
+    """One client authentication account in a list. Times are unix seconds."""
+
+    account: str
+    condition: str
+    summary: str
+    generation: int
+    endpoints: int
+    read_at: int
+
+
+class FindingView(View, frozen=True):
+    """One thing to know about an account; see ``core.account.Finding``."""
+
+    condition: str
+    severity: str
+    sentence: str
+    meaning: str
+    repair: str
+    servers: tuple[str, ...]
+    at: int
+    packages: tuple[str, ...]
+
+
+class ReadingView(View, frozen=True):
+    """What one domain controller says; ``reason`` is set when it could not be read."""
+
+    server: str
+    read_at: int
+    reason: str = ""
+    exists: bool = True
+    password_set_at: int = 0
+    password_expires_at: int | None = None
+    expires_at: int | None = None
+    disabled: bool = False
+    locked: bool = False
+    must_change: bool = False
+    bad_passwords: int = 0
+    lockout_threshold: int | None = None
+    policy: str = ""
+
+
+class GenerationLine(View, frozen=True):
+    """One credential generation: its state, and how many endpoints enrolled with packages that embed it."""
+
+    generation: int
+    state: str
+    created_at: int
+    judged_at: int
+    grace_ends_at: int
+    endpoints: int
+
+
+class AccountView(View, frozen=True):
+    """Everything about one client authentication account, except its password."""
+
+    account: str
+    condition: str
+    summary: str
+    read_at: int
+    findings: tuple[FindingView, ...]
+    readings: tuple[ReadingView, ...]
+    generations: tuple[GenerationLine, ...]
+
+
+class AccountChange(View, frozen=True):
+    """One change of an account as a domain controller told it."""
+
+    read_at: int
+    reading: ReadingView
+
+
+class ModeLine(View, frozen=True):
+    """An open authentication mode; ``ring`` is empty for every ring without lines of its own."""
+
+    ring: str
+    mode: str
+    since: int
+    opened_by: str
+
+
+class ModeOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which mode to open or close.
+
+    Attributes:
+        mode: ``windows``, ``oauth`` or ``anonymous``.
+        ring: for the endpoints of one ring; empty for all rings without modes of their own.
+        despite_endpoints: close it although endpoints use it.
+    """
+
+    mode: str
+    ring: str = ""
+    despite_endpoints: bool = False
+
+
+class DirectoryView(View, frozen=True):
+    """Where accounts come from, and what this server can authenticate with."""
+
+    kind: str
+    domain: str
+    servers: tuple[str, ...]
+    mechanisms: tuple[str, ...]
+
+
+class LocalAccountOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account of the embedded directory: make it, or change it.
+
+    Attributes:
+        name: logon name.
+        password: set to this, unless empty.
+        disabled, must_change: switch on or off; None leaves it.
+        max_age_days: the password expires so many days after it was set, 0 for never; None leaves it.
+    """
+
+    name: str
+    password: str = ""
+    disabled: bool | None = None
+    must_change: bool | None = None
+    max_age_days: int | None = None
+
+    def __repr__(self) -> str:
+        """Never the password."""
+        return f"LocalAccountOrder({self.name!r})"
+
+
+class LocalAccountLine(View, frozen=True):
+    """One account of the embedded directory."""
+
+    name: str
+    password_set_at: int
+    disabled: bool
+    must_change: bool
+    max_age_days: int

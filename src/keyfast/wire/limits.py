@@ -11,6 +11,8 @@ MAX_REGISTER_BYTES = 32 * 1024
 MAX_FORM_BYTES = 16 * 1024
 MAX_PROOF_CHARS = 4096
 MAX_TOKEN_CHARS = 512
+MAX_LOGON_CHARS = 64 * 1024
+"""A Kerberos ticket names every group of the account."""
 
 NONCE_LIFETIME = 48 * 3600
 """Seconds a nonce buys check-ins: at least two intervals of the slowest policy."""

@@ -224,6 +224,14 @@ class SelfRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     policy_version: int
 
 
+class Probed(msgspec.Struct, frozen=True):
+    """Answer of ``GET /endpoint/v1/probe``: which account was recognised, and by which mechanism."""
+
+    mode: str
+    mechanism: str
+    account: str
+
+
 class SignedTime(msgspec.Struct, frozen=True):
     """Claims of the signed time statement (typ ``keyfast-time+jwt``, receipt role)."""
 

@@ -1,0 +1,100 @@
+"""The admin API of Windows Authentication: modes, client authentication accounts, the directory."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keyfast.api import http
+from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, asked, ok
+from keyfast.core.mode import Mode
+from keyfast.core.secret import Secret
+from keyfast.errors import ConflictError, UsageError
+from keyfast.services.account import AccountService
+from keyfast.services.local_accounts import LocalAccountService
+from keyfast.services.modes import ModeService
+from keyfast.wire.admin import AccountName, AccountOrder, Changed, DirectoryView, LocalAccountOrder, ModeOrder
+
+HISTORY = 50
+
+
+class AccessApi:
+    """Handlers of ``/admin/v1/modes``, ``/admin/v1/accounts`` and ``/admin/v1/directory``."""
+
+    def __init__(
+        self,
+        modes: ModeService,
+        accounts: AccountService,
+        directory: DirectoryView,
+        local: LocalAccountService | None,
+    ) -> None:
+        self._modes = modes
+        self._accounts = accounts
+        self._directory = directory
+        self._local = local
+
+    async def modes(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/modes``."""
+        return ok(await self._modes.list_())
+
+    async def open_mode(self, request: Request) -> Response:
+        """``POST /admin/v1/modes/open``."""
+        order = await asked(request, ModeOrder)
+        await self._modes.open_(_mode(order.mode), order.ring, ADMINISTRATOR)
+        return ok(Changed("open"))
+
+    async def close_mode(self, request: Request) -> Response:
+        """``POST /admin/v1/modes/close``."""
+        order = await asked(request, ModeOrder)
+        despite = order.despite_endpoints
+        await self._modes.close(_mode(order.mode), order.ring, ADMINISTRATOR, despite_endpoints=despite)
+        return ok(Changed("closed"))
+
+    async def accounts(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/accounts``."""
+        return ok(await self._accounts.list_())
+
+    async def add_account(self, request: Request) -> Response:
+        """``POST /admin/v1/accounts``."""
+        order = await asked(request, AccountOrder)
+        password = Secret(order.password.encode())
+        return ok(await self._accounts.add(order.account, password, order.despite, ADMINISTRATOR))
+
+    async def check_account(self, request: Request) -> Response:
+        """``POST /admin/v1/accounts/check``: read it now."""
+        return ok(await self._accounts.check((await asked(request, AccountName)).account))
+
+    async def remove_account(self, request: Request) -> Response:
+        """``POST /admin/v1/accounts/remove``."""
+        await self._accounts.remove((await asked(request, AccountName)).account, ADMINISTRATOR)
+        return ok(Changed("removed"))
+
+    async def account_history(self, request: Request) -> Response:
+        """``GET /admin/v1/accounts/history?account=``: what changed, newest first."""
+        limit = http.query_int(request.query_params, "limit", HISTORY, MAX_PAGE)
+        return ok(await self._accounts.history(request.query_params.get("account", ""), limit))
+
+    async def directory(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/directory``."""
+        return ok(self._directory)
+
+    async def local_accounts(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/directory/accounts``."""
+        return ok(await self._embedded().list_())
+
+    async def set_local_account(self, request: Request) -> Response:
+        """``POST /admin/v1/directory/accounts``."""
+        return ok(await self._embedded().set_(await asked(request, LocalAccountOrder)))
+
+    def _embedded(self) -> LocalAccountService:
+        if self._local is None:
+            raise ConflictError(
+                f"accounts of {self._directory.domain} are kept in Active Directory, not here",
+                repair="use the directory's own tools",
+            )
+        return self._local
+
+
+def _mode(text: str) -> Mode:
+    try:
+        return Mode(text)
+    except ValueError:
+        raise UsageError(f"no mode '{text}'; modes: {', '.join(Mode)}") from None

@@ -1,0 +1,76 @@
+"""Which logons an endpoint is offered: decided from what is known, before any password is tried.
+
+A password that is known to be stale is never tried again: every wrong try counts toward the lockout of
+the account that the whole fleet shares. For a while after a change the directory still grants the
+previous password over NTLM and Basic, but not over Kerberos, where each try counts.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from keyfast.core.directory import Logon
+from keyfast.core.generation import GenerationState
+from keyfast.core.mode import Mechanism
+from keyfast.core.refusal import Refusal, RefusalClass
+
+ASK_AGAIN_SECONDS = 900
+"""When an endpoint may ask again after a refusal for which no password was tried."""
+
+IN_GRACE = frozenset({Mechanism.NTLM, Mechanism.BASIC})
+
+SENTENCES: dict[Logon, str] = {
+    Logon.WRONG_PASSWORD: "the directory refuses the account's password",
+    Logon.EXPIRED: "the account's password has expired",
+    Logon.MUST_CHANGE: "the account's password must be changed at the next logon",
+    Logon.DISABLED: "the account is disabled",
+    Logon.LOCKED: "the account is locked out",
+    Logon.ACCOUNT_EXPIRED: "the account has expired",
+    Logon.HOURS: "the account's logon hours do not allow it",
+    Logon.WORKSTATION: "the account may not log on from this server",
+    Logon.OTHER: "the directory refuses the account",
+}
+
+
+class GenerationStanding(msgspec.Struct, frozen=True):
+    r"""What is known of the generation an endpoint holds.
+
+    Attributes:
+        account: ``DOMAIN\\name``.
+        generation: the endpoint's.
+        newest: the newest generation on record.
+        state: None for a generation that is not on record.
+        grace_ends_at: until when its password may still be granted over NTLM and Basic, unix seconds.
+        unusable: what the directory would say to the right password, None if it would grant it.
+    """
+
+    account: str
+    generation: int
+    newest: int
+    state: GenerationState | None
+    grace_ends_at: int = 0
+    unusable: Logon | None = None
+
+
+def offer(standing: GenerationStanding, configured: Sequence[Mechanism], now: int) -> tuple[Mechanism, ...] | Refusal:
+    """Return the mechanisms to offer, strongest first, or why no logon makes sense now."""
+    if standing.unusable is not None:
+        return refused(standing, standing.unusable)
+    if standing.state is GenerationState.PROVEN:
+        return tuple(configured)
+    in_grace = tuple(mechanism for mechanism in configured if mechanism in IN_GRACE)
+    if now < standing.grace_ends_at and in_grace:
+        return in_grace
+    return refused(standing, Logon.WRONG_PASSWORD)
+
+
+def refused(standing: GenerationStanding, why: Logon) -> Refusal:
+    """The refusal of a logon that was not tried; the endpoint may ask again soon, since asking costs nothing."""
+    return Refusal(
+        RefusalClass.ACCOUNT_REFUSED,
+        SENTENCES[why],
+        presented=f"credential generation {standing.generation} of {standing.account}",
+        expected=f"credential generation {standing.newest}" if standing.newest > standing.generation else "",
+        repair=f"keyfast account check {standing.account}",
+        retry_after=ASK_AGAIN_SECONDS,
+    )

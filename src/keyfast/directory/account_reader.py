@@ -1,0 +1,75 @@
+"""Read one account at one domain controller: the searches, and nothing of what they mean."""
+
+from keyfast.core.directory import AccountReading, Group
+from keyfast.directory import entry, ldap_message
+from keyfast.directory.connection import Connection
+from keyfast.directory.ldap_message import Entry, Scope
+from keyfast.errors import NotReadyError
+
+_ANYTHING = ldap_message.present("objectClass")
+_MAX_NAMED = 32
+"""Groups whose names are looked up; an account in more of them is odd enough without."""
+
+
+async def read_account(connection: Connection, base_dn: str, server: str, name: str, now: int) -> AccountReading:
+    """Read an account by its logon name.
+
+    Args:
+        connection: bound as the reader.
+        base_dn: where to search, empty for the whole domain.
+        server: name of the domain controller, for the reading.
+        name: logon name without the domain.
+        now: for the reading.
+
+    Raises:
+        NotReadyError: the domain controller cannot be read, or the reader has too few rights.
+    """
+    root = await _domain(connection)
+    by_name = ldap_message.both(ldap_message.equals("objectClass", "user"), ldap_message.equals("sAMAccountName", name))
+    found = await connection.search(base_dn or root, Scope.SUBTREE, by_name, entry.ACCOUNT)
+    if not found:
+        return AccountReading(server, now, exists=False, name=name)
+    account = found[0]
+    if absent := entry.missing(account.values):
+        raise NotReadyError(
+            f"the reader account may not read {', '.join(absent)}",
+            repair="grant it read access to the account, as any ordinary user has",
+        )
+    computed = await _base(connection, account.dn, entry.BASE_ONLY)
+    pso = entry.text(computed.values, "msds-resultantpso")
+    try:
+        return entry.reading(
+            server,
+            now,
+            account.values,
+            groups=await _named(connection, entry.group_sids(computed.values)),
+            policy=pso,
+            lockout_threshold=await _threshold(connection, root, pso),
+        )
+    except ValueError:
+        raise NotReadyError(f"{server} returned an attribute that is not of its type") from None
+
+
+async def _domain(connection: Connection) -> str:
+    root = entry.text((await _base(connection, "", ("defaultNamingContext",))).values, "defaultnamingcontext")
+    if not root:
+        raise NotReadyError("the server is no domain controller: it names no domain")
+    return root
+
+
+async def _threshold(connection: Connection, root: str, pso: str) -> int | None:
+    if pso:
+        values = (await _base(connection, pso, ("msDS-LockoutThreshold",))).values
+        return entry.threshold(values, "msds-lockoutthreshold")
+    return entry.threshold((await _base(connection, root, ("lockoutThreshold",))).values, "lockoutthreshold")
+
+
+async def _named(connection: Connection, sids: tuple[str, ...]) -> tuple[Group, ...]:
+    # A distinguished name may be given as a security identifier (MS-ADTS 3.1.1.3.1.2.4).
+    names = [(await _base(connection, f"<SID={sid}>", ("distinguishedName",))).dn for sid in sids[:_MAX_NAMED]]
+    return tuple(Group(sid, name) for sid, name in zip(sids, names + [""] * len(sids), strict=False))
+
+
+async def _base(connection: Connection, dn: str, attributes: tuple[str, ...]) -> Entry:
+    found = await connection.search(dn, Scope.BASE, _ANYTHING, attributes)
+    return found[0] if found else Entry("", {})

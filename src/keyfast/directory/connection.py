@@ -1,0 +1,230 @@
+"""One connection to one domain controller: one request at a time, never in the clear.
+
+Our own few messages over asyncio, not libldap: its TLS handshake with a domain controller that hangs blocks
+the whole process, without a timeout.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Self
+
+from keyfast.core.secret import Secret
+from keyfast.directory import ber, ldap_message
+from keyfast.directory.address import Address
+from keyfast.directory.kerberos import Session
+from keyfast.directory.ldap_message import Answer, Code, Entry, Result, Scope
+from keyfast.directory.settings import KeytabReader
+from keyfast.errors import NotReadyError, TrustError
+from keyfast.trust import channel_binding
+
+_LARGEST_MESSAGE = 4 * 1024 * 1024
+_CHUNK = 65536
+_MAX_STEPS = 8
+"""Steps of a SASL bind; Kerberos takes three."""
+
+
+class Connection:
+    """A connection to a domain controller; made by ``open``. After any fault it is closed.
+
+    Every method raises NotReadyError when the domain controller is down or talks nonsense. Time is the
+    caller's: whoever cancels a call must close the connection.
+    """
+
+    def __init__(self, address: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._address = address
+        self._reader = reader
+        self._writer = writer
+        self._plain = b""
+        self._number = 0
+        self._session: Session | None = None
+
+    @classmethod
+    async def open(cls, address: Address, tls: ssl.SSLContext | None) -> Self:
+        """Connect; with ``tls`` None only ``bind_keytab`` is possible, and it seals.
+
+        Raises:
+            NotReadyError: nobody answers, or the certificate does not hold.
+        """
+        if tls is None and address.tls:
+            raise TrustError("ldaps needs a TLS context")
+        with _faults(address.host):
+            raw = await _connect(address)
+            try:
+                if tls is not None and not address.tls:
+                    await _start_tls(raw)
+                streams = await asyncio.open_connection(
+                    sock=raw, ssl=tls, server_hostname=address.host if tls else None
+                )
+            except BaseException:
+                raw.close()
+                raise
+        return cls(address, *streams)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is of no more use, as far as can be told without asking."""
+        return self._writer.is_closing() or self._reader.at_eof()
+
+    def close(self) -> None:
+        """Let go of it at once."""
+        if not self._writer.is_closing():
+            with contextlib.suppress(OSError, RuntimeError):
+                self._writer.transport.abort()
+
+    async def bind(self, name: str, password: Secret) -> Result:
+        """Bind with a name and a password; the result may be a refusal.
+
+        Raises:
+            TrustError: the connection has no TLS.
+        """
+        if self._tls is None:
+            raise TrustError("a password is never sent in the clear")
+        if not password.reveal():
+            raise TrustError("a bind without a password is anonymous and proves nothing")
+        (result,) = await self._ask(ldap_message.simple_bind(self._next(), name, password.reveal()))
+        return _ended(result)
+
+    async def bind_keytab(self, reader: KeytabReader) -> Result:
+        """Bind with Kerberos; outside TLS everything after it is sealed."""
+        binding = self._binding()
+        session = await asyncio.to_thread(Session, self._address.host, reader.principal, reader.keytab, binding)
+        result = Result(Code.SASL_BIND_IN_PROGRESS)
+        for _ in range(_MAX_STEPS):
+            token = await asyncio.to_thread(session.answer, result.sasl)
+            (answer,) = await self._ask(ldap_message.sasl_bind(self._next(), "GSSAPI", token))
+            result = _ended(answer)
+            if result.code != Code.SASL_BIND_IN_PROGRESS:
+                break
+        if result.code == Code.SUCCESS and session.sealing:
+            self._session = session
+        return result
+
+    async def search(
+        self, base: str, scope: Scope, filter_: bytes, attributes: Sequence[str], limit: int = 2
+    ) -> tuple[Entry, ...]:
+        """Return the entries found; none where ``base`` does not exist."""
+        *entries, end = await self._ask(ldap_message.search(self._next(), base, scope, filter_, attributes, limit))
+        result = _ended(end)
+        if result.code not in (Code.SUCCESS, Code.NO_SUCH_OBJECT):
+            raise NotReadyError(f"{self._address.host} refused the search (LDAP result {result.code})")
+        return tuple(entry for entry in entries if isinstance(entry, Entry))
+
+    @property
+    def _tls(self) -> ssl.SSLObject | None:
+        found: ssl.SSLObject | None = self._writer.get_extra_info("ssl_object")
+        return found
+
+    def _binding(self) -> bytes | None:
+        tls = self._tls
+        certificate = tls.getpeercert(binary_form=True) if tls else None
+        return channel_binding.server_end_point(certificate) if certificate else None
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    async def _ask(self, message: bytes) -> list[Answer]:
+        """Send a request and return all that answers it, the end last."""
+        with _faults(self._address.host):
+            self._writer.write(self._session.wrap(message) if self._session else message)
+            await self._writer.drain()
+            answers: list[Answer] = []
+            while not answers or not isinstance(answers[-1], Result):
+                number, answer = ldap_message.parse(await self._message())
+                if number != self._number:
+                    raise ConnectionError("it ends the connection" if number == 0 else "answers are out of step")
+                answers.append(answer)
+            return answers
+
+    async def _message(self) -> bytes:
+        while True:
+            size = _whole(self._plain)
+            if size is not None and len(self._plain) >= size:
+                message, self._plain = self._plain[:size], self._plain[size:]
+                return message
+            self._plain += await self._more()
+
+    async def _more(self) -> bytes:
+        if self._session is None:
+            data = await self._reader.read(_CHUNK)
+            if not data:
+                raise ConnectionError("it closed the connection")
+            return data
+        size = int.from_bytes(await self._reader.readexactly(4), "big")
+        if size > _LARGEST_MESSAGE:
+            raise ValueError("a sealed message is too large")
+        return self._session.unwrap(await self._reader.readexactly(size))
+
+
+def _whole(data: bytes) -> int | None:
+    found = ber.header(data[:8])
+    if found is None:
+        return None
+    if sum(found) > _LARGEST_MESSAGE:
+        raise ValueError("a message is too large")
+    return sum(found)
+
+
+def _ended(answer: Answer) -> Result:
+    if not isinstance(answer, Result):
+        raise NotReadyError("the domain controller answered something that was not asked for")
+    return answer
+
+
+async def _connect(address: Address) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    places = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    fault: OSError = ConnectionError("its name has no address")
+    for family, kind, protocol, _, place in places:
+        raw = socket.socket(family, kind, protocol)
+        raw.setblocking(False)
+        try:
+            await loop.sock_connect(raw, place)
+        except OSError as cause:
+            raw.close()
+            fault = cause
+        except BaseException:
+            raw.close()
+            raise
+        else:
+            return raw
+    raise fault
+
+
+async def _start_tls(raw: socket.socket) -> None:
+    """Ask for TLS on the bare socket, so that nothing said in the clear can end up inside TLS."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(raw, ldap_message.start_tls(1))
+    data = b""
+    while (size := _whole(data)) is None or len(data) < size:
+        more = await loop.sock_recv(raw, _CHUNK)
+        if not more:
+            raise ConnectionError("it closed the connection")
+        data += more
+    _, answer = ldap_message.parse(data)
+    if not isinstance(answer, Result) or answer.code != Code.SUCCESS:
+        raise ConnectionError("it refuses StartTLS")
+
+
+class _faults:  # noqa: N801 - reads as a statement
+    """Turn what the network throws into NotReadyError with one sentence."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, cause: BaseException | None, trace: object) -> None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise NotReadyError(
+                f"the certificate of {self._host} does not hold: {cause.verify_message}",
+                repair="give the certificate of the authority that issued it",
+            ) from None
+        if isinstance(cause, (OSError, EOFError, ValueError)):
+            # What a server sent is not repeated; what the system says is.
+            why = str(cause) if isinstance(cause, OSError) else "it does not speak LDAP"
+            raise NotReadyError(f"{self._host} cannot be reached: {why}") from None

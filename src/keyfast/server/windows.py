@@ -1,0 +1,96 @@
+"""Build what authenticates Windows logons from the settings."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from keyfast.core.directory import Directory
+from keyfast.core.secret import Secret
+from keyfast.directory.active_directory import ActiveDirectory
+from keyfast.directory.local import LocalDirectory
+from keyfast.directory.settings import DirectorySettings, KeytabReader, SimpleReader
+from keyfast.errors import UsageError
+from keyfast.services.local_accounts import StoredAccounts
+from keyfast.services.windows_logon import Doors
+from keyfast.settings import ActiveDirectorySettings, Settings
+from keyfast.store.database import Database
+from keyfast.trust import channel_binding
+from keyfast.trust.kerberos import Acceptor
+from keyfast.trust.ntlm import NtlmHelpers
+
+LOCAL_DOMAIN = "LOCAL"
+MAX_PASSWORD = 1024
+
+
+def open_directory(settings: Settings, database: Database, clock: Callable[[], float]) -> Directory:
+    """The directory of accounts.
+
+    Raises:
+        UsageError, KeyFileError: the reader's password cannot be read.
+        MissingToolError: a library for Active Directory is not installed.
+    """
+    found = settings.directory
+    if found is None:
+        return LocalDirectory(LOCAL_DOMAIN, StoredAccounts(database), clock)
+    return ActiveDirectory(
+        DirectorySettings(
+            domain=found.domain,
+            servers=found.servers,
+            reader=_reader(found),
+            ca=found.ca,
+            realm=found.realm,
+        ),
+        clock,
+    )
+
+
+def _reader(found: ActiveDirectorySettings) -> SimpleReader | KeytabReader:
+    if found.reader_keytab is not None:
+        return KeytabReader(found.reader, found.reader_keytab)
+    file = found.reader_password_file
+    if file is None:
+        raise UsageError("the directory's reader has neither a password nor a keytab")
+    return SimpleReader(found.reader, _password(file))
+
+
+def _password(file: Path) -> Secret:
+    try:
+        exposed = file.stat().st_mode & 0o077
+        content = file.read_bytes()[:MAX_PASSWORD].rstrip(b"\r\n")
+    except OSError as cause:
+        raise UsageError(f"cannot read the directory reader's password: {cause.strerror}: {file}") from cause
+    if exposed:
+        raise UsageError(f"{file} can be read by others", repair=f"chmod 600 {file}")
+    return Secret(content)
+
+
+def open_doors(settings: Settings, directory: Directory) -> Doors:
+    """What this server is configured to authenticate with.
+
+    Raises:
+        MissingToolError: a library or program that the settings ask for is not installed.
+    """
+    windows = settings.windows
+    return Doors(
+        kerberos=Acceptor(windows.keytab) if windows.keytab else None,
+        ntlm=NtlmHelpers([str(windows.ntlm_auth)]) if windows.ntlm_auth else None,
+        directory=directory,
+        binding=None if windows.extended_protection == "off" else _binding(settings.tls / "server.pem"),
+        binding_required=windows.extended_protection == "require",
+        realm=settings.directory.realm if settings.directory else "",
+        domain=directory.domain,
+        basic=windows.basic,
+    )
+
+
+def _binding(certificate: Path) -> bytes:
+    der = x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
+    return channel_binding.server_end_point(der)
+
+
+def cache_key() -> Secret:
+    """A key for this process alone."""
+    return Secret(secrets.token_bytes(32))
