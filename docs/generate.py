@@ -19,6 +19,7 @@ import msgspec
 from msgspec import inspect as shape
 from typer.main import get_command
 
+from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
@@ -186,13 +187,22 @@ MEANINGS = {
     "admin.import_keys": "take private halves from an export",
     "admin.remove_root": "take the root's private half off this server",
     "admin.rewrap": "seal every secret under a new KEK",
+    "access.modes": "authentication modes that are open",
+    "access.open_mode": "open an authentication mode",
+    "access.close_mode": "close an authentication mode",
+    "access.accounts": "client authentication accounts with their verdicts",
+    "access.add_account": "prove an account's password and put it on record",
+    "access.remove_account": "take an account off the record",
+    "access.directory": "which directory is used, and which mechanisms work",
+    "access.local_accounts": "accounts of the embedded directory",
+    "access.set_local_account": "make or change an account of the embedded directory",
     "admin.introspect": "whether an access token works now (RFC 7662)",
 }
 """What routes are for, where the handler's docstring only names the route."""
 
 
 def _route_table(rows: Iterable[Row]) -> Iterator[str]:
-    homes: dict[str, type] = {"endpoint": EndpointApi, "oauth": OAuthApi, "admin": AdminApi}
+    homes: dict[str, type] = {"endpoint": EndpointApi, "oauth": OAuthApi, "admin": AdminApi, "access": AccessApi}
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"
     for row in rows:

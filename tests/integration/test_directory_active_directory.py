@@ -1,6 +1,7 @@
 """The directory room against a real domain controller: what is read, what is granted, what an outage is."""
 
 import asyncio
+import itertools
 import time
 from pathlib import Path
 
@@ -70,6 +71,19 @@ async def test_each_state_is_read_and_said_alike(directory, account, state, logo
     assert await directory.verify(account.name, secret(account.password)) is logon
     expected = None if logon is Logon.GRANTED or logon in ASKED_ONLY else logon
     assert unusable(reading, int(time.time())) is expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    list(itertools.combinations(["disabled", "account-expired", "expired", "must-change", "locked"], 2)),
+)
+async def test_of_two_troubles_the_same_one_is_told(directory, account, first, second):
+    account.state("locked" if second == "locked" else "ok")
+    account.state(first)
+    if second != "locked":
+        account.state(second)
+    reading = await read(directory, account.name)
+    assert await directory.verify(account.name, secret(account.password)) is unusable(reading, int(time.time()))
 
 
 async def test_reading_never_counts_as_a_wrong_password(directory, account):
@@ -173,6 +187,20 @@ async def test_every_protected_door_reads_and_verifies(ad, kerberos, account, tm
         assert (await read(made, account.name)).exists
     assert await made.verify(account.name, secret(account.password)) is Logon.GRANTED
     await made.close()
+
+
+def test_the_servers_own_event_loop_does_as_well(ad, kerberos, tmp_path):
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not for this system")
+    keytab = KeytabReader(f"svc-reader@{ad.realm}", ad.keytab("svc-reader", tmp_path / "reader.keytab"))
+
+    async def run():
+        for url in (ad.ldap_url, ad.ldaps_url):
+            made = ActiveDirectory(settings(url, ca=ad.ca, reader=keytab), time.time)
+            assert (await read(made, "svc-see")).exists
+            assert await made.verify("svc-see", secret(SEE_PASSWORD)) is Logon.GRANTED
+            await made.close()
+
+    uvloop.run(run())
 
 
 async def test_a_password_is_never_sent_in_the_clear(ad, account):

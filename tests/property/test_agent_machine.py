@@ -219,7 +219,7 @@ class WindowsLife(Life):
         seed(self.database, self.server.bundle())
         self.rig = Rig(self.server, self.database)
 
-    @rule(kind=st.sampled_from([RefusalClass.ACCOUNT_REFUSED, RefusalClass.UNAUTHENTICATED]), known=st.booleans())
+    @rule(kind=st.sampled_from([RefusalClass.ACCOUNT_REFUSED, RefusalClass.CONNECTION_BROKEN]), known=st.booleans())
     def password_is_refused(self, kind: RefusalClass, known: bool) -> None:
         self.server.check_account = lambda _user, _password: Refusal(kind)
         self.server.known_refused = lambda _message: known

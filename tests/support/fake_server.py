@@ -6,7 +6,6 @@ request whether it, or its answer, gets lost; ``say_instead`` answers with a ref
 
 import secrets
 import uuid
-from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,10 +14,10 @@ from urllib.parse import parse_qs
 
 import httpx2
 import msgspec
-import spnego
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from msgspec.structs import replace
+from tests.support.fake_doors import Answer, FakeDoors
 
 from keyfast.core.check_in import Accepted, Fork, Report, Standing, judge
 from keyfast.core.endpoint import EndpointState
@@ -29,7 +28,7 @@ from keyfast.trust.encoding import sha256, thumbprint, unb64u
 from keyfast.trust.keyset import Keyset
 from keyfast.trust.nonce import Nonces
 from keyfast.wire import limits, messages, problems
-from keyfast.wire.messages import AccessProfile, Bundle, BundleAccount, Command, Policy, Receipt, Registered, SignedTime
+from keyfast.wire.messages import AccessProfile, Bundle, Command, Policy, Receipt, Registered, SignedTime
 
 INSTALLATION = "inst-test"
 
@@ -57,36 +56,20 @@ class Known:
     bodies: list[messages.CheckIn] = field(default_factory=list)
 
 
-@dataclass
-class Answer:
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-    media: str = "application/json"
-
-
 def _never(_: httpx2.Request) -> Fault | None:
     return None
 
 
-class FakeServer(httpx2.AsyncBaseTransport):
+class FakeServer(FakeDoors, httpx2.AsyncBaseTransport):
     """See the module. ``now`` is the server's time and only moves when a test moves it."""
 
     def __init__(self, urls: tuple[str, ...] = ("https://kf.example.com",), now: int = 1_800_000_000) -> None:
+        super().__init__()
         self.now = now
         self.urls = urls
         self.keyset = Keyset.generate(INSTALLATION, now)
         self.by_thumbprint: dict[str, Known] = {}
         self.by_id: dict[str, Known] = {}
-        # Windows mode: what is offered to whom, what the directory says, and what it was asked.
-        self.mode = "oauth"
-        self.account: BundleAccount | None = None
-        self.mechanisms: tuple[str, ...] = ("basic",)
-        self.offers: tuple[str, ...] = ('Basic realm="keyfast"',)
-        self.check_account: Callable[[str, str], Refusal | None] = self._same_account
-        self.known_refused: Callable[[messages.CheckIn], bool] = lambda _message: False
-        self.logons: list[tuple[int, str]] = []
-        self.ntlm: Any = None
         self.policy = Policy(1, 3600)
         self.profile_seq = 0
         self.profile = ""
@@ -107,12 +90,6 @@ class FakeServer(httpx2.AsyncBaseTransport):
             INSTALLATION, self.profile_seq, self.mode, urls, ca, self.mechanisms if self.mode == "windows" else ()
         )
         self.profile = self.keyset.sign("keyfast-profile+jwt", claims)
-
-    def windows(self, account: BundleAccount, *mechanisms: str) -> "FakeServer":
-        """Switch to Windows mode with this account."""
-        self.mode, self.account, self.mechanisms = "windows", account, mechanisms or self.mechanisms
-        self.change_profile(self.urls)
-        return self
 
     def bundle(self) -> Bundle:
         root = next(key for key in self.keyset.keys if key.role == "root")
@@ -296,42 +273,6 @@ class FakeServer(httpx2.AsyncBaseTransport):
 
     # Windows mode.
 
-    def _same_account(self, user: str, password: str) -> Refusal | None:
-        account = self.account
-        assert account is not None
-        assert user == f"{account.domain}\\{account.name}"
-        return None if password == account.password else Refusal(RefusalClass.ACCOUNT_REFUSED, "wrong password")
-
-    def _asks(self, *offers: str) -> Answer:
-        answer = self._refused(Refusal(RefusalClass.UNAUTHENTICATED))
-        answer.headers["www-authenticate"] = ", ".join(offers or self.offers)
-        return answer
-
-    def _logged_on(self, request: httpx2.Request, message: messages.CheckIn) -> Answer | None:
-        """The legs of a logon; None when it is granted."""
-        scheme, _, text = request.headers.get("authorization", "").partition(" ")
-        generation = message.credential_generation
-        if not scheme:
-            known = self.known_refused(message)
-            return self._refused(Refusal(RefusalClass.ACCOUNT_REFUSED, "known")) if known else self._asks()
-        assert scheme.lower() in ", ".join(self.offers).lower()
-        token = b64decode(text)
-        if scheme == "Basic":
-            user, _, password = token.decode().partition(":")
-            self.logons.append((generation, "basic"))
-            refusal = self.check_account(user, password)
-            return self._refused(refusal) if refusal else None
-        assert scheme == "NTLM"
-        if token[8] == 1:
-            self.ntlm = spnego.server(protocol="ntlm")
-            return self._asks("NTLM " + b64encode(self.ntlm.step(token)).decode())
-        self.logons.append((generation, "ntlm"))
-        try:
-            self.ntlm.step(token)
-        except spnego.exceptions.SpnegoError:
-            return self._refused(Refusal(RefusalClass.ACCOUNT_REFUSED, "wrong password"))
-        return None
-
     def _windows_check_in(self, request: httpx2.Request) -> Answer:
         proven = self._proof(request, limits.NONCE_LIFETIME, "", request.content)
         if isinstance(proven, Refusal):
@@ -343,6 +284,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
         proof, facts = proven
         joined = None
         if message.join is not None:
+            assert message.inventory is not None
             joined = self._registered(proof.public_jwk, message.join.seal_jwk, message.join.statement)
         known = self.by_thumbprint.get(proof.thumbprint)
         if known is not None and known.standing.state is EndpointState.PENDING:

@@ -133,11 +133,14 @@ def _held(record: Record, here: Circumstances) -> float:
 
 
 def _check_in(record: Record, here: Circumstances) -> CheckIn:
-    join = record.mode is Mode.WINDOWS and record.must_join
     # A server that cannot read what is enclosed must still hear that the endpoint lives.
-    if record.failures and record.last_refusal and record.last_refusal.kind in _PLAIN_AFTER:
-        return CheckIn(send_inventory=False, send_results=False, join=join)
-    return CheckIn(send_inventory=record.known_inventory != here.inventory_digest, join=join)
+    plain = bool(record.failures and record.last_refusal and record.last_refusal.kind in _PLAIN_AFTER)
+    if record.mode is Mode.WINDOWS and record.must_join:
+        # Whoever joins says what it is: a server takes no join without an inventory.
+        return CheckIn(send_inventory=True, send_results=not plain, join=True)
+    if plain:
+        return CheckIn(send_inventory=False, send_results=False)
+    return CheckIn(send_inventory=record.known_inventory != here.inventory_digest)
 
 
 def by_hand(record: Record, now: Moment) -> Record:

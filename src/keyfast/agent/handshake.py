@@ -20,7 +20,8 @@ from keyfast.errors import TrustError
 from keyfast.trust.channel_binding import server_end_point
 
 _HIDING = (Mechanism.KERBEROS.value, Mechanism.NTLM.value)
-_DOUBTS = frozenset({RefusalClass.ACCOUNT_REFUSED.value, RefusalClass.UNAUTHENTICATED.value})
+_NO_VERDICT = frozenset({RefusalClass.CONNECTION_BROKEN.value, RefusalClass.UNAUTHENTICATED.value})
+"""A Keyfast server that was shown a wrong password says ``account_refused``; these say that it saw none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,8 @@ class Handshakes:
         if isinstance(token, Failed):
             return self._without_token(token)
         reply = await self._sent(send, logon, _header(Mechanism.KERBEROS, token))
-        if _asks(reply):
+        if _asks(reply) or _kind(reply) == RefusalClass.ACCOUNT_REFUSED:
+            # The ticket, not the password: no try was counted, and another mechanism may still be taken.
             self.tickets.drop()
             return _Passed("the server does not take the ticket", reply.outcome)
         return reply.outcome
@@ -184,22 +186,23 @@ def _challenge(offers: tuple[str, ...]) -> bytes | None:
 
 def _asks(reply: Reply) -> bool:
     """Tell whether an answer asks for another logon and passes no verdict on one."""
-    outcome = reply.outcome
-    plain = isinstance(outcome, Unreached) or (
-        isinstance(outcome, Refused) and outcome.kind == RefusalClass.UNAUTHENTICATED
-    )
-    return reply.status == HTTPStatus.UNAUTHORIZED and plain
+    return reply.status == HTTPStatus.UNAUTHORIZED and _kind(reply) in ("", RefusalClass.UNAUTHENTICATED)
+
+
+def _kind(reply: Reply) -> str:
+    """Return the class of a refusal, empty where the answer names none."""
+    return reply.outcome.kind if isinstance(reply.outcome, Refused) else ""
 
 
 def _verdict(reply: Reply) -> Outcome | _Passed:
     """Judge the answer to a leg that presented the password."""
     outcome = reply.outcome
-    if isinstance(outcome, Refused) and outcome.kind == RefusalClass.CONNECTION_BROKEN:
-        return _Passed("its legs took different connections", outcome)
     if reply.status != HTTPStatus.UNAUTHORIZED:
         return outcome
     if isinstance(outcome, Refused):
-        return replace(outcome, tried=True) if outcome.kind in _DOUBTS else outcome
+        if outcome.kind in _NO_VERDICT:
+            return _Passed(outcome.detail or outcome.kind, outcome)
+        return replace(outcome, tried=outcome.kind == RefusalClass.ACCOUNT_REFUSED)
     # Something in between may have tried the password as well: as careful as with a server that says so.
     detail = "the logon was answered with status 401 and no reason"
     return Refused(RefusalClass.UNAUTHENTICATED.value, Heard(), detail, tried=True)

@@ -59,8 +59,10 @@ def set_password(name: str, data: Data = None, password_file: PasswordFile = Non
 def change(
     name: str,
     data: Data = None,
-    disabled: Annotated[bool | None, typer.Option("--disabled/--enabled")] = None,
-    must_change: Annotated[bool | None, typer.Option("--must-change/--no-must-change")] = None,
+    disabled: Annotated[bool | None, typer.Option("--disabled/--enabled", help="Switch it off or on.")] = None,
+    must_change: Annotated[
+        bool | None, typer.Option("--must-change/--no-must-change", help="Whether the password must be set anew.")
+    ] = None,
     max_age_days: Annotated[int | None, typer.Option(min=0, help="Days a password lasts, 0 for ever.")] = None,
     json: Json = False,
 ) -> None:

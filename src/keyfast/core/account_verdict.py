@@ -134,7 +134,7 @@ def _gone(name: str, servers: tuple[str, ...], built: tuple[Built, ...]) -> Find
     return Finding(
         C.MISSING,
         S.OUTAGE,
-        f"the directory has no account {name}".rstrip(),
+        f"the directory has no account {name}".rstrip() + ", or the reader account may not see it",
         _silenced(built),
         f"Get-ADObject -Filter 'sAMAccountName -eq \"{name}\"' -IncludeDeletedObjects | Restore-ADObject",
         servers,

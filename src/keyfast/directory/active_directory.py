@@ -125,7 +125,7 @@ class ActiveDirectory:
             raise NotReadyError("no Kerberos realm is set")
         try:
             async with asyncio.timeout(2 * self._timeout):
-                return await asyncio.to_thread(kerberos.ask_for_ticket, name, realm, password)
+                return await kerberos.beside(kerberos.ask_for_ticket, name, realm, password)
         except TimeoutError:
             raise NotReadyError("the KDC did not answer") from None
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from keyfast.core.secret import Secret
-from keyfast.directory import ber, ldap_message
+from keyfast.directory import ber, kerberos, ldap_message
 from keyfast.directory.address import Address
 from keyfast.directory.kerberos import Session
 from keyfast.directory.ldap_message import Answer, Code, Entry, Result, Scope
@@ -90,10 +90,10 @@ class Connection:
     async def bind_keytab(self, reader: KeytabReader) -> Result:
         """Bind with Kerberos; outside TLS everything after it is sealed."""
         binding = self._binding()
-        session = await asyncio.to_thread(Session, self._address.host, reader.principal, reader.keytab, binding)
+        session = await kerberos.beside(Session, self._address.host, reader.principal, reader.keytab, binding)
         result = Result(Code.SASL_BIND_IN_PROGRESS)
         for _ in range(_MAX_STEPS):
-            token = await asyncio.to_thread(session.answer, result.sasl)
+            token = await kerberos.beside(session.answer, result.sasl)
             (answer,) = await self._ask(ldap_message.sasl_bind(self._next(), "GSSAPI", token))
             result = _ended(answer)
             if result.code != Code.SASL_BIND_IN_PROGRESS:

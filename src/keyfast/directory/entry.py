@@ -49,9 +49,9 @@ def filetime(value: int) -> int:
     return value // _TICKS - _EPOCH if value > 0 else 0
 
 
-def stamp_of(moment: int) -> int:
+def stamp_of(moment: float) -> int:
     """Return the FILETIME of a moment in unix seconds."""
-    return (moment + _EPOCH) * _TICKS
+    return int((moment + _EPOCH) * _TICKS)
 
 
 def moment(value: int) -> int | None:

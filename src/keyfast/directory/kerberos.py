@@ -1,13 +1,17 @@
 """Kerberos as the directory room needs it: the server's own logon by keytab, and the proof of a password.
 
 ``gssapi`` is imported where it is used: a server that reads by password and never proves needs no Kerberos.
-Everything here blocks on the network; call it beside the loop.
+Everything here blocks on the network; ``beside`` calls it in threads of its own, so that a KDC that hangs
+holds up nothing else.
 """
 
+import asyncio
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from keyfast.core.directory import Logon
 from keyfast.core.secret import Secret
@@ -18,9 +22,18 @@ INTEGRITY_AND_SECRECY = 4
 NO_LAYER = 1
 _LARGEST = 0xFFFFFF
 _LAYER_BYTES = 4
+_THREADS = ThreadPoolExecutor(4, "kerberos")
 _KDC_ERRORS = 0x96C73A00
 """Where MIT's numbers of KDC errors (RFC 4120 section 7.5.9) begin."""
 _KDC_SAYS = {6: Logon.WRONG_PASSWORD, 18: Logon.DISABLED, 23: Logon.EXPIRED, 24: Logon.WRONG_PASSWORD}
+
+
+T = TypeVar("T")
+
+
+async def beside(function: Callable[..., T], *args: object) -> T:
+    """Call something of this module beside the loop."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *args)
 
 
 def load() -> ModuleType:

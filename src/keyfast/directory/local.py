@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from keyfast.core.account import unusable
 from keyfast.core.directory import AccountReading, Logon, Unreachable
 from keyfast.core.secret import Secret
-from keyfast.directory.entry import filetime
+from keyfast.directory.entry import filetime, stamp_of
 from keyfast.errors import NotFoundError, UsageError
 from keyfast.trust.encoding import b64u, unb64u
 
@@ -103,7 +103,7 @@ class LocalDirectory:
         if not name or not password.reveal():
             raise UsageError("an account needs a name and a password")
         verifier = await asyncio.to_thread(_make, password)
-        stamp = int((self._clock() + 11_644_473_600) * 10_000_000)
+        stamp = stamp_of(self._clock())
         async with self._changing:
             known = await self._accounts.get(name.lower()) or LocalAccount(name.lower(), "", 0)
             account = replace(

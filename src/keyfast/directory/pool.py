@@ -18,7 +18,7 @@ class Pool:
         opening: makes a connection, ready for use.
         size: connections at most.
         waiting: callers that may wait for one.
-        timeout_s: seconds from call to answer, waiting included.
+        timeout_s: seconds to wait for a connection, and again for the work on it.
     """
 
     def __init__(
@@ -43,8 +43,13 @@ class Pool:
             raise NotReadyError(f"too many calls wait for {self._server}", retry_after=5)
         self._callers += 1
         try:
-            async with asyncio.timeout(self._timeout), self._free:
-                return await self._attempt(work)
+            async with asyncio.timeout(self._timeout):
+                await self._free.acquire()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await self._attempt(work)
+            finally:
+                self._free.release()
         except TimeoutError:
             raise NotReadyError(f"{self._server} did not answer within {self._timeout:g} s") from None
         finally:

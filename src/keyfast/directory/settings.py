@@ -41,7 +41,7 @@ class DirectorySettings(msgspec.Struct, frozen=True):
         reader: the server's own identity.
         ca: certificates (PEM) that vouch for the domain controllers; None for those of the system.
         base_dn: where accounts are searched; empty for the whole domain (``defaultNamingContext``).
-        timeout_s: seconds a domain controller has to answer.
+        timeout_s: seconds a domain controller has to answer, and a call may wait for a connection to it.
         connections: connections kept to each domain controller for reading, and as many for trying passwords.
         waiting: calls that may wait for a connection; more are told to come again.
         realm: Kerberos realm; empty where Kerberos cannot be used, see ``ActiveDirectory.prove``.

@@ -2,7 +2,9 @@
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -12,7 +14,8 @@ from keyfast.core.secret import Secret
 from keyfast.directory.active_directory import ActiveDirectory
 from keyfast.directory.local import LocalDirectory
 from keyfast.directory.settings import DirectorySettings, KeytabReader, SimpleReader
-from keyfast.errors import UsageError
+from keyfast.errors import MissingToolError, UsageError
+from keyfast.server import log
 from keyfast.services.local_accounts import StoredAccounts
 from keyfast.services.windows_logon import Doors
 from keyfast.settings import ActiveDirectorySettings, Settings
@@ -21,8 +24,12 @@ from keyfast.trust import channel_binding
 from keyfast.trust.kerberos import Acceptor
 from keyfast.trust.ntlm import NtlmHelpers
 
+Door = TypeVar("Door")
+
 LOCAL_DOMAIN = "LOCAL"
 MAX_PASSWORD = 1024
+EXCHANGE_SECONDS = 4.0
+"""Between the legs of an NTLM logon: a logon begun and not finished holds a helper that long."""
 
 
 def open_directory(settings: Settings, database: Database, clock: Callable[[], float]) -> Directory:
@@ -68,15 +75,13 @@ def _password(file: Path) -> Secret:
 
 
 def open_doors(settings: Settings, directory: Directory) -> Doors:
-    """What this server is configured to authenticate with.
-
-    Raises:
-        MissingToolError: a library or program that the settings ask for is not installed.
-    """
+    """What this server is configured to authenticate with, as far as it is installed."""
     windows = settings.windows
     return Doors(
-        kerberos=Acceptor(windows.keytab) if windows.keytab else None,
-        ntlm=NtlmHelpers([str(windows.ntlm_auth)]) if windows.ntlm_auth else None,
+        kerberos=_or_none(partial(Acceptor, windows.keytab)) if windows.keytab else None,
+        ntlm=_or_none(partial(NtlmHelpers, [str(windows.ntlm_auth)], exchange_s=EXCHANGE_SECONDS))
+        if windows.ntlm_auth
+        else None,
         directory=directory,
         binding=None if windows.extended_protection == "off" else _binding(settings.tls / "server.pem"),
         binding_required=windows.extended_protection == "require",
@@ -84,6 +89,15 @@ def open_doors(settings: Settings, directory: Directory) -> Doors:
         domain=directory.domain,
         basic=windows.basic,
     )
+
+
+def _or_none(door: Callable[[], Door]) -> Door | None:
+    """A mechanism that is not installed is said to be missing and does not keep the others from working."""
+    try:
+        return door()
+    except MissingToolError as fault:
+        log.get().error("mechanism_missing", reason=f"{fault.message}; {fault.repair}")
+        return None
 
 
 def _binding(certificate: Path) -> bytes:

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from keyfast.core.directory import Directory, Logon
+from keyfast.core.logon import refused
 from keyfast.core.mode import SCHEMES, Mechanism
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.core.secret import Secret
@@ -157,13 +158,22 @@ class WindowsLogon:
 
     def _kerberos(self, request: SignedRequest, acceptor: Acceptor, token: bytes) -> Answer:
         found = acceptor.accept(token, self.doors.binding)
-        if isinstance(found, Refused):
-            return Refusal(RefusalClass.ACCOUNT_REFUSED, found.sentence, presented="a Kerberos ticket")
+        if isinstance(found, Refused):  # it says nothing about the account
+            return Refusal(RefusalClass.UNAUTHENTICATED, found.sentence, presented="a Kerberos ticket")
         name, _, realm = found.principal.rpartition("@")
         if self.doors.binding_required and not found.bound:
             return _unbound(Mechanism.KERBEROS)
         line = f"Negotiate {base64.b64encode(found.answer).decode()}" if found.answer else ""
-        return self._allowed(request, realm, name, Mechanism.KERBEROS, line)
+        return self._ticket_still_good(self._allowed(request, realm, name, Mechanism.KERBEROS, line))
+
+    def _ticket_still_good(self, answer: Answer) -> Answer:
+        """A ticket outlives its account by hours; what the watch has read of the account does not."""
+        if not isinstance(answer, LoggedOn):
+            return answer
+        now = int(self._clock())
+        account = self._live.current.accounts[answer.account]
+        why = account.unusable(now)
+        return answer if why is None else refused(account.standing(max(account.generations, default=0), now), why)
 
     async def _ntlm(
         self, request: SignedRequest, scheme: str, token: bytes, helpers: NtlmHelpers, *, spnego: bool
@@ -279,7 +289,7 @@ class WindowsLogon:
 
 def _unbound(mechanism: Mechanism) -> Refusal:
     return Refusal(
-        RefusalClass.ACCOUNT_REFUSED,
+        RefusalClass.UNAUTHENTICATED,
         "the logon is not bound to this TLS connection; something in between may end it",
         presented=f"a logon by {mechanism.value} without this server's channel binding",
         expected="extended protection (RFC 5929 tls-server-end-point)",

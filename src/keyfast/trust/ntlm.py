@@ -115,12 +115,13 @@ class NtlmHelpers:
         answer_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if shutil.which(command[0]) is None:
+        program = shutil.which(command[0])
+        if program is None:
             raise MissingToolError(f"NTLM needs {command[0]}", repair="apt-get install winbind")
 
         def pool(protocol: str) -> Pool:
             return Pool(
-                lambda: Helper.start(command, protocol, answer_s),
+                lambda: Helper.start((program, *command[1:]), protocol, answer_s),
                 processes=processes,
                 waiting=waiting,
                 wait_s=wait_s,

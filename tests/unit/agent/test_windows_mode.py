@@ -279,6 +279,21 @@ async def test_a_server_that_forgot_the_endpoint_gets_it_back_by_a_join():
     assert rig.agent.record.enrol_again is False
 
 
+@pytest.mark.parametrize("kind", ["malformed", "too_large"])
+async def test_a_join_always_says_what_joins(kind):
+    server = windows_server()
+    rig = rig_for(server)
+    answers = iter([Refusal(RefusalClass(kind))] * 3)
+    server.check_account = lambda user, password: next(answers, None)
+    for _ in range(4):
+        pass_time(server, rig, await rig.visit())
+    assert server.only.bodies[0].inventory is not None
+    server.forget(server.only)  # and the inventory is what it was
+    await until_checked_in(server, rig)
+    assert server.only.bodies[-1].join is not None
+    assert server.only.bodies[-1].inventory is not None
+
+
 async def test_the_mode_follows_the_profile_both_ways():
     server = windows_server()
     rig = rig_for(server)

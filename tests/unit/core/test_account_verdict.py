@@ -1,6 +1,8 @@
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from keyfast.core.account import DAY, EXPIRY_DAYS, AccountCondition, Built, Severity, days_class, outdated, unusable
@@ -248,6 +250,35 @@ def test_only_older_passwords_are_outdated():
     assert outdated([BUILT], BUILT.password_stamp) == ()
     assert outdated([BUILT], BUILT.password_stamp + 1) == (BUILT,)
     assert outdated([BUILT], 0) == ()
+
+
+MOMENTS = st.none() | st.integers(NOW - 50 * DAY, NOW + 50 * DAY)
+READINGS = st.builds(
+    AccountReading,
+    server=st.sampled_from(["dc1", "dc2"]),
+    read_at=st.just(NOW),
+    exists=st.booleans(),
+    password_stamp=st.sampled_from([0, GOOD.password_stamp, NEW.password_stamp]),
+    password_set_at=st.sampled_from([0, SET_AT, NOW]),
+    password_expires_at=MOMENTS,
+    expires_at=MOMENTS,
+    lockout_threshold=st.none() | st.integers(0, 9),
+    bad_passwords=st.integers(0, 9),
+    locked_at=st.integers(0, NOW),
+)
+UNREAD = st.builds(Unreachable, server=st.sampled_from(["dc1", "dc2"]), read_at=st.just(NOW), reason=st.just("down"))
+
+
+@given(st.lists(READINGS | UNREAD, max_size=3), st.integers(0, 100))
+def test_any_readings_have_a_verdict_worst_first(readings, endpoints):
+    verdict = judge(readings, NOW, built=[replace(BUILT, endpoints=endpoints)], before=readings)
+    ranks = [(list(Severity).index(f.severity), list(C).index(f.condition)) for f in verdict.findings]
+    assert ranks == sorted(ranks)
+    assert len({f.condition for f in verdict.findings}) == len(verdict.findings)
+    assert all(f.sentence and f.meaning for f in verdict.findings)
+    usable = [r for r in readings if isinstance(r, AccountReading) and unusable(r, NOW) is None]
+    if readings and not usable and any(isinstance(r, AccountReading) for r in readings):
+        assert verdict.findings[0].severity is Severity.OUTAGE
 
 
 def test_a_quote_in_a_name_does_not_end_it_in_the_repair():

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import ssl
+import subprocess
+import sys
 import time
 
 import pytest
@@ -127,6 +129,63 @@ async def test_nonsense_is_an_outage_and_never_a_verdict(ca, what):
         (outcome,) = await made.read("x")
         assert isinstance(outcome, Unreachable)
         await made.close()
+
+
+def found(number, dn, **values):
+    attributes = b"".join(
+        tlv(0x30, tlv(4, name.replace("_", "-").encode()), tlv(0x31, tlv(4, value))) for name, value in values.items()
+    )
+    return tlv(0x30, ber.integer(number), tlv(0x64, tlv(4, dn), tlv(0x30, attributes))) + answer(number, 0x65, 0)
+
+
+ROOT = {"defaultNamingContext": b"DC=x"}
+ACCOUNT = {"sAMAccountName": b"x", "userAccountControl": b"512", "pwdLastSet": b"1"} | {
+    "msDS_User_Account_Control_Computed": b"0"
+}
+READINGS = {
+    "it names no domain": ({}, ACCOUNT, {}),
+    "may not read pwdLastSet": (ROOT, {k: v for k, v in ACCOUNT.items() if k != "pwdLastSet"}, {}),
+    "not of its type": (ROOT, ACCOUNT | {"badPwdCount": b"many"}, {}),
+    "an attribute that is not": (ROOT, ACCOUNT, {"tokenGroups": b"short"}),
+}
+
+
+@pytest.mark.parametrize("reason", READINGS)
+async def test_what_cannot_be_read_is_an_outage_with_its_reason(ca, reason):
+    root, account, computed = READINGS[reason]
+
+    def says(number):
+        if number == 1:
+            return bind_answer(number, 0)
+        steps = {2: (b"", root), 3: (b"CN=x,DC=x", account), 4: (b"CN=x,DC=x", computed)}
+        dn, values = steps.get(number, (b"DC=x", {"lockoutThreshold": b"0"}))
+        return found(number, dn, **values)
+
+    async with Server(says) as server:
+        made = directory(server, ca)
+        (outcome,) = await made.read("x")
+        assert isinstance(outcome, Unreachable)
+        assert reason in outcome.reason
+        await made.close()
+
+
+async def test_a_search_that_is_refused_is_an_outage(ca):
+    async with Server(lambda number: bind_answer(number, 0) if number == 1 else answer(number, 0x65, 50)) as server:
+        made = directory(server, ca)
+        (outcome,) = await made.read("x")
+        assert "LDAP result 50" in outcome.reason
+        await made.close()
+
+
+def test_without_gssapi_the_extra_is_named():
+    script = (
+        "import sys; sys.modules['gssapi'] = None\n"
+        "from keyfast.directory import kerberos\n"
+        "try: kerberos.load()\n"
+        "except Exception as cause: print(type(cause).__name__, cause.repair)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MissingToolError pip install 'keyfast[directory]'")
 
 
 async def test_a_kept_connection_that_died_is_replaced_without_a_fault(ca):
