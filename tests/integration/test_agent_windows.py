@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.support.fake_agent import FakeClock
+from tests.support.fake_agent import FakeClock, pass_time, rig_for
 from tests.support.fake_server import FakeServer
 from tests.support.samba import Account as User
 from tests.support.samba import Domain
@@ -32,6 +32,7 @@ from keyfast.trust.channel_binding import server_end_point
 from keyfast.trust.ntlm import Exchange, Granted, NtlmHelpers
 from keyfast.trust.tls import create_authority, issue_certificate
 from keyfast.wire import problems
+from keyfast.wire.messages import BundleAccount
 
 ALL = ("kerberos", "ntlm", "basic")
 BODY = b'{"seq":1}'
@@ -257,6 +258,24 @@ async def test_a_domain_that_hangs_holds_up_nothing(kerberos: Domain, account: U
     async with asyncio.timeout(60):
         while isinstance(await tickets.token(mine, "localhost", None), Failed):  # noqa: ASYNC110 - its thread has no event
             await asyncio.sleep(0.05)
+
+
+async def test_a_day_with_a_wrong_password_costs_the_account_four_tries(kerberos: Domain, account: User):
+    bundle = BundleAccount(account.name, kerberos.netbios, "Wr0ng-Passw0rd", 1)
+    server = FakeServer(("https://localhost",)).windows(bundle, "kerberos", "ntlm")
+    server.offers = ("Negotiate", "NTLM")
+    rig = rig_for(server)
+    passed = 0.0
+    while passed < 86_400:
+        wait = min(await rig.visit(), 1800.0)
+        pass_time(server, rig, wait)
+        rig.restart()
+        passed += wait
+    assert server.logons == []  # the KDC's word was enough
+    assert 3 <= bad_passwords(account) <= 4
+    refusal = rig.agent.record.last_refusal
+    assert refusal is not None
+    assert (refusal.kind, refusal.detail) == ("account_refused", "the domain's KDC refused the password")
 
 
 async def _ticking(until: float) -> int:

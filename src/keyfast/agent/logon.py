@@ -2,7 +2,7 @@
 
 Always with the account's own name and password, never with whoever runs the agent. What goes wrong is a
 value: only a password that the domain itself calls wrong ends a logon; everything else leads on to the next
-mechanism.
+mechanism. The libraries are loaded at the first logon: an agent that needs none must not depend on them.
 """
 
 import asyncio
@@ -11,15 +11,16 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
-
-import spnego
-from spnego.channel_bindings import GssChannelBindings
+from typing import TYPE_CHECKING, TypeVar
 
 from keyfast.agent.beside import beside
 from keyfast.agent.clock import Clock
 from keyfast.agent.timing import Due
 from keyfast.core.secret import Secret
+
+if TYPE_CHECKING:
+    import spnego
+    from spnego.channel_bindings import GssChannelBindings
 
 T = TypeVar("T")
 SERVICE = "HTTP"
@@ -137,7 +138,7 @@ class Tickets:
         ready = context
         return await self._asked(lambda: ready.new_context().step(channel_bindings=_bindings(binding)) or b"")
 
-    def _context(self, account: Account) -> spnego.ContextProxy | None:
+    def _context(self, account: Account) -> "spnego.ContextProxy | None":
         if self._held is None or self._held[0].user != account.user or self._held[0].generation != account.generation:
             return None
         return self._held[1] if self._held[2].remaining(self._clock.now()) > 0 else None
@@ -194,11 +195,15 @@ def basic(account: Account) -> str:
     return b64encode(account.user.encode() + b":" + account.password.reveal()).decode("ascii")
 
 
-def _context(protocol: str, user: str, account: Account, host: str) -> spnego.ContextProxy:
+def _context(protocol: str, user: str, account: Account, host: str) -> "spnego.ContextProxy":
+    import spnego  # noqa: PLC0415 - see the module
+
     return spnego.client(user, account.password.reveal().decode(), hostname=host, service=SERVICE, protocol=protocol)
 
 
-def _bindings(application_data: bytes | None) -> GssChannelBindings | None:
+def _bindings(application_data: bytes | None) -> "GssChannelBindings | None":
+    from spnego.channel_bindings import GssChannelBindings  # noqa: PLC0415 - as above
+
     return GssChannelBindings(application_data=application_data) if application_data else None
 
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from keyfast.core.secret import Secret
@@ -209,22 +209,17 @@ async def _start_tls(raw: socket.socket) -> None:
         raise ConnectionError("it refuses StartTLS")
 
 
-class _faults:  # noqa: N801 - reads as a statement
-    """Turn what the network throws into NotReadyError with one sentence."""
-
-    def __init__(self, host: str) -> None:
-        self._host = host
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, cause: BaseException | None, trace: object) -> None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            raise NotReadyError(
-                f"the certificate of {self._host} does not hold: {cause.verify_message}",
-                repair="give the certificate of the authority that issued it",
-            ) from None
-        if isinstance(cause, (OSError, EOFError, ValueError)):
-            # What a server sent is not repeated; what the system says is.
-            why = str(cause) if isinstance(cause, OSError) else "it does not speak LDAP"
-            raise NotReadyError(f"{self._host} cannot be reached: {why}") from None
+@contextlib.contextmanager
+def _faults(host: str) -> Iterator[None]:
+    """Turn what the network throws into NotReadyError with one sentence; what a server sent is not repeated."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as cause:
+        raise NotReadyError(
+            f"the certificate of {host} does not hold: {cause.verify_message}",
+            repair="give the certificate of the authority that issued it",
+        ) from None
+    except OSError as cause:
+        raise NotReadyError(f"{host} cannot be reached: {cause}") from None
+    except (EOFError, ValueError):
+        raise NotReadyError(f"{host} cannot be reached: it does not speak LDAP") from None

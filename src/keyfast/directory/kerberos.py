@@ -7,8 +7,9 @@ holds up nothing else.
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -141,19 +142,13 @@ def ask_for_ticket(name: str, realm: str, password: Secret) -> Logon:
     return Logon.GRANTED if got.lifetime else Logon.OTHER
 
 
-class _wrapped:  # noqa: N801 - reads as a statement
+@contextmanager
+def _wrapped(gssapi: Any, what: str) -> Iterator[None]:
     """Turn errors of gssapi into NotReadyError: they come from the network, the clock or the keytab."""
-
-    def __init__(self, gssapi: Any, what: str) -> None:
-        self._error: type[Exception] = gssapi.exceptions.GSSError
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, cause: BaseException | None, trace: object) -> None:
-        if isinstance(cause, self._error):
-            raise NotReadyError(f"{self._what} failed: {_words(cause)}") from None
+    try:
+        yield
+    except gssapi.exceptions.GSSError as cause:
+        raise NotReadyError(f"{what} failed: {_words(cause)}") from None
 
 
 def _words(cause: Exception) -> str:

@@ -157,11 +157,12 @@ class AccountService:
         async with self._database.read() as conn:
             held = [found for found in await accounts.generations(conn) if found.account_key == row.key]
         newest = held[-1]
+        if newest.state is not GenerationState.PROVEN:  # and is not tried: a wrong password counts
+            raise ConflictError(f"{row.key}: its password was changed", repair=f"keyfast account add {row.key}")
         password = self._kek().open(newest.password_sealed, bound_to=bound_to(row.key, newest.generation))
         said = await self._directory.verify(row.name, password)
-        if said is not Logon.GRANTED or newest.state is not GenerationState.PROVEN:
-            why = SENTENCES[said] if said is not Logon.GRANTED else "its password was changed"
-            raise ConflictError(f"{row.key}: {why}", repair=f"keyfast account add {row.key}")
+        if said is not Logon.GRANTED:
+            raise ConflictError(f"{row.key}: {SENTENCES[said]}", repair=f"keyfast account check {row.key}")
         return BundleAccount(row.name, row.domain, password.reveal().decode(), newest.generation)
 
     async def remove(self, account: str, by: str) -> None:
@@ -201,10 +202,10 @@ class AccountService:
         kek = self._kek()
         async with self._database.write() as conn:
             await accounts.add(conn, row)
-            number = 1 + max(
-                (found.generation for found in await accounts.generations(conn) if found.account_key == row.key),
-                default=0,
-            )
+            on_record = [found.generation for found in await accounts.generations(conn) if found.account_key == row.key]
+            # Packages outlive an account that was removed and added again; their numbers are not used twice.
+            packed = [found.generation for found in await accounts.built(conn, row.key)]
+            number = 1 + max((*on_record, *packed), default=0)
             sealed = kek.seal(password, bound_to=bound_to(row.key, number))
             await accounts.add_generation(
                 conn,

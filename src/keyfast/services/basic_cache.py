@@ -8,8 +8,9 @@ A refused password is remembered much longer than a granted one, since asking ag
 import asyncio
 import hmac
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from keyfast.core.directory import Logon
 from keyfast.core.secret import Secret
@@ -40,39 +41,38 @@ class BasicCache:
         self._asking: dict[bytes, asyncio.Future[Logon]] = {}
 
     async def ask(
-        self, account: str, password: Secret, stamp: int, verify: Callable[[], Awaitable[Logon]]
+        self, account: str, password: Secret, stamps: Sequence[int], verify: Callable[[], Awaitable[Logon]]
     ) -> tuple[Logon, bool]:
         """Return what the directory says, and whether it was asked now.
 
         Args:
             account: key of the account.
             password: as presented.
-            stamp: the directory's newest stamp of the account's password; another stamp is another question.
+            stamps: each domain controller's stamp of the account's password; other stamps are another question,
+                so that what one that lags behind said is asked again as soon as it has caught up.
             verify: asks the directory.
 
         Raises:
             NotReadyError: the directory could not be asked; nothing is remembered.
         """
-        digest = hmac.digest(self._key.reveal(), f"{account}\0{stamp}\0".encode() + password.reveal(), "sha256")
+        digest = hmac.digest(self._key.reveal(), f"{account}\0{(*stamps,)}\0".encode() + password.reveal(), "sha256")
         known = self._said.get(digest)
         if known is not None and known.until > self._clock():
             self._said.move_to_end(digest)
             return known.logon, False
-        if digest in self._asking:
-            return await asyncio.shield(self._asking[digest]), False
-        return await self._first(digest, verify), True
+        asking = self._asking.get(digest)
+        first = asking is None
+        if asking is None:
+            asking = self._asking[digest] = asyncio.ensure_future(verify())
+            asking.add_done_callback(partial(self._answered, digest))
+        # Whoever hangs up must not take the answer along: the next one would ask again.
+        return await asyncio.shield(asking), first
 
-    async def _first(self, digest: bytes, verify: Callable[[], Awaitable[Logon]]) -> Logon:
-        """Ask for everybody who asks the same meanwhile."""
-        asking = self._asking[digest] = asyncio.ensure_future(verify())
-        # Whoever waits gets the fault as well; a future that nobody waits for must not complain about it.
-        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
-        try:
-            logon = await asyncio.shield(asking)
-        finally:
-            del self._asking[digest]
-        self._remember(digest, logon)
-        return logon
+    def _answered(self, digest: bytes, asked: asyncio.Future[Logon]) -> None:
+        del self._asking[digest]
+        # Whoever waits gets a fault as well; a future that nobody waits for must not complain about it.
+        if not asked.cancelled() and asked.exception() is None:
+            self._remember(digest, asked.result())
 
     def _remember(self, digest: bytes, logon: Logon) -> None:
         if logon is Logon.GRANTED:

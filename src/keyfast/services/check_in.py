@@ -99,7 +99,7 @@ class CheckInService:
         letter = read_letter(body)
         if isinstance(letter, Refusal):
             return Reply(letter, live.nonces.issue(now))
-        if not live.modes.everywhere(Mode.OAUTH):
+        if not live.oauth_everywhere:
             refusal = await self._closed(live, caller.token.thumbprint)
             if refusal is not None:
                 return Reply(refusal, live.nonces.issue(now))

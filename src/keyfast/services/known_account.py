@@ -31,14 +31,9 @@ class KnownAccount:
     readings: tuple[AccountReading, ...] = ()
 
     @property
-    def password_set_at(self) -> int:
-        """When the newest password was set, unix seconds."""
-        return max((reading.password_set_at for reading in self.readings), default=0)
-
-    @property
-    def password_stamp(self) -> int:
-        """The same as the directory stores it."""
-        return max((reading.password_stamp for reading in self.readings), default=0)
+    def password_stamps(self) -> tuple[int, ...]:
+        """When the password was set, as each domain controller has it."""
+        return tuple(reading.password_stamp for reading in self.readings)
 
     def unusable(self, now: int) -> Logon | None:
         """What every domain controller would say to the right password; None if one would grant it."""

@@ -35,6 +35,7 @@ class Live:
         urls: base URLs that endpoints use, in order of preference.
         origins: scheme and authority of each of them.
         modes: authentication modes that are open.
+        oauth_everywhere: OAuth is open for every ring, so that no check-in by it need look up a ring.
         accounts: client authentication accounts by key.
     """
 
@@ -47,6 +48,7 @@ class Live:
     urls: tuple[str, ...]
     origins: frozenset[str]
     modes: Modes
+    oauth_everywhere: bool
     accounts: Mapping[str, KnownAccount]
 
     @property
@@ -141,6 +143,7 @@ class LiveState:
         if rows == self._rows:
             return
         keys_now = self._opened(installation.id, tuple(key_rows))
+        open_now = Modes(frozenset((row.ring, row.mode) for row in open_modes))
         self.current = Live(
             installation=installation,
             keyset=keys_now.keyset,
@@ -150,7 +153,8 @@ class LiveState:
             profiles=in_force,
             urls=self._urls,
             origins=frozenset(f"{url.scheme}://{url.netloc}" for url in map(urlsplit, self._urls)),
-            modes=Modes(frozenset((row.ring, row.mode) for row in open_modes)),
+            modes=open_now,
+            oauth_everywhere=open_now.everywhere(Mode.OAUTH),
             accounts=known,
         )
         self._rows = rows

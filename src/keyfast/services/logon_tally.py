@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from keyfast.core.directory import Logon
 from keyfast.core.mode import Mechanism
-from keyfast.errors import NotReadyError
 from keyfast.store import accounts, events
 from keyfast.store.database import Database
 
@@ -56,7 +55,7 @@ class LogonTally:
             await asyncio.sleep(FLUSH_SECONDS)
             try:
                 await self.flush()
-            except NotReadyError as cause:
+            except Exception as cause:  # noqa: BLE001 - whatever it is, the next refusal must be heard of
                 failed(cause)
 
     async def flush(self) -> None:
@@ -67,9 +66,23 @@ class LogonTally:
         """
         now = int(self._clock())
         due = {what: seen for what, seen in self._counts.items() if self._told_at.get(what, 0) <= now - AGAIN_SECONDS}
-        asked = self._ask
+        asked, self._ask = self._ask, set()  # logons go on being refused while this is written
+        for what in due:
+            del self._counts[what]
         if not due and not asked:
             return
+        try:
+            await self._write(asked, due, now)
+        except BaseException:
+            self._take_back(asked, due)
+            raise
+        for what in due:
+            self._told_at.pop(what, None)
+            self._told_at[what] = now
+        while len(self._told_at) > CAPACITY:
+            self._told_at.pop(next(iter(self._told_at)))
+
+    async def _write(self, asked: set[str], due: dict[_What, tuple[int, str]], now: int) -> None:
         async with self._database.write() as conn:
             for key in asked:
                 await accounts.ask(conn, key, now=now)
@@ -82,9 +95,9 @@ class LogonTally:
                     "address": address,
                 }
                 await events.add(conn, at=now, kind=what.kind, endpoint_id=None, detail=detail)
-        self._ask = self._ask - asked
-        for what in due:
-            del self._counts[what]
-            self._told_at[what] = now
-        while len(self._told_at) > CAPACITY:
-            self._told_at.pop(next(iter(self._told_at)))
+
+    def _take_back(self, asked: set[str], due: dict[_What, tuple[int, str]]) -> None:
+        self._ask |= asked
+        for what, (count, address) in due.items():
+            since, newest = self._counts.get(what, (0, address))
+            self._counts[what] = (count + since, newest)

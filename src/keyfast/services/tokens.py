@@ -103,7 +103,7 @@ class TokenService:
 
     async def _closed(self, live: Live, record: EndpointRecord) -> Refusal | None:
         """Refuse an endpoint whose ring is not to use OAuth (any more)."""
-        if live.modes.everywhere(Mode.OAUTH):
+        if live.oauth_everywhere:
             return None
         async with self._database.read() as conn:
             package = await packages.get(conn, record.endpoint.package_id)

@@ -18,7 +18,7 @@ from keyfast.core.account_events import remembered
 from keyfast.core.directory import AccountReading, Directory, Logon, Unreachable
 from keyfast.core.generation import GenerationEvent, GenerationState
 from keyfast.core.secret import Secret
-from keyfast.errors import KeyfastError, NotReadyError
+from keyfast.errors import NotReadyError
 from keyfast.services.known_account import Outcome, bound_to, outcomes, reading_rows
 from keyfast.store import accounts, events
 from keyfast.store.accounts import AccountRow, BuiltRow, GenerationRow
@@ -85,7 +85,7 @@ class AccountWatch:
             await asyncio.sleep(TICK_SECONDS)
             try:
                 await self.tick()
-            except KeyfastError as cause:
+            except Exception as cause:  # noqa: BLE001 - whatever it is, a watch that ended would not be missed
                 failed(cause)
 
     async def tick(self) -> None:
@@ -194,7 +194,9 @@ def _safe_to_try(found: Outcome, newest: AccountReading, now: int) -> bool:
     if not found.exists or found.password_stamp != newest.password_stamp or unusable(found, now) is not None:
         return False
     threshold = found.lockout_threshold
-    return threshold == 0 or found.bad_passwords <= max((threshold or 0) - SPARE_TRIES, 0)
+    if threshold is None:  # it could not be read: nobody else must have come nearer to it
+        return found.bad_passwords == 0
+    return threshold == 0 or found.bad_passwords <= threshold - SPARE_TRIES
 
 
 def _is_news(before: Sequence[Outcome], found: Outcome) -> bool:

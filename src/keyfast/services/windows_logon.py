@@ -251,7 +251,7 @@ class WindowsLogon:
     async def _verify(self, account: KnownAccount, password: Secret) -> tuple[Logon, bool]:
         name = account.key.partition("\\")[2]
         return await self._cache.ask(
-            account.key, password, account.password_stamp, lambda: self.doors.directory.verify(name, password)
+            account.key, password, account.password_stamps, lambda: self.doors.directory.verify(name, password)
         )
 
     def _key(self, domain: str, name: str) -> str:

@@ -161,13 +161,24 @@ async def readings(conn: AsyncConnection) -> list[ReadingRow]:
 
 
 async def save_readings(conn: AsyncConnection, rows: Sequence[ReadingRow], changed: Mapping[str, bool]) -> None:
-    """Save the readings of one account; those of servers in ``changed`` also go into its history."""
+    """Save the readings of one account; those of servers in ``changed`` also go into its history.
+
+    Domain controllers that are not in ``rows`` are no longer asked, and what they said last is forgotten.
+    """
+    if not rows:
+        return
+    key, columns = rows[0].account_key, account_reading.c
+    gone = columns.server.not_in([row.server for row in rows])
+    await conn.execute(delete(account_reading).where(columns.account_key == key, gone))
     await upsert(conn, account_reading, [asdict(row) for row in rows])
     news = [asdict(row) for row in rows if changed.get(row.server)]
-    if not news:
-        return
-    await conn.execute(insert(account_change), news)
-    columns, key = account_change.c, rows[0].account_key
+    if news:
+        await conn.execute(insert(account_change), news)
+        await _forget_old_changes(conn, key)
+
+
+async def _forget_old_changes(conn: AsyncConnection, key: str) -> None:
+    columns = account_change.c
     kept = select(columns.id).where(columns.account_key == key).order_by(columns.id.desc()).offset(KEEP_CHANGES)
     oldest = (await conn.execute(kept.limit(1))).scalar_one_or_none()
     if oldest is not None:

@@ -19,6 +19,7 @@ from tests.support.tls_server import served
 from keyfast.agent.file_database import read_record
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.trust.tls import create_authority, issue_certificate
+from keyfast.wire.messages import BundleAccount
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Site:
     server: FakeServer
     folder: Path
     state: Path
+    ca: str
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -65,7 +67,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         server.urls = (f"https://localhost:{port}",)
         server.change_profile(server.urls, ca.decode())
         (tmp_path / "keyfast.json").write_bytes(msgspec.json.encode(server.bundle()))
-        yield Site(server, tmp_path, tmp_path / "state")
+        yield Site(server, tmp_path, tmp_path / "state", ca.decode())
 
 
 async def test_install_check_in_status_and_uninstall(site):
@@ -148,3 +150,29 @@ async def test_mistakes_are_explained_and_not_traced(site):
     assert (code, "keyfast-agent install" in err) == (1, True)
     code, _, _ = await site.call("dance")
     assert code == 2
+
+
+async def test_windows_mode_from_the_package_to_the_hold_and_out_of_it_by_hand(site):
+    password = "Shared-Passw0rd-1"
+    site.server.windows(BundleAccount("svc-see", "CORP", password, 1), "basic")
+    site.server.change_profile(site.server.urls, site.ca)
+    (site.folder / "keyfast.json").write_bytes(msgspec.json.encode(site.server.bundle()))
+    said = [await site.call("install", "--bundle", str(site.folder))]
+    site.server.check_account = lambda _user, _password: Refusal(RefusalClass.ACCOUNT_REFUSED, "the directory says no")
+    said.append(await site.call("check-in"))
+    assert (said[-1][0], "account_refused" in said[-1][1]) == (3, True)
+    said.append(await site.call("status"))
+    assert "the password is not tried before" in said[-1][1]
+    assert "CORP\\svc-see (generation 1)" in said[-1][1]
+    status = await site.status()
+    assert (status["account"], status["mode"]) == ("CORP\\svc-see", "windows")
+    assert status["hold_until"] >= site.server.now + 6 * 3600
+    site.server.check_account = lambda _user, _password: None
+    said.append(await site.call("check-in"))  # a person's word is worth one more try
+    assert (said[-1][0], said[-1][1].startswith("checked in")) == (0, True)
+    assert len(site.server.logons) == 2
+    said.append(await site.call("status", "--json"))
+    record = read_record(site.state)
+    assert record is not None
+    assert record.account_password == password
+    assert password not in str(said)

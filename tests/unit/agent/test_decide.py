@@ -8,6 +8,7 @@ from keyfast.agent.client_database import Admission, LastRefusal, Record, Slots
 from keyfast.agent.decide import CheckIn, Circumstances, Course, Enrol, FetchToken, MakeKeys, Wait
 from keyfast.agent.outcome import Heard, Refused
 from keyfast.agent.timing import Anchor, Due, Moment
+from keyfast.core.mode import Mode
 from keyfast.core.refusal import RefusalClass
 from keyfast.wire.messages import CommandResult, Policy
 
@@ -200,3 +201,20 @@ def test_the_server_s_time_is_carried_by_the_boot_clock_and_never_runs_back():
     assert anchor.server_now(Moment(0.0, NOW.boot + 60, NOW.boot_id)) == SERVER + 60
     assert anchor.server_now(Moment(0.0, 5.0, "another boot")) == SERVER
     assert anchor.server_now(Moment(NOW.wall + 60, 5.0, "another boot")) == SERVER + 60
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("tried", [False, True])
+@pytest.mark.parametrize("change", [{}, {"receipt": ""}, {"token": ""}, {"enrol_again": True}, {"seal_key": ""}])
+def test_in_windows_mode_there_is_nothing_but_keys_check_ins_and_waiting(kind, tried, change):
+    record = replace(RECORD, mode=Mode.WINDOWS, account_password="p", credential_generation=1, **change)
+    for _ in range(4):
+        action = decide.decide(record, HERE)
+        assert isinstance(action, MakeKeys | CheckIn | Wait)
+        if isinstance(action, CheckIn):
+            assert action.join is record.must_join
+            assert action.send_inventory or not action.join
+        said = Refused(kind, Heard("fresh", SERVER), expected_seq=12, tried=tried)
+        record = decide.refused(decide.reserved(record, record.hold, HERE), CHECK_IN, said, HERE)
+    assert (record.account_password, record.credential_generation) == ("p", 1)
+    assert (record.device_key, record.receipt) == (RECORD.device_key, change.get("receipt", RECORD.receipt))

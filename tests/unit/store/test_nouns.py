@@ -7,6 +7,7 @@ from tests.support.databases import NOW, endpoint_row, some_id
 
 from keyfast.core.command import CommandState
 from keyfast.core.endpoint import EndpointState
+from keyfast.core.mode import Mode
 from keyfast.errors import ConflictError, NotFoundError
 from keyfast.store import commands, endpoints, events, installations, keys, packages, policies, profiles
 from keyfast.store.commands import CommandRow
@@ -14,6 +15,7 @@ from keyfast.store.endpoints import PresenceRow
 from keyfast.store.installations import InstallationRow
 from keyfast.store.keys import SigningKeyRow
 from keyfast.store.packages import EnrolmentTokenRow, PackageRow
+from keyfast.store.profiles import AccessProfileRow
 from keyfast.wire.messages import Policy
 
 
@@ -51,17 +53,21 @@ async def test_keys_are_replaced_by_kid_and_never_dropped(database):
     assert "sealed" not in repr(first).replace("private_sealed", "")
 
 
-async def test_the_newest_policy_and_profile_are_in_force(database):
+async def test_the_newest_policy_and_each_mode_s_newest_profile_are_in_force(database):
     async with database.read() as conn:
         assert await policies.newest(conn) is None
-        assert await profiles.newest(conn) is None
+        assert await profiles.in_force(conn) == {}
     async with database.write() as conn:
         for version in (1, 3, 2):
             await policies.add(conn, Policy(version, 60 * version), created_at=NOW)
-            await profiles.add(conn, seq=version, statement=f"jws {version}", created_at=NOW)
+            await profiles.add(conn, AccessProfileRow(version, NOW, f"jws {version}"))
+        await profiles.add(conn, windows := AccessProfileRow(4, NOW, "jws 4", Mode.WINDOWS))
     async with database.read() as conn:
         assert await policies.newest(conn) == Policy(3, 180)
-        assert (await profiles.newest(conn)).statement == "jws 3"
+        assert await profiles.in_force(conn) == {
+            Mode.OAUTH: AccessProfileRow(3, NOW, "jws 3"),
+            Mode.WINDOWS: windows,
+        }
 
 
 def _package(at):

@@ -1,0 +1,65 @@
+import itertools
+
+import pytest
+
+from keyfast.core.directory import Logon
+from keyfast.core.generation import GenerationState
+from keyfast.core.logon import ASK_AGAIN_SECONDS, IN_GRACE, SENTENCES, GenerationStanding, offer
+from keyfast.core.mode import Mechanism
+from keyfast.core.refusal import Refusal, RefusalClass
+
+NOW = 1_800_000_000
+ALL = tuple(Mechanism)
+S = GenerationState
+STATES = (*S, None)
+GRACES = (0, NOW - 1, NOW, NOW + 1)
+UNUSABLE = (None, *(logon for logon in Logon if logon is not Logon.GRANTED))
+OFFERS = [tuple(chosen) for size in range(4) for chosen in itertools.combinations(ALL, size)]
+
+
+def standing(state=S.PROVEN, grace_ends_at=0, unusable=None, generation=1, newest=2):
+    return GenerationStanding("CORP\\svc-see", generation, newest, state, grace_ends_at, unusable)
+
+
+@pytest.mark.parametrize(("state", "ends", "unusable"), list(itertools.product(STATES, GRACES, UNUSABLE)))
+def test_every_standing_is_offered_what_can_succeed_and_nothing_else(state, ends, unusable):
+    for configured in OFFERS:
+        told = offer(standing(state, ends, unusable), configured, NOW)
+        graced = tuple(found for found in configured if found is not Mechanism.KERBEROS)
+        if unusable is not None:
+            assert isinstance(told, Refusal)
+            assert told.detail == SENTENCES[unusable]
+        elif state is S.PROVEN:
+            assert told == configured
+        elif ends > NOW and graced:
+            assert told == graced
+        else:
+            assert isinstance(told, Refusal)
+            assert told.detail == SENTENCES[Logon.WRONG_PASSWORD]
+
+
+def test_a_stale_password_never_meets_kerberos_where_each_try_counts():
+    assert Mechanism.KERBEROS not in IN_GRACE
+
+
+def test_a_refusal_says_which_generation_is_expected_and_when_to_ask_again():
+    told = offer(standing(S.REFUSED), ALL, NOW)
+    assert told == Refusal(
+        RefusalClass.ACCOUNT_REFUSED,
+        "the directory refuses the account's password",
+        presented="credential generation 1 of CORP\\svc-see",
+        expected="credential generation 2",
+        repair="keyfast account check CORP\\svc-see",
+        retry_after=ASK_AGAIN_SECONDS,
+    )
+
+
+@pytest.mark.parametrize("newest", [0, 1])
+def test_the_newest_generation_is_not_told_to_expect_another(newest):
+    told = offer(standing(S.REFUSED, newest=newest), ALL, NOW)
+    assert isinstance(told, Refusal)
+    assert told.expected == ""
+
+
+def test_there_is_a_sentence_for_every_refusal():
+    assert set(SENTENCES) == set(Logon) - {Logon.GRANTED}
