@@ -99,6 +99,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         known_inventory: digest (base64url) of the inventory the server has, empty if none.
         account_name: shared account (Windows mode).
         account_domain: its domain.
+        account_realm: the domain's Kerberos realm, empty if the package named none.
         account_password: secret.
         hold: keeps a password that was refused from being tried again too soon.
         mechanism: how the last accepted logon travelled.
@@ -142,6 +143,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     known_inventory: str = ""
     account_name: str = ""
     account_domain: str = ""
+    account_realm: str = ""
     account_password: str = ""
     hold: LogonHold | None = None
     mechanism: str = ""

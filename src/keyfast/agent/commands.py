@@ -64,6 +64,8 @@ def _seed(directory: Path, bundle: Bundle) -> Seeded:
 
 def run(options: argparse.Namespace) -> int:
     """Keep checking in until SIGTERM or SIGINT; SIGUSR1 means now."""
+    # Whoever finds the database held may send it before the loop below listens; it must not end this process.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with contextlib.closing(FileDatabase(options.state_dir)) as database:
         asyncio.run(_run(_agent(database)))
     return EXIT_DONE

@@ -89,6 +89,7 @@ def _account(bundle: Bundle) -> dict[str, Any]:
     return {
         "account_name": account.name,
         "account_domain": account.domain,
+        "account_realm": account.realm,
         "account_password": account.password,
         "credential_generation": account.generation,
         "hold": None,

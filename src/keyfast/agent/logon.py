@@ -66,12 +66,14 @@ class Account:
         domain: short (NetBIOS) name of the domain.
         password: as the package brought it.
         generation: of the credential.
+        realm: Kerberos realm of the domain, empty if the package named none.
     """
 
     name: str
     domain: str
     password: Secret
     generation: int
+    realm: str = ""
 
     @property
     def user(self) -> str:
@@ -210,14 +212,16 @@ def _bindings(application_data: bytes | None) -> "GssChannelBindings | None":
 def _principal(account: Account) -> str:
     r"""Return the name by which Kerberos is asked.
 
-    A package names the short domain; MIT Kerberos wants a realm. It is this machine's own if that begins
-    with the short name. Any other machine says ``name@CORP``, which leads to a KDC where ``krb5.conf``
-    names one for it, and nowhere else: a guess could count a wrong password against a stranger.
+    MIT Kerberos wants a realm. Where the package names none, it is this machine's own if that begins with
+    the short domain. Any other machine says ``name@CORP``, which leads to a KDC where ``krb5.conf`` names
+    one for it, and nowhere else: a guess could count a wrong password against a stranger.
     """
     try:
         import krb5  # noqa: PLC0415 - part of the optional Kerberos
     except ImportError:
         return account.user  # SSPI
+    if account.realm:
+        return f"{account.name}@{account.realm.upper()}"
     if "." in account.domain:
         return f"{account.name}@{account.domain.upper()}"
     realm = krb5.get_default_realm(krb5.init_context()).decode()

@@ -190,7 +190,9 @@ def check_in_request(record: Record, body: bytes, by: Signing) -> Request:
 def account_of(record: Record) -> Account:
     """Return the client authentication account of the record."""
     password = Secret(record.account_password.encode())
-    return Account(record.account_name, record.account_domain, password, record.credential_generation)
+    return Account(
+        record.account_name, record.account_domain, password, record.credential_generation, record.account_realm
+    )
 
 
 def observed(snapshot: Snapshot, now: Moment, instance: str) -> Observed:

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from keyfast.cli import output, passwords
+from keyfast.cli.client import AdminClient
+from keyfast.cli.events import described
 from keyfast.cli.options import Data, Json, client
 from keyfast.wire.admin import (
     AccountChange,
@@ -18,6 +21,7 @@ from keyfast.wire.admin import (
     AccountOrder,
     AccountView,
     Changed,
+    EventLine,
     FindingView,
     ReadingView,
 )
@@ -27,6 +31,10 @@ app = typer.Typer(no_args_is_help=True, help="Client authentication accounts: th
 SEVERITY_COLOUR = {"outage": "red", "warning": "yellow", "notice": "cyan"}
 CONDITION_COLOUR = {"healthy": "green"}
 WATCH_SECONDS = 5.0
+RECENT = 200
+SHOWN = 10
+ABOUT_ACCOUNTS = ("account_", "generation_", "directory_", "logon_")
+"""How the kinds of events begin that tell about accounts."""
 
 
 @app.command()
@@ -114,15 +122,26 @@ def watch(
     """Follow all accounts until Ctrl-C; the server reads them on its own, this only looks."""
     admin = client(data)
     if once:
-        output.console.print(_board(admin.get("/admin/v1/accounts", list[AccountLine])))
+        output.console.print(_board(admin))
         return
     with Live(console=output.console, auto_refresh=False) as screen:
         while True:
-            screen.update(_board(admin.get("/admin/v1/accounts", list[AccountLine])), refresh=True)
+            screen.update(_board(admin), refresh=True)
             time.sleep(WATCH_SECONDS)
 
 
-def _board(rows: list[AccountLine]) -> Table:
+def _board(admin: AdminClient) -> Group:
+    rows = admin.get("/admin/v1/accounts", list[AccountLine])
+    told = admin.get("/admin/v1/events", list[EventLine], {"limit": RECENT})
+    lines = [
+        f"{output.moment(row.at):>12}  {row.kind}  {escape(described(row.detail))}"
+        for row in told
+        if row.kind.startswith(ABOUT_ACCOUNTS)
+    ]
+    return Group(_accounts(rows), "", *lines[:SHOWN])
+
+
+def _accounts(rows: list[AccountLine]) -> Table:
     view = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("ACCOUNT", "CONDITION", "ENDPOINTS", "READ", ""):
         view.add_column(column, overflow="fold")

@@ -132,7 +132,8 @@ def admin_service(parts: Parts) -> AdminParts:
 
     interval = settings.directory.watch_interval_s if settings.directory else INTERVAL_SECONDS
     watch = AccountWatch(database, directory, kek, clock, interval)
-    accounts = AccountService(database, directory, watch, kek, clock)
+    realm = settings.directory.realm if settings.directory else ""
+    accounts = AccountService(database, directory, watch, kek, clock, realm)
     modes = ModeService(live, database, mechanisms, lambda: (settings.tls / "ca.pem").read_text("ascii"), clock)
     handlers = AdminHandlers(
         AdminApi(

@@ -46,6 +46,7 @@ class AccountService:
         watch: reads an account and puts the reading on record.
         kek: returns the KEK in force.
         clock: unix seconds.
+        realm: Kerberos realm of the directory's domain, empty if there is none.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class AccountService:
         watch: AccountWatch,
         kek: Callable[[], Kek],
         clock: Callable[[], float],
+        realm: str = "",
     ) -> None:
+        self._realm = realm
         self._database = database
         self._directory = directory
         self._watch = watch
@@ -163,7 +166,7 @@ class AccountService:
         said = await self._directory.verify(row.name, password)
         if said is not Logon.GRANTED:
             raise ConflictError(f"{row.key}: {SENTENCES[said]}", repair=f"keyfast account check {row.key}")
-        return BundleAccount(row.name, row.domain, password.reveal().decode(), newest.generation)
+        return BundleAccount(row.name, row.domain, password.reveal().decode(), newest.generation, self._realm)
 
     async def remove(self, account: str, by: str) -> None:
         """Take an account off the record: nobody authenticates with it any more.

@@ -316,12 +316,14 @@ class BundleAccount(msgspec.Struct, frozen=True):
         domain: short (NetBIOS) name of the domain.
         password: secret.
         generation: number of the credential generation the password is.
+        realm: the domain's Kerberos realm, empty where there is none.
     """
 
     name: str
     domain: str
     password: str
     generation: int
+    realm: str = ""
 
     def __repr__(self) -> str:
         """Never the password."""
