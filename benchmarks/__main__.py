@@ -11,29 +11,45 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks import crash, fill, installation, machine, make_requests, measure, processes, report
+from benchmarks import (
+    crash,
+    fill,
+    installation,
+    machine,
+    make_requests,
+    measure,
+    mechanism_report,
+    mechanisms,
+    processes,
+    report,
+)
 from benchmarks.measure import Round, Shape, Target
 
 PEAK = {"new": 4000, "kept alive": 9000}
 """More check-ins per second than any round will get through on one core: so many requests are made."""
-MAX_FOREIGN = 0.06
-TRIES = 3
 STORAGE_SEQ = 1000
 """Sequence numbers of the storage run begin above those of all requests."""
-REPORT_WIDTH = 140
+REPORT_WIDTH = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure."""
+    """What to measure.
+
+    Attributes:
+        databases: to measure check-ins on.
+        mechanisms: what to measure of authentication mechanisms, None for nothing.
+    """
 
     endpoints: int
     rounds: int
     shapes: tuple[Shape, ...]
     databases: tuple[str, ...]
+    mechanisms: mechanisms.Plan | None
 
     def requests(self) -> int:
         """How many requests a target can use up, tries that are thrown away included."""
@@ -51,6 +67,15 @@ class Subject:
     spent: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class CheckIns:
+    """What was measured of check-ins."""
+
+    rounds: list[Round] = field(default_factory=list)
+    storage: list[report.Storage] = field(default_factory=list)
+    goals: dict[str, list[report.Goal]] = field(default_factory=dict)
+
+
 def main() -> int:
     """Run the benchmark; exit code 1 if a goal that must be met is missed."""
     options = _options()
@@ -63,23 +88,46 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave nothing running, nothing on disk
     plan = _plan(options)
     measure.build_load()
-    with TemporaryDirectory(prefix="kf-bench-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
-        folder = Path(name)
+    facts = {**machine.facts(), "endpoints": f"{plan.endpoints:,}", "rounds": str(plan.rounds)}
+    with TemporaryDirectory(prefix="kf-bench-", ignore_cleanup_errors=True) as name:
+        checked = _check_ins(plan, Path(name), console) if plan.databases else CheckIns()
+        windows = _mechanisms(plan.mechanisms, Path(name), console) if plan.mechanisms else None
+    found = checked.goals | ({"mechanisms": windows.goals()} if windows else {})
+    report.show(console, facts, checked.rounds, checked.storage)
+    if windows:
+        mechanism_report.show(console, windows)
+    for target, goals in found.items():
+        report.show_goals(console, target, goals)
+    if options.json:
+        everything = report.as_json(facts, checked.rounds, checked.storage, found)
+        everything |= {"authentication": mechanism_report.as_json(windows)} if windows else {}
+        text = json.dumps(everything, indent=1)
+        sys.stdout.write(text + "\n") if options.json == "-" else Path(options.json).write_text(text + "\n")
+    if options.mechanisms and not windows:
+        return 2
+    return int(any(goal.verdict == "MISSED" for goals in found.values() for goal in goals))
+
+
+def _check_ins(plan: Plan, folder: Path, console: Console) -> CheckIns:
+    """Measure check-ins on each database."""
+    with ExitStack() as stack:
         with Progress(console=console, transient=True) as progress:
             subjects = [stack.enter_context(_subject(kind, folder, plan, progress)) for kind in plan.databases]
         baseline = stack.enter_context(_baseline(folder, subjects[0]))
-        facts = {**machine.facts(), "endpoints": f"{plan.endpoints:,}", "rounds": str(plan.rounds)}
         rounds = _measure(plan, baseline, subjects, console)
         storage = [_storage(subject, plan, rounds) for subject in subjects]
         lost = {subject.target.name: _crash(subject, plan, folder) for subject in subjects}
     found = {one.target.name: report.goals(rounds, storage, lost, one.target.name) for one in subjects}
-    report.show(console, facts, rounds, storage)
-    for target, goals in found.items():
-        report.show_goals(console, target, goals)
-    if options.json:
-        text = json.dumps(report.as_json(facts, rounds, storage, found), indent=1)
-        sys.stdout.write(text + "\n") if options.json == "-" else Path(options.json).write_text(text + "\n")
-    return int(any(goal.verdict == "MISSED" for goals in found.values() for goal in goals))
+    return CheckIns(rounds, storage, found)
+
+
+def _mechanisms(plan: mechanisms.Plan, folder: Path, console: Console) -> mechanism_report.Results | None:
+    """Measure authentication mechanisms, where a domain controller can be had."""
+    try:
+        return mechanisms.run(plan, folder, console)
+    except pytest.skip.Exception as reason:
+        console.print(f"authentication mechanisms were not measured: {reason.msg}")
+        return None
 
 
 def _options() -> argparse.Namespace:
@@ -89,6 +137,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are reported")
     parser.add_argument("--rate", type=float, default=1111, help="check-ins per second of the open loop")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append", help="only this one")
+    parser.add_argument("--mechanisms", action="store_true", help="only what each authentication mechanism costs")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON to FILE, - for standard output")
     return parser.parse_args()
 
@@ -107,11 +156,15 @@ def _plan(options: argparse.Namespace) -> Plan:
         ),
         Shape("open loop", 2048, keep_alive=False, rate=options.rate, warm_s=1, seconds=2 if quick else 10),
     )
+    endpoints, rounds = (min(options.endpoints, 20_000), 1) if quick else (options.endpoints, options.rounds)
+    logons = mechanisms.Plan(endpoints, rounds, shapes[0], reconnecting=2_000 if quick else 10_000)
+    default = () if options.mechanisms else ("sqlite", "postgresql")
     return Plan(
-        endpoints=min(options.endpoints, 20_000) if quick else options.endpoints,
-        rounds=1 if quick else options.rounds,
+        endpoints=endpoints,
+        rounds=rounds,
         shapes=shapes,
-        databases=tuple(options.database or ("sqlite", "postgresql")),
+        databases=tuple(options.database or default),
+        mechanisms=logons if options.mechanisms or not options.database else None,
     )
 
 
@@ -126,7 +179,7 @@ def _subject(kind: str, folder: Path, plan: Plan, progress: Progress) -> Iterato
         port = processes.free_port()
         founded = installation.found(folder / kind, port, url, plan.endpoints)
         task = progress.add_task(f"{kind}: endpoints", total=plan.endpoints)
-        fill.fill(founded.url, plan.endpoints, founded.maker.now, lambda more: progress.advance(task, more))
+        fill.fill(founded.url, fill.Fleet(plan.endpoints, founded.maker.now), lambda more: progress.advance(task, more))
         requests, count = folder / f"{kind}.requests", plan.requests()
         task = progress.add_task(f"{kind}: requests", total=count)
         make_requests.make(founded.maker, count, requests, lambda more: progress.advance(task, more))
@@ -155,13 +208,13 @@ def _measure(plan: Plan, baseline: Target, subjects: list[Subject], console: Con
 
 
 def _quiet_round(target: Target, shape: Shape, subject: Subject | None) -> Round:
-    """Measure; try again while others use the machine. The quietest try counts."""
-    tries: list[Round] = []
-    while not tries or (tries[-1].foreign > MAX_FOREIGN and len(tries) < TRIES):
-        tries.append(measure.run(target, shape, subject.spent if subject else 0))
+    def attempt() -> Round:
+        found = measure.run(target, shape, subject.spent if subject else 0)
         if subject:
-            subject.spent = int(tries[-1].load["next"])
-    return min(tries, key=lambda one: one.foreign)
+            subject.spent = int(found.load["next"])
+        return found
+
+    return measure.quiet(attempt, lambda one: one.foreign)
 
 
 def _storage(subject: Subject, plan: Plan, rounds: list[Round]) -> report.Storage:

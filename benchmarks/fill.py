@@ -5,6 +5,7 @@ import hashlib
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ from keyfast.store.url import sqlite_path
 
 CHUNK = 20_000
 FIRST_SEQ = 1
+PACKAGE = bytes(16)
 Rows = list[tuple[Any, ...]]
 
 COLUMNS: dict[str, Sequence[str]] = {
@@ -32,21 +34,38 @@ COLUMNS: dict[str, Sequence[str]] = {
 _JWK = '{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}'
 
 
-def fill(url: str, endpoints: int, now: int, told: Callable[[int], None]) -> None:
-    """Insert ``endpoints`` endpoints; ``told`` hears how many rows more are in.
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What to insert.
 
-    The database must be migrated and otherwise empty. Durability is off meanwhile on SQLite.
+    Attributes:
+        endpoints: how many.
+        now: server time, unix seconds.
+        package: id of the package they all enrolled with.
+        keyed: how many of them, the last ones, have ``fleet.device_key`` on record instead of a made-up one.
+    """
+
+    endpoints: int
+    now: int
+    package: bytes = PACKAGE
+    keyed: int = 0
+
+
+def fill(url: str, whole: Fleet, told: Callable[[int], None]) -> None:
+    """Insert endpoints; ``told`` hears how many rows more are in.
+
+    The database must be migrated and without endpoints. Durability is off meanwhile on SQLite.
     """
     path = sqlite_path(url)
     if path is None:
-        asyncio.run(_fill_postgres(url, endpoints, now, told))
+        asyncio.run(_fill_postgres(url, whole, told))
         return
     conn = sqlite3.connect(path, isolation_level=None)
     conn.execute("pragma synchronous=off")
     conn.execute("pragma cache_size=-1000000")
     conn.execute("begin")
-    for chunk in _chunks(endpoints):
-        for table, rows in _rows(chunk, now, bytes).items():
+    for chunk in _chunks(whole.endpoints):
+        for table, rows in _rows(chunk, whole, bytes).items():
             marks = ",".join("?" * len(COLUMNS[table]))
             conn.executemany(f"insert into {table} ({','.join(COLUMNS[table])}) values ({marks})", rows)  # noqa: S608
         told(len(chunk))
@@ -56,10 +75,10 @@ def fill(url: str, endpoints: int, now: int, told: Callable[[int], None]) -> Non
     conn.close()
 
 
-async def _fill_postgres(url: str, endpoints: int, now: int, told: Callable[[int], None]) -> None:
+async def _fill_postgres(url: str, whole: Fleet, told: Callable[[int], None]) -> None:
     conn = await asyncpg.connect(url)
-    for chunk in _chunks(endpoints):
-        for table, rows in _rows(chunk, now, lambda raw: uuid.UUID(bytes=raw)).items():
+    for chunk in _chunks(whole.endpoints):
+        for table, rows in _rows(chunk, whole, lambda raw: uuid.UUID(bytes=raw)).items():
             await conn.copy_records_to_table(table, records=rows, columns=COLUMNS[table])
         told(len(chunk))
     await conn.execute("vacuum analyze")
@@ -72,29 +91,41 @@ def _chunks(endpoints: int) -> Iterator[range]:
         yield range(first, min(first + CHUNK, endpoints))
 
 
-def _rows(numbers: range, now: int, as_id: Callable[[bytes], object]) -> dict[str, Rows]:
+def _rows(numbers: range, whole: Fleet, as_id: Callable[[bytes], object]) -> dict[str, Rows]:
     rows: dict[str, Rows] = {table: [] for table in COLUMNS}
-    package, boot, instance = as_id(bytes(16)), _as(fleet.BOOT_ID, as_id), _as(fleet.INSTANCE, as_id)
-    then = now - 900
+    package, boot, instance = as_id(whole.package), _as(fleet.BOOT_ID, as_id), _as(fleet.INSTANCE, as_id)
+    then, keyed_from = whole.now - 900, whole.endpoints - whole.keyed
     for n in numbers:
         raw = fleet.endpoint_bytes(n)
         me, text = as_id(raw), raw.hex()
-        thumbprint = (text + text)[:43]
         document = fleet.inventory(n)
         digest = hashlib.sha256(document).digest()
-        jwk = _JWK % (thumbprint, thumbprint)
+        thumbprint, jwk = _keyed(n) if n >= keyed_from else _made_up(text)
         hardware = f'{{"machine_id":"{text}"}}'
         name = f"laptop-{n:07d}.corp.example"
         rows["endpoint"].append((me, name, then, package, "made-up", thumbprint, jwk, jwk, hardware))
         rows["device_key"].append((thumbprint, me, "current", then))
         rows["presence"].append(
             (
-                *(me, EndpointState.ACTIVE.value, FIRST_SEQ, digest, b"", digest, then, now, then),
+                *(me, EndpointState.ACTIVE.value, FIRST_SEQ, digest, b"", digest, then, whole.now, then),
                 *(boot, instance, "192.0.2.17", "0.1.0", 1, 1),
             )
         )
         rows["inventory"].append((me, digest, document, then * 1000))
     return rows
+
+
+def _made_up(text: str) -> tuple[str, str]:
+    """Thumbprint and public key of an endpoint whose access tokens name its key."""
+    thumbprint = (text + text)[:43]
+    return thumbprint, _JWK % (thumbprint, thumbprint)
+
+
+def _keyed(n: int) -> tuple[str, str]:
+    """Thumbprint and public key of an endpoint that is found by its key."""
+    key = fleet.device_key(n)
+    jwk = key.public_jwk()
+    return key.thumbprint, _JWK % (jwk["x"], jwk["y"])
 
 
 def _as(text: str, as_id: Callable[[bytes], object]) -> object:

@@ -3,6 +3,9 @@
 import hashlib
 import uuid
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+
+from keyfast.trust.device import DeviceKey
 from keyfast.wire.messages import Encryption, Inventory, Protection, Volume, inventory_bytes
 
 BOOT_ID = "11111111-2222-4333-8444-555555555555"
@@ -19,6 +22,12 @@ def endpoint_bytes(n: int) -> bytes:
 def endpoint_text(n: int) -> str:
     """The same id in canonical text form."""
     return str(uuid.UUID(bytes=endpoint_bytes(n)))
+
+
+def device_key(n: int) -> DeviceKey:
+    """The device key of endpoint ``n``, for those whose key must be on record."""
+    scalar = int.from_bytes(hashlib.sha256(b"device key %d" % n).digest()[:31], "big")
+    return DeviceKey(derive_private_key(scalar, SECP256R1()))
 
 
 def _template() -> bytes:

@@ -20,12 +20,20 @@ class Founded:
     maker: Maker
 
 
-def found(data: Path, port: int, database: str, endpoints: int) -> Founded:
-    """Found an installation in ``data`` that listens on ``port``; ``database`` empty means SQLite."""
+def found(data: Path, port: int, database: str, endpoints: int, tables: str = "") -> Founded:
+    """Found an installation in ``data`` that listens on ``port``; ``database`` empty means SQLite.
+
+    Args:
+        data: does not exist yet.
+        port: TCP port on 127.0.0.1.
+        database: URL.
+        endpoints: how many requests are to speak for.
+        tables: what to add to its settings, in TOML.
+    """
     data.mkdir(mode=0o700, parents=True)
     origin = f"https://localhost:{port}"
     (data / FILE_NAME).write_text(
-        f'listen = "127.0.0.1"\nport = {port}\nurls = ["{origin}"]\ndatabase = "{database}"\n'
+        f'listen = "127.0.0.1"\nport = {port}\nurls = ["{origin}"]\ndatabase = "{database}"\n{tables}'
     )
     settings = load(data)
     now = int(time.time())

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sqlite3
 import ssl
 import subprocess
@@ -91,16 +92,17 @@ def used_between(before: Usage, after: Usage) -> dict[int, float]:
 def family(pid: int) -> dict[int, str]:
     """A process and all its descendants, each with a name a reader understands."""
     root = psutil.Process(pid)
-    return {process.pid: _label(process) for process in [root, *root.children(recursive=True)]}
+    return {process.pid: label(process) for process in [root, *root.children(recursive=True)]}
 
 
-def _label(process: psutil.Process) -> str:
+def label(process: psutil.Process) -> str:
+    """What a reader calls a process."""
     words: list[str] = process.cmdline()
     if "keyfast.server.process" in words:
         return words[words.index("keyfast.server.process") + 1]
     if "server" in words and "run" in words:
         return "supervisor"
-    return str(process.name()).partition(":")[0]
+    return re.split("[:(]", str(process.name()))[0]
 
 
 def memory_mb(pid: int) -> float:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from benchmarks import fill, fleet
 from keyfast.core.secret import Secret
@@ -46,16 +47,63 @@ class Maker:
     now: int
     endpoints: int
 
+    def requests(self, first: int, end: int) -> Iterator[bytes]:
+        """Make the requests with the numbers from ``first`` to before ``end``: each with a token and a proof."""
+        secrets = {kid: Secret(key) for kid, key in self.mac_keys.items()}
+        tokens = AccessTokens(self.installation, secrets, self.current)
+        nonce = Nonces([Secret(key) for key in self.nonce_keys]).issue(self.now)
+        keys = [DeviceKey.generate() for _ in range(KEYS)]
+        thumbprints = [key.thumbprint for key in keys]
+        host = self.origin.partition("://")[2]
+        for index in range(first, end):
+            number, seq = endpoint_and_seq(index, self.endpoints)
+            who = index % KEYS
+            token = tokens.mint(
+                endpoint_id=fleet.endpoint_text(number),
+                thumbprint=thumbprints[who],
+                now=self.now,
+                lifetime=limits.ACCESS_TOKEN_LIFETIME,
+                token_id=struct.pack(">Q", index),
+            )
+            body = check_in_body(number, seq, self.now)
+            proof = make_proof(
+                keys[who],
+                method="POST",
+                url=self.origin + PATH,
+                jti=str(uuid.UUID(int=index)),
+                issued_at=self.now,
+                nonce=nonce,
+                access_token=token,
+                body=body,
+            )
+            yield request_text(host, f"authorization: DPoP {token}\r\n", proof, body)
+
+
+def request_text(host: str, authorization: str, proof: str, body: bytes) -> bytes:
+    """One whole HTTP request; ``authorization`` is a header line with its end, or empty."""
+    return (
+        f"POST {PATH} HTTP/1.1\r\nhost: {host}\r\nuser-agent: keyfast-agent/0.1.0\r\naccept: */*\r\n"
+        f"{authorization}dpop: {proof}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
 
 def endpoint_and_seq(index: int, endpoints: int) -> tuple[int, int]:
     """Which endpoint request ``index`` speaks for, and with which sequence number."""
     return index * fleet.STRIDE % endpoints, fill.FIRST_SEQ + 1 + index // endpoints
 
 
-def make(maker: Maker, count: int, target: Path, told: Callable[[int], None]) -> None:
-    """Write ``count`` requests to ``target``: (length: 32 bits, bytes), in order of use."""
+class Writes(Protocol):
+    """What makes requests; it travels to other processes."""
+
+    def requests(self, first: int, end: int) -> Iterator[bytes]:
+        """Make the requests with the numbers from ``first`` to before ``end``."""
+        ...
+
+
+def make(maker: Writes, count: int, target: Path, told: Callable[[int], None], first: int = 0) -> None:
+    """Write ``count`` requests from number ``first`` on to ``target``: (length: 32 bits, bytes), in order of use."""
     parts = [target.with_suffix(f".{part}") for part in range(PROCESSES)]
-    bounds = [count * part // PROCESSES for part in range(PROCESSES + 1)]
+    bounds = [first + count * part // PROCESSES for part in range(PROCESSES + 1)]
     context = multiprocessing.get_context("spawn")
     made = context.Value("q", 0)
     workers = [
@@ -81,9 +129,9 @@ def make(maker: Maker, count: int, target: Path, told: Callable[[int], None]) ->
 
 
 def _write(
-    maker: Maker, first: int, end: int, path: Path, made: "multiprocessing.sharedctypes.Synchronized[int]"
+    maker: Writes, first: int, end: int, path: Path, made: "multiprocessing.sharedctypes.Synchronized[int]"
 ) -> None:
-    requests = _requests(maker, first, end)
+    requests = maker.requests(first, end)
     with path.open("wb") as file:
         for index, request in enumerate(requests, start=1):
             file.write(struct.pack("<I", len(request)) + request)
@@ -92,43 +140,8 @@ def _write(
                     made.value += CHUNK
 
 
-def _requests(maker: Maker, first: int, end: int) -> Iterator[bytes]:
-    secrets = {kid: Secret(key) for kid, key in maker.mac_keys.items()}
-    tokens = AccessTokens(maker.installation, secrets, maker.current)
-    nonce = Nonces([Secret(key) for key in maker.nonce_keys]).issue(maker.now)
-    keys = [DeviceKey.generate() for _ in range(KEYS)]
-    thumbprints = [key.thumbprint for key in keys]
-    host = maker.origin.partition("://")[2]
-    for index in range(first, end):
-        number, seq = endpoint_and_seq(index, maker.endpoints)
-        who = index % KEYS
-        token = tokens.mint(
-            endpoint_id=fleet.endpoint_text(number),
-            thumbprint=thumbprints[who],
-            now=maker.now,
-            lifetime=limits.ACCESS_TOKEN_LIFETIME,
-            token_id=struct.pack(">Q", index),
-        )
-        body = check_in_body(number, seq, maker.now)
-        proof = make_proof(
-            keys[who],
-            method="POST",
-            url=maker.origin + PATH,
-            jti=str(uuid.UUID(int=index)),
-            issued_at=maker.now,
-            nonce=nonce,
-            access_token=token,
-            body=body,
-        )
-        yield (
-            f"POST {PATH} HTTP/1.1\r\nhost: {host}\r\nuser-agent: keyfast-agent/0.1.0\r\naccept: */*\r\n"
-            f"authorization: DPoP {token}\r\ndpop: {proof}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
-        ).encode() + body
-
-
-def check_in_body(number: int, seq: int, now: int) -> bytes:
-    """Body of a check-in in which nothing has changed."""
+def check_in_body(number: int, seq: int, now: int, generation: int = 0) -> bytes:
+    """Body of a check-in in which nothing has changed; ``generation`` is that of the credential in use."""
     return encode(
         CheckIn(
             seq=seq,
@@ -138,6 +151,7 @@ def check_in_body(number: int, seq: int, now: int) -> bytes:
             inventory_digest=b64u(hashlib.sha256(fleet.inventory(number)).digest()),
             acked=b64u(hashlib.sha256(b"%d before %d" % (number, seq)).digest()),
             profile_seq=1,
+            credential_generation=generation,
             policy_version=1,
             verified_age_s=(12, 12, 12),
             clock=now,

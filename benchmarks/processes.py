@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path, ready: Callable[[], bool], end: int = signal.SIGTERM) -> Iterator[int]:
+def running(
+    command: Sequence[str],
+    log: Path,
+    ready: Callable[[], bool],
+    end: int = signal.SIGTERM,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[int]:
     """Run a command on the server's core until the block ends; yields its process id once it is ready."""
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -34,6 +40,7 @@ def running(command: Sequence[str], log: Path, ready: Callable[[], bool], end: i
             stdout=output,
             stderr=output,
             start_new_session=True,
+            env=os.environ | dict(environment or {}),
         )
     try:
         machine.prefer(process.pid)
@@ -135,8 +142,11 @@ def _unprivileged(command: list[str]) -> list[str]:
 
 
 @contextmanager
-def keyfast(data: Path, port: int, python: str) -> Iterator[int]:
-    """Run ``keyfast server run`` on a data directory whose settings name ``port``; yields its pid."""
+def keyfast(data: Path, port: int, python: str, environment: Mapping[str, str] | None = None) -> Iterator[int]:
+    """Run ``keyfast server run`` on a data directory whose settings name ``port``; yields its pid.
+
+    What is in ``environment`` is added to ours.
+    """
     command = [
         python,
         "-c",
@@ -146,7 +156,7 @@ def keyfast(data: Path, port: int, python: str) -> Iterator[int]:
         "--data",
         str(data),
     ]
-    with running(command, data / "server.log", lambda: answers(port)) as pid:
+    with running(command, data / "server.log", lambda: answers(port), environment=environment) as pid:
         yield pid
 
 

@@ -298,12 +298,18 @@ def describe(kind: Any) -> str:
         return _text(kind)
     if isinstance(kind, shape.EnumType):
         return ", ".join(f"`{item.value}`" for item in kind.cls)
-    if isinstance(kind, shape.VarTupleType):
-        most = "" if kind.max_length is None else f" (at most {kind.max_length})"
-        return f"list{most} of: {describe(kind.item_type)}"
+    if isinstance(kind, shape.VarTupleType | shape.DictType):
+        return _several(kind)
     if isinstance(kind, shape.UnionType):
         return describe(next(item for item in kind.types if not isinstance(item, shape.NoneType)))
     return "true or false" if isinstance(kind, shape.BoolType) else str(kind.cls.__name__)
+
+
+def _several(kind: shape.VarTupleType | shape.DictType) -> str:
+    if isinstance(kind, shape.DictType):
+        return f"members, each: {describe(kind.value_type)}"
+    most = "" if kind.max_length is None else f" (at most {kind.max_length})"
+    return f"list{most} of: {describe(kind.item_type)}"
 
 
 def _text(kind: shape.StrType) -> str:

@@ -19,9 +19,17 @@ from keyfast.wire.admin import EndpointDetail, EndpointLine, Installation, Packa
 
 
 class RunningServer:
-    """A server under test; ``close`` ends it."""
+    """A server under test; ``close`` ends it.
 
-    def __init__(self, data: Path, database: str = "") -> None:
+    Args:
+        data: its directory.
+        database: URL, empty for SQLite.
+        tables: what to add to its ``server.toml``.
+        env: of its processes, beside ours.
+    """
+
+    def __init__(self, data: Path, database: str = "", *, tables: str = "", **env: str) -> None:
+        self.env = env
         self.port = processes.free_port()
         self.url = f"https://localhost:{self.port}"
         self.data = data
@@ -39,6 +47,8 @@ class RunningServer:
             "keyfast.cli.main", "server", "init", *arguments, *(["--database", database] if database else [])
         )
         assert made.returncode == 0, made.stderr
+        with (data / settings_room.FILE_NAME).open("a") as file:
+            file.write(tables)
         self.settings: Settings = settings_room.load(data)
         self.log = data / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -47,7 +57,8 @@ class RunningServer:
 
     def start(self) -> None:
         """Start it, and wait until both services answer."""
-        self.process = processes.start("keyfast.cli.main", "server", "run", "--data", str(self.data), log=self.log)
+        command = ("keyfast.cli.main", "server", "run", "--data", str(self.data))
+        self.process = processes.start(*command, log=self.log, **self.env)
         processes.until(self._answers, f"the server to answer; log:\n{self.log.read_text()}")
 
     def _answers(self) -> bool:

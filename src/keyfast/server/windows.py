@@ -60,7 +60,9 @@ def _reader(found: ActiveDirectorySettings) -> SimpleReader | KeytabReader:
     file = found.reader_password_file
     if file is None:
         raise UsageError("the directory's reader has neither a password nor a keytab")
-    return SimpleReader(found.reader, _password(file))
+    # Active Directory lets nobody bind by a bare logon name.
+    whole = any(mark in found.reader for mark in "\\@=")
+    return SimpleReader(found.reader if whole else f"{found.domain}\\{found.reader}", _password(file))
 
 
 def _password(file: Path) -> Secret:

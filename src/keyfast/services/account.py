@@ -1,13 +1,15 @@
 """Client authentication accounts: add one and prove its password, list, check, remove."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import msgspec
 
+from keyfast.core import generation
 from keyfast.core.account import AccountCondition, Verdict
 from keyfast.core.account_verdict import judge
 from keyfast.core.directory import Directory, Logon
-from keyfast.core.generation import GenerationState
+from keyfast.core.generation import GenerationEvent, GenerationState
 from keyfast.core.logon import SENTENCES
 from keyfast.core.secret import Secret
 from keyfast.errors import ConflictError, NotFoundError, NotReadyError, UsageError
@@ -149,7 +151,7 @@ class AccountService:
         return [AccountChange(found.read_at, _view(reading)) for found in rows for reading in outcomes([found])[-1:]]
 
     async def embeddable(self, account: str) -> BundleAccount:
-        """Return the newest credential generation for a package, if its password authenticates now.
+        """Return the newest credential generation that works, for a package; its password is tried once more.
 
         Raises:
             ConflictError: it does not; the message says why.
@@ -159,8 +161,8 @@ class AccountService:
         await self._watch.read(row)
         async with self._database.read() as conn:
             held = [found for found in await accounts.generations(conn) if found.account_key == row.key]
-        newest = held[-1]
-        if newest.state is not GenerationState.PROVEN:  # and is not tried: a wrong password counts
+        newest = next((found for found in reversed(held) if found.state is GenerationState.PROVEN), None)
+        if newest is None:  # and none is tried: a wrong password counts
             raise ConflictError(f"{row.key}: its password was changed", repair=f"keyfast account add {row.key}")
         password = self._kek().open(newest.password_sealed, bound_to=bound_to(row.key, newest.generation))
         said = await self._directory.verify(row.name, password)
@@ -205,15 +207,22 @@ class AccountService:
         kek = self._kek()
         async with self._database.write() as conn:
             await accounts.add(conn, row)
-            on_record = [found.generation for found in await accounts.generations(conn) if found.account_key == row.key]
-            # Packages outlive an account that was removed and added again; their numbers are not used twice.
-            packed = [found.generation for found in await accounts.built(conn, row.key)]
-            number = 1 + max((*on_record, *packed), default=0)
-            sealed = kek.seal(password, bound_to=bound_to(row.key, number))
-            await accounts.add_generation(
-                conn,
-                GenerationRow(row.key, number, GenerationState.PROVEN, sealed, stamp, stamp, 0, now, by, now),
-            )
+            held = [found for found in await accounts.generations(conn) if found.account_key == row.key]
+            known = next((found for found in reversed(held) if _sealed_same(kek, found, password)), None)
+            if known is not None:  # restored, or simply told again: endpoints that hold it are right
+                state = generation.step(known.state, GenerationEvent.PROVED)
+                proven = replace(known, state=state, password_stamp=stamp, seen_stamp=stamp, judged_at=now)
+                await accounts.set_generation(conn, known, proven)
+                number = known.generation
+            else:
+                # Packages outlive an account that was removed and added again; their numbers are not used twice.
+                packed = [found.generation for found in await accounts.built(conn, row.key)]
+                number = 1 + max((*(found.generation for found in held), *packed), default=0)
+                sealed = kek.seal(password, bound_to=bound_to(row.key, number))
+                await accounts.add_generation(
+                    conn,
+                    GenerationRow(row.key, number, GenerationState.PROVEN, sealed, stamp, stamp, 0, now, by, now),
+                )
             detail = {"account": row.key, "generation": number, "by": by}
             await events.add(conn, at=now, kind="account_added", endpoint_id=None, detail=detail)
 
@@ -229,6 +238,10 @@ def _names(account: str, home: str) -> tuple[str, str]:
             f"'{account}' names no account of the domain {home}", repair=f"keyfast account add {home}\\NAME"
         )
     return domain, name
+
+
+def _sealed_same(kek: Kek, row: GenerationRow, password: Secret) -> bool:
+    return kek.open(row.password_sealed, bound_to=bound_to(row.account_key, row.generation)).same(password)
 
 
 def _view(reading: Outcome) -> ReadingView:

@@ -17,6 +17,7 @@ from keyfast.errors import TrustError
 from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
 from keyfast.services.check_in import CheckInService, Letter, Reply, Sender, read_letter
 from keyfast.services.enrol import EnrolService, enrolment_token
+from keyfast.services.known_account import KnownAccount
 from keyfast.services.live import Live, LiveState
 from keyfast.services.windows_logon import Challenge, LoggedOn, WindowsLogon, offer_lines
 from keyfast.store import identities, packages
@@ -29,6 +30,10 @@ from keyfast.trust.nonce import NonceFacts
 from keyfast.wire import limits
 from keyfast.wire.messages import Registered
 from keyfast.wire.oauth import Jwks, PublicKey, RegisterRequest
+
+DOUBT_SECONDS = 60
+"""Longest time for which a refused password keeps the others of its generation waiting for the watch."""
+RETRY_SECONDS = 30
 
 
 class Knocker(msgspec.Struct, frozen=True):
@@ -68,6 +73,7 @@ class WindowsCheckInService:
         self._enrolments = enrolments
         self._database = database
         self._clock = clock
+        self._doubts: dict[tuple[str, int], int] = {}
 
     async def check_in(self, request: SignedRequest, body: bytes) -> Reply:
         """Take one leg of a check-in.
@@ -137,6 +143,7 @@ class WindowsCheckInService:
         if isinstance(found, Challenge):
             return self._challenge(live, found.lines, now)
         if isinstance(found, Refusal):
+            self._doubt(knocker, found, now)
             return self._refused(live, found, now)
         sender = await self._sender(knocker, now)
         if isinstance(sender, Refusal):
@@ -149,7 +156,28 @@ class WindowsCheckInService:
         account = live.accounts.get(knocker.account_key)
         if account is None:
             return configured  # nothing is known of what it holds; whoever logs on is judged by the account
-        return offer(account.standing(knocker.letter.message.credential_generation, now), configured, now)
+        generation = knocker.letter.message.credential_generation
+        offered = offer(account.standing(generation, now), configured, now)
+        if isinstance(offered, Refusal) or not self._doubted(account, generation, now):
+            return offered
+        detail = "the directory has just refused this password, and the account is being read"
+        return Refusal(RefusalClass.NOT_READY, detail, retry_after=RETRY_SECONDS)
+
+    def _doubt(self, knocker: Knocker, refusal: Refusal, now: int) -> None:
+        """Have the watch look before the next endpoint with the same password tries it: each try counts."""
+        if refusal.kind is RefusalClass.ACCOUNT_REFUSED and knocker.account_key in self._live.current.accounts:
+            self._doubts[knocker.account_key, knocker.letter.message.credential_generation] = now
+
+    def _doubted(self, account: KnownAccount, generation: int, now: int) -> bool:
+        since = self._doubts.get((account.key, generation))
+        if since is None:
+            return False
+        read_since = all(reading.read_at > since for reading in account.readings)
+        harmless = all(reading.lockout_threshold == 0 for reading in account.readings)
+        if read_since or harmless or now > since + DOUBT_SECONDS:
+            del self._doubts[account.key, generation]
+            return False
+        return True
 
     async def _sender(self, knocker: Knocker, now: int) -> Sender | Refusal:
         if knocker.token is None:

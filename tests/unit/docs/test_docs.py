@@ -11,11 +11,14 @@ import pytest
 from scripts import check_docs
 
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES
+from keyfast.core.account import AccountCondition, AccountEventKind
 from keyfast.core.check_in import Fork
 from keyfast.core.endpoint import TABLE, EndpointEvent, EndpointState
+from keyfast.core.generation import GenerationState
 from keyfast.core.refusal import RULES, RefusalClass
+from keyfast.directory.entry import ACCOUNT, BASE_ONLY
 from keyfast.services.keyring import MIN_PASSPHRASE
-from keyfast.settings import Settings
+from keyfast.settings import ActiveDirectorySettings, Settings, WindowsSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
@@ -63,6 +66,25 @@ def test_every_setting_has_its_heading():
     assert {head for head in found if head.islower() and " " not in head} == settings
 
 
+@pytest.mark.parametrize(("table", "kind"), [("windows", WindowsSettings), ("directory", ActiveDirectorySettings)])
+def test_every_member_of_a_table_of_settings_has_its_heading(table, kind):
+    found = {head for head in _headings("operate/settings.md", 3) if head.startswith(f"{table}.")}
+    assert found == {f"{table}.{field.name}" for field in dataclasses.fields(kind)}
+
+
+@pytest.mark.parametrize(
+    ("page", "named"),
+    [
+        ("operate/directory.md", (*ACCOUNT, *BASE_ONLY)),
+        ("operate/account-watch.md", tuple(AccountCondition)),
+        ("reference/events.md", tuple(AccountEventKind)),
+    ],
+)
+def test_what_the_watch_reads_and_says_is_listed(page, named):
+    text = _text(page)
+    assert [name for name in named if f"`{name}`" not in text] == []
+
+
 def test_every_route_is_listed():
     page = _text("reference/routes.md")
     for row in (*ENDPOINT_ROUTES, *ADMIN_ROUTES):
@@ -85,7 +107,7 @@ def test_every_dependency_has_its_row():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     needs = [
         *declared["project"]["dependencies"],
-        *declared["project"]["optional-dependencies"]["server"],
+        *(need for extra in declared["project"]["optional-dependencies"].values() for need in extra),
         *declared["dependency-groups"]["dev"],
         *declared["build-system"]["requires"],
     ]
@@ -135,19 +157,25 @@ EVENT_FAMILIES = {
         )
     },
     "endpoint_{found.kind.value}": {f"endpoint_{fork.value}" for fork in Fork},
+    "generation_{state.value}": {
+        f"generation_{state.value}" for state in (GenerationState.PROVEN, GenerationState.REFUSED)
+    },
 }
 """Event kinds that code makes from a value, by the expression."""
+EVENT_MAKERS = {"_save": 1, "_What": 0}
+"""Calls that are given the kind of an event, and at which place."""
 
 
 def _literal_kinds(path: Path) -> set[str]:
-    """Event kinds that a module emits: literals of ``kind=``, of _save(...), and f-strings by expression."""
+    """Event kinds that a module emits: literals of ``kind=``, of EVENT_MAKERS, and f-strings by expression."""
     tree = ast.parse(path.read_text("utf-8"))
     found: list[ast.expr] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             found += [word.value for word in node.keywords if word.arg == "kind"]
-            if isinstance(node.func, ast.Attribute) and node.func.attr == "_save":
-                found.append(node.args[1])
+            place = EVENT_MAKERS.get(getattr(node.func, "attr", "") or getattr(node.func, "id", ""))
+            if place is not None:
+                found.append(node.args[place])
         elif isinstance(node, ast.FunctionDef) and node.name == "fork_event":
             found += [item for item in ast.walk(node) if isinstance(item, ast.JoinedStr)]
     kinds: set[str] = set()
@@ -160,7 +188,7 @@ def _literal_kinds(path: Path) -> set[str]:
 
 
 def test_every_event_kind_is_listed_and_no_other():
-    emitted: set[str] = set()
+    emitted = {kind.value for kind in AccountEventKind}
     for room in ("services", "store"):
         for path in (ROOT / "src" / "keyfast" / room).glob("*.py"):
             emitted |= _literal_kinds(path)

@@ -21,6 +21,7 @@ from keyfast.trust.kek import Kek, load_kek
 
 KEY = "CORP\\svc-see"
 ENDPOINTS = 3
+OLD, NEW = "Old-Passw0rd", "New-Passw0rd"
 
 
 class Clock:
@@ -45,13 +46,13 @@ class Site:
     watch: AccountWatch
     accounts: AccountService
 
-    async def add(self, password: str = "Old-Passw0rd") -> None:
+    async def add(self, password: str = OLD) -> None:
         """Set the account's password in the directory and put it on record."""
         self.directory.set_password("svc-see", password)
         await self.accounts.add("svc-see", Secret(password.encode()), (), "admin")
         await self.live.refresh()
 
-    async def change(self, password: str = "New-Passw0rd", after: int = 10) -> None:
+    async def change(self, password: str = NEW, after: int = 10) -> None:
         """Set another password behind the server's back."""
         self.clock.now += after
         self.directory.set_password("svc-see", password)

@@ -8,9 +8,14 @@ from tests.support.databases import NOW
 from keyfast.core.generation import GenerationState
 from keyfast.core.secret import Secret
 from keyfast.services.watch import MAX_TRIES, SPARE_TRIES, AccountWatch
+from keyfast.store import accounts
 
 S = GenerationState
 KEY = "CORP\\svc-see"
+
+
+def site_readings(site):
+    return site.live.current.accounts[KEY].readings
 
 
 async def states(site):
@@ -35,10 +40,6 @@ async def test_a_quiet_account_is_read_and_nothing_is_told_or_tried(site):
     assert [found.read_at for found in site_readings(site)] == [NOW]
     await site.live.refresh()
     assert [found.read_at for found in site_readings(site)] == [NOW + 180]
-
-
-def site_readings(site):
-    return site.live.current.accounts[KEY].readings
 
 
 async def test_a_changed_password_is_told_with_packages_endpoints_and_the_end_of_the_grace(site):
@@ -165,9 +166,6 @@ async def test_no_password_is_tried_before_every_domain_controller_has_the_chang
 
 
 async def test_a_directory_that_cannot_tell_yet_is_asked_again(site):
-    site.directory.unsure = True
-    site.directory.set_password("svc-see", "Old-Passw0rd")
-    site.directory.unsure = False
     await site.add()
     site.directory.unsure = True
     await site.change()
@@ -214,7 +212,11 @@ async def test_expiries_are_told_through_restarts_of_the_watch(site):
         again = AccountWatch(site.database, site.directory, lambda: site.kek, site.clock)
         await again.tick()
     told = [(kind, detail.get("days")) for kind, detail in await site.events("account_expires", "account_expired")]
-    assert told == [("account_expires", 30), *(("account_expires", days) for days in (14, 7, 1)), ("account_expired", None)]
+    assert told == [
+        ("account_expires", 30),
+        *(("account_expires", days) for days in (14, 7, 1)),
+        ("account_expired", None),
+    ]
 
 
 async def test_an_account_is_read_each_interval_and_at_once_when_somebody_asks(site):
@@ -224,19 +226,13 @@ async def test_an_account_is_read_each_interval_and_at_once_when_somebody_asks(s
     await site.watch.tick()
     assert site.directory.reads == reads
     async with site.database.write() as conn:
-        await ask(conn, site)
+        await accounts.ask(conn, KEY, now=int(site.clock.now))
     site.clock.now += 2
     await site.watch.tick()
     assert site.directory.reads == reads + 1
     site.clock.now += 60
     await site.watch.tick()
     assert site.directory.reads == reads + 2
-
-
-async def ask(conn, site):
-    from keyfast.store import accounts
-
-    await accounts.ask(conn, KEY, now=int(site.clock.now))
 
 
 async def test_whatever_goes_wrong_the_watch_goes_on(site):
@@ -265,8 +261,8 @@ async def test_whatever_goes_wrong_the_watch_goes_on(site):
 async def test_the_password_is_sealed_at_rest(site):
     await site.add("Very-Secret-Passw0rd")
     (row,) = await site.generations()
-    assert b"Very-Secret-Passw0rd" not in (site.settings.data / row.password_sealed.encode().hex()[:1]).name.encode()
     assert "Very-Secret-Passw0rd" not in repr(row)
-    assert site.kek.open(row.password_sealed, bound_to=f"credential_generation/{KEY}/1").same(
-        Secret(b"Very-Secret-Passw0rd")
-    )
+    for file in site.settings.data.rglob("*"):
+        assert not file.is_file() or b"Very-Secret-Passw0rd" not in file.read_bytes()
+    opened = site.kek.open(row.password_sealed, bound_to=f"credential_generation/{KEY}/1")
+    assert opened.same(Secret(b"Very-Secret-Passw0rd"))

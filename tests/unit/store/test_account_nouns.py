@@ -92,7 +92,14 @@ async def test_the_turn_comes_when_it_is_due_or_somebody_asks(database, passed, 
         if asked is not None:
             await accounts.ask(conn, KEY, now=NOW + asked)
         assert await accounts.claim(conn, KEY, now=NOW + passed, interval=60) is due
-        assert not await accounts.claim(conn, KEY, now=NOW + passed + 2, interval=60) or not due
+
+
+async def test_a_wish_is_granted_by_a_reading_that_began_after_it(database):
+    async with database.write() as conn:
+        await accounts.add(conn, ROW)
+        await accounts.ask(conn, KEY, now=NOW)
+        claims = [await accounts.claim(conn, KEY, now=NOW + second, interval=60) for second in range(4)]
+    assert claims == [True, True, False, False]
 
 
 async def test_the_newest_reading_is_kept_and_what_changed_is_history(database):

@@ -1,0 +1,211 @@
+"""What each way to authenticate costs: OAuth, Kerberos, NTLM and Basic in front of a real domain controller."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import Progress
+from tests.support.samba import SEE_PASSWORD
+
+from benchmarks import domain, fill, installation, make_requests, measure, mechanism_report, processes
+from benchmarks.domain import WatchedDomain
+from benchmarks.measure import Shape, Target
+from benchmarks.mechanism_report import OAUTH, Costed, Reconnect, Results
+from benchmarks.ntlm_load import USER
+from benchmarks.report import BASELINE
+from benchmarks.windows_requests import LogonMaker
+from keyfast.cli.client import AdminClient
+from keyfast.core.mode import Mechanism
+from keyfast.errors import KeyfastError
+from keyfast.settings import load
+from keyfast.wire.admin import AccountOrder, AccountView, Changed, ModeOrder, PackageLine, PackageOrder
+
+PRINCIPAL = "svc-see@CORP.EXAMPLE.TEST"
+ENDPOINTS_EACH = 10_000
+"""Endpoints with each mechanism; far more than a server remembers keys of."""
+MECHANISMS = (Mechanism.KERBEROS, Mechanism.NTLM, Mechanism.BASIC)
+PEAK = {BASELINE: 4000, OAUTH: 4000, Mechanism.KERBEROS: 3000, Mechanism.NTLM: 800, Mechanism.BASIC: 4000}
+"""More check-ins per second than any round will get through: so many requests are made."""
+NTLM_CONNECTIONS = 16
+"""As many as the server asks winbind about at a time."""
+NTLM_DRIVER = (sys.executable, "-m", "benchmarks.ntlm_load")
+RECONNECTING = Shape("reconnect", 512, keep_alive=False, rate=0, warm_s=0, seconds=300)
+ADMIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        endpoints: in the tables, of which check in by OAuth; those that log on to Windows come on top.
+        shape: of the load.
+        reconnecting: how many check in at once after a restart.
+    """
+
+    endpoints: int
+    rounds: int
+    shape: Shape
+    reconnecting: int
+
+    def count(self, name: str) -> int:
+        """How many requests one try may use up."""
+        return int(PEAK[name] * (self.shape.warm_s + self.shape.seconds))
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One way to authenticate, and how many of its requests are spent.
+
+    Attributes:
+        maker: makes requests just before each try, where they do not keep; else ``target`` has them all.
+    """
+
+    target: Target
+    shape: Shape
+    maker: LogonMaker | None = None
+    spent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A domain and an installation that has an account of it on record."""
+
+    domain: WatchedDomain
+    founded: installation.Founded
+    port: int
+
+    def server(self) -> AbstractContextManager[int]:
+        """Run the server; yields its pid."""
+        return processes.keyfast(self.founded.data, self.port, sys.executable, {"KRB5_CONFIG": self._krb5_config})
+
+    @property
+    def _krb5_config(self) -> str:
+        return str(self.domain.domain.krb5_conf)
+
+    def logon(self, mechanism: Mechanism, first: int, endpoints: int) -> LogonMaker:
+        """What makes requests of the endpoints from number ``first`` on."""
+        user = PRINCIPAL if mechanism is Mechanism.KERBEROS else USER
+        return LogonMaker(self.founded.maker, mechanism, first, endpoints, user, SEE_PASSWORD, self._krb5_config)
+
+
+def run(plan: Plan, folder: Path, console: Console) -> Results:
+    """Measure everything.
+
+    Raises:
+        pytest.skip.Exception: there can be no domain controller here.
+    """
+    with ExitStack() as stack:
+        watched = stack.enter_context(domain.watched(folder / "dc"))
+        port = processes.free_port()
+        tables = watched.tables(folder / "reader.password")
+        site = Site(watched, installation.found(folder / "windows", port, "", plan.endpoints, tables), port)
+        with site.server():
+            package = _administer(site)
+        with Progress(console=console, transient=True) as progress:
+            candidates = _candidates(site, plan, package, folder, progress)
+            reconnecting = _requests(site.logon(Mechanism.BASIC, *_block(plan, 3)), plan.reconnecting, folder / "re")
+        tls = site.founded.data / "tls"
+        nginx = stack.enter_context(processes.nginx(folder / "nginx-m", tls / "server.pem", tls / "server.key"))
+        oauth = candidates[0].target
+        baseline = Candidate(replace(oauth, name=BASELINE, port=nginx[1], pids=[nginx[0]], repeat=True), plan.shape)
+        with site.server() as pid:
+            for one in candidates:
+                one.target = replace(one.target, pids=[pid, *site.domain.roots])
+            rounds = list(_rounds(site, plan, [baseline, *candidates], console))
+        reconnect = _reconnect(site, replace(oauth, name="reconnect", requests=reconnecting), plan, folder / "answered")
+    return Results(rounds, reconnect)
+
+
+def _administer(site: Site) -> bytes:
+    """Put the account on record, open the mode, build a package; return the package's id."""
+    admin = AdminClient(load(site.founded.data).admin_socket)
+    until = time.monotonic() + ADMIN_SECONDS
+    while True:
+        try:
+            admin.post("/admin/v1/modes/open", Changed, ModeOrder("windows"))
+            break
+        except KeyfastError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+    admin.post("/admin/v1/accounts", AccountView, AccountOrder(USER, SEE_PASSWORD))
+    package = admin.post("/admin/v1/packages", PackageLine, PackageOrder(mode="windows", account=USER))
+    return UUID(package.id).bytes
+
+
+def _block(plan: Plan, number: int) -> tuple[int, int]:
+    """First endpoint and number of endpoints of a block of those that log on to Windows."""
+    return plan.endpoints + number * ENDPOINTS_EACH, ENDPOINTS_EACH
+
+
+def _candidates(site: Site, plan: Plan, package: bytes, folder: Path, progress: Progress) -> list[Candidate]:
+    """Fill the tables, and make the requests that keep."""
+    keyed = (len(MECHANISMS) + 1) * ENDPOINTS_EACH
+    fleet = fill.Fleet(plan.endpoints + keyed, site.founded.maker.now, package, keyed)
+    task = progress.add_task("mechanisms: endpoints", total=fleet.endpoints)
+    fill.fill(site.founded.url, fleet, partial(progress.advance, task))
+    tries = (plan.rounds + 1) if plan.rounds > 1 else measure.TRIES
+
+    def made(name: str, maker: make_requests.Writes) -> Path:
+        count = plan.count(name) * tries
+        asked = progress.add_task(f"mechanisms: {name}", total=count)
+        path = folder / f"{name}.requests"
+        make_requests.make(maker, count, path, partial(progress.advance, asked))
+        return path
+
+    found = [Candidate(Target(OAUTH, site.port, made(OAUTH, site.founded.maker), []), plan.shape)]
+    for number, mechanism in enumerate(MECHANISMS):
+        maker, path = site.logon(mechanism, *_block(plan, number)), folder / f"{mechanism}.requests"
+        if mechanism is Mechanism.KERBEROS:  # tickets do not keep
+            found.append(Candidate(Target(mechanism, site.port, path, []), plan.shape, maker))
+            continue
+        target, shape = Target(mechanism, site.port, made(mechanism, maker), []), plan.shape
+        if mechanism is Mechanism.NTLM:
+            target, shape = replace(target, driver=NTLM_DRIVER), replace(shape, connections=NTLM_CONNECTIONS)
+        found.append(Candidate(target, shape))
+    return found
+
+
+def _requests(maker: make_requests.Writes, count: int, path: Path, first: int = 0) -> Path:
+    make_requests.make(maker, count, path, lambda _: None, first)
+    return path
+
+
+def _rounds(site: Site, plan: Plan, candidates: list[Candidate], console: Console) -> Iterator[Costed]:
+    for number in range(plan.rounds):
+        console.print(f"mechanisms, round {number + 1} of {plan.rounds}", style="dim")
+        for one in candidates:
+            found = measure.quiet(partial(_try, site, plan, one), lambda costed: costed.round.foreign)
+            console.print(f"  {mechanism_report.brief(found)}", style="dim")
+            yield found
+
+
+def _try(site: Site, plan: Plan, one: Candidate) -> Costed:
+    first = one.spent
+    if one.maker is not None:
+        _requests(one.maker, plan.count(one.target.name), one.target.requests, one.spent)
+        first, one.spent = 0, one.spent + plan.count(one.target.name)
+    before = site.domain.seen()
+    found = measure.run(one.target, one.shape, first)
+    if one.maker is None:
+        one.spent = int(found.load["next"])
+    return Costed(found, domain.between(before, site.domain.seen()))
+
+
+def _reconnect(site: Site, target: Target, plan: Plan, answered: Path) -> Reconnect:
+    """Restart the server, which forgets what the directory said, and let everybody check in once at once."""
+    site.domain.forget_peak()
+    before = site.domain.seen()
+    with site.server() as pid:
+        command = [*measure.load_command(target, RECONNECTING, 0), "--acknowledged", str(answered)]
+        seen = measure.observe(command, [pid, *site.domain.roots])
+        good = len(answered.read_text().split())
+        after = site.domain.seen()
+    return Reconnect(plan.reconnecting, good, float(seen.report["seconds"]), seen.cpu_s, domain.between(before, after))

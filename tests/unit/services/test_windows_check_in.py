@@ -1,0 +1,307 @@
+"""Check-ins in Windows mode: the device proves first, and no password is asked for that is known to be stale."""
+
+import time
+import uuid
+from base64 import b64encode
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from tests.support.device import INVENTORY, read_bundle
+from tests.support.fake_windows import TICKET, FakeAcceptor, FakeHelpers, Heard, basic
+
+from keyfast.core.mode import Mechanism, Mode
+from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.core.secret import Secret
+from keyfast.services.authenticate import SignedRequest
+from keyfast.services.basic_cache import BasicCache
+from keyfast.services.check_in import CheckInService
+from keyfast.services.enrol import EnrolService
+from keyfast.services.modes import ModeService
+from keyfast.services.package import PackageService
+from keyfast.services.windows_check_in import WindowsCheckInService
+from keyfast.services.windows_logon import Challenge, Doors, LoggedOn, WindowsLogon, offer_lines
+from keyfast.store import accounts
+from keyfast.store.writer import open_writer
+from keyfast.trust import dpop
+from keyfast.trust.device import DeviceKey
+from keyfast.trust.encoding import digest_text
+from keyfast.wire import messages
+from keyfast.wire.admin import PackageOrder
+from keyfast.wire.messages import CheckIn, CheckInAnswer, Join
+
+KEY = "CORP\\svc-see"
+PASSWORD = "Old-Passw0rd"
+PATH = "/endpoint/v1/check-in"
+C = RefusalClass
+
+
+class Desk:
+    """The service, and one endpoint in front of it that can get everything wrong."""
+
+    def __init__(self, site, writer, modes):
+        self.site, self.modes = site, modes
+        self.doors = Doors(
+            kerberos=FakeAcceptor(),
+            ntlm=FakeHelpers(),
+            directory=site.directory,
+            binding=None,
+            binding_required=False,
+            realm="CORP.EXAMPLE.TEST",
+            domain="CORP",
+        )
+        logon = WindowsLogon(site.live, self.doors, BasicCache(Secret(bytes(32)), site.clock), Heard(), site.clock)
+        check_ins = CheckInService(site.live, writer, site.database, site.clock, lambda: 0.5)
+        enrolments = EnrolService(site.live, site.database, site.clock, lambda size: uuid.uuid4().bytes[:size])
+        self.service = WindowsCheckInService(site.live, logon, check_ins, enrolments, site.database, site.clock)
+        self.packages = PackageService(
+            site.live, site.database, site.settings.data / "packages", site.accounts, modes, site.clock
+        )
+        self.key, self.seal = DeviceKey.generate(), DeviceKey.generate()
+        self.nonce, self.seq, self.generation = "", 0, 1
+
+    async def bundle(self, **order):
+        asked = PackageOrder(**({"mode": "windows", "account": KEY} | order))
+        return read_bundle(self.packages.path(await self.packages.create(asked, "admin")))
+
+    def body(self, **changes):
+        self.seq += 1
+        message = CheckIn(
+            seq=self.seq,
+            boot_id=str(uuid.UUID(int=1, version=4)),
+            instance=str(uuid.UUID(int=2, version=4)),
+            agent_version="test",
+            inventory_digest=digest_text(messages.inventory_bytes(INVENTORY)),
+            inventory=INVENTORY,
+            credential_generation=self.generation,
+        )
+        return messages.encode(msgspec.structs.replace(message, **changes))
+
+    async def send(self, body, authorization="", **proof):
+        parts = {"nonce": self.nonce, "jti": uuid.uuid4().hex, "issued_at": int(time.time())} | proof
+        key, parts["body"] = parts.pop("key", self.key), parts.pop("proven", body)
+        made = dpop.make_proof(key, method="POST", url=self.site.settings.urls[0] + PATH, **parts)
+        reply = await self.service.check_in(SignedRequest("POST", PATH, authorization, made, "192.0.2.7", 1), body)
+        self.nonce = reply.nonce
+        return reply
+
+    async def join(self, bundle, authorization=None, **changes):
+        join = msgspec.structs.replace(Join(bundle.statement, self.seal.public_jwk()), **changes.pop("join", {}))
+        return await self.send(self.body(join=join, **changes), basic(KEY, PASSWORD) if authorization is None else "")
+
+    async def check_in(self, authorization=None, **changes):
+        return await self.send(self.body(**changes), basic(KEY, PASSWORD) if authorization is None else authorization)
+
+
+@pytest.fixture
+async def desk(site) -> AsyncIterator[Desk]:
+    await site.add(PASSWORD)
+    modes = ModeService(site.live, site.database, tuple(Mechanism), lambda: "", site.clock)
+    await modes.open_(Mode.WINDOWS, "", "admin")
+    writer = await open_writer(site.settings.database_url, gap_s=0)
+    made = Desk(site, writer, modes)
+    assert (await made.check_in("")).outcome.kind is C.USE_NONCE
+    site.directory.tried.clear()
+    yield made
+    await writer.close()
+
+
+@pytest.fixture
+async def joined(desk) -> Desk:
+    reply = await desk.join(await desk.bundle())
+    assert isinstance(reply.outcome, bytes), reply
+    desk.site.directory.tried.clear()
+    return desk
+
+
+def kind(reply):
+    assert isinstance(reply.outcome, Refusal), reply
+    return reply.outcome.kind
+
+
+def answered(reply):
+    assert isinstance(reply.outcome, bytes), reply
+    return msgspec.json.decode(reply.outcome, type=CheckInAnswer)
+
+
+async def test_an_endpoint_joins_by_its_first_check_in(desk):
+    bundle = await desk.bundle()
+    assert bundle.account is not None
+    told = answered(await desk.join(bundle))
+    assert told.registered is not None
+    assert told.registered.keyfast_state == "registered"
+    assert told.profile_seq == desk.site.live.current.profile(Mode.WINDOWS).seq
+    kinds = [found for found, _ in await desk.site.events("endpoint_registered", "endpoint_enrolled")]
+    assert kinds == ["endpoint_registered", "endpoint_enrolled"]
+    again = answered(await desk.join(bundle))  # the answer was lost
+    assert again.registered is not None
+    assert again.registered.client_id == told.registered.client_id
+    assert answered(await desk.check_in()).registered is None
+
+
+async def test_leg_zero_offers_everything_and_asks_nobody(joined):
+    reply = await joined.check_in("")
+    assert (kind(reply), reply.challenges) == (C.UNAUTHENTICATED, offer_lines(joined.doors.mechanisms))
+    assert joined.site.directory.tried == []
+
+
+async def test_a_ticket_is_answered_with_the_server_s_own_proof(joined):
+    reply = await joined.check_in("Negotiate " + b64encode(TICKET).decode())
+    assert answered(reply)
+    assert reply.challenges[0].startswith("Negotiate ")
+
+
+async def test_during_the_grace_kerberos_is_not_offered(joined):
+    await joined.site.change()
+    await joined.site.read()
+    joined.site.directory.tried.clear()
+    reply = await joined.check_in("")
+    assert reply.challenges == ("NTLM", 'Basic realm="keyfast", charset="UTF-8"')
+    assert answered(await joined.check_in())
+
+
+@pytest.mark.parametrize("join", [False, True])
+async def test_a_stale_generation_is_refused_before_any_password_is_tried(joined, join):
+    bundle = await joined.bundle() if join else None
+    await joined.site.change()
+    await joined.site.read()
+    joined.site.clock.now += 3600
+    joined.site.directory.tried.clear()
+    for authorization in ("", None):
+        reply = await (joined.join(bundle, authorization) if bundle else joined.check_in(authorization))
+        if kind(reply) is C.USE_NONCE:
+            continue
+        assert kind(reply) is C.ACCOUNT_REFUSED
+        assert reply.outcome.retry_after == 900
+    assert joined.site.directory.tried == []
+
+
+async def test_a_generation_that_is_not_on_record_is_refused(joined):
+    joined.generation = 7
+    assert kind(await joined.check_in("")) is C.ACCOUNT_REFUSED
+    assert joined.site.directory.tried == []
+
+
+async def test_a_restored_password_lets_everybody_back_in(joined):
+    await joined.site.change()
+    await joined.site.read()
+    await joined.site.change(PASSWORD, after=7200)
+    await joined.site.read()
+    assert (await joined.check_in("")).challenges == offer_lines(joined.doors.mechanisms)
+    assert answered(await joined.check_in())
+
+
+async def test_an_account_that_does_not_work_is_told_with_its_reason(joined):
+    joined.site.directory.alter("svc-see", disabled=True)
+    await joined.site.read()
+    reply = await joined.check_in("")
+    assert (kind(reply), reply.outcome.detail) == (C.ACCOUNT_REFUSED, "the account is disabled")
+
+
+async def test_a_refused_password_keeps_the_others_from_trying_it_until_the_watch_has_looked(joined):
+    joined.site.directory.alter("svc-see", lockout_threshold=5)
+    await joined.site.read()
+    await joined.site.change(after=400)  # the last answer is forgotten by then
+    joined.site.directory.accounts["svc-see"].previous = b""
+    joined.site.directory.tried.clear()
+    assert kind(await joined.check_in()) is C.ACCOUNT_REFUSED
+    for authorization in ("", None, basic(KEY, "Another-Wrong-1")):
+        reply = await joined.check_in(authorization)
+        assert (kind(reply), reply.outcome.retry_after) == (C.NOT_READY, 30)
+    assert len(joined.site.directory.tried) == 1
+    joined.site.clock.now += 2
+    await joined.site.read()
+    assert (await joined.check_in("")).challenges == ("NTLM", 'Basic realm="keyfast", charset="UTF-8"')
+
+
+@pytest.mark.parametrize(("threshold", "passed"), [(0, 0), (5, 61)])
+async def test_one_wrong_endpoint_does_not_keep_the_others_waiting_for_long(joined, threshold, passed):
+    joined.site.directory.alter("svc-see", lockout_threshold=threshold)
+    await joined.site.read()
+    assert kind(await joined.check_in(basic(KEY, "Wrong"))) is C.ACCOUNT_REFUSED
+    joined.site.clock.now += passed
+    assert answered(await joined.check_in())
+
+
+async def test_a_stranger_s_device_is_unknown_before_any_password_is_tried(joined):
+    assert kind(await joined.send(joined.body(), basic(KEY, PASSWORD), key=DeviceKey.generate())) is C.UNKNOWN_DEVICE
+    assert joined.site.directory.tried == []
+
+
+async def test_an_account_of_somebody_else_lets_nobody_in(joined):
+    joined.site.directory.set_password("alice", PASSWORD)
+    assert kind(await joined.check_in(basic("CORP\\alice", PASSWORD))) is C.ACCOUNT_NOT_ALLOWED
+    assert joined.site.directory.tried == []
+
+
+async def test_another_body_than_the_one_proven_is_refused(joined):
+    refused = await joined.send(joined.body(), basic(KEY, PASSWORD), proven=joined.body())
+    assert kind(refused) is C.UNAUTHENTICATED
+    assert joined.site.directory.tried == []
+
+
+async def test_a_number_used_before_is_answered_with_a_grant(joined):
+    joined.seq -= 1
+    reply = await joined.check_in()
+    assert (kind(reply), reply.outcome.extra) == (C.REPLAYED, {"expected_seq": 3})
+    joined.seq = 2
+    assert answered(await joined.check_in())
+
+
+BAD_JOINS = [
+    ({"join": {"statement": "no.j.ws"}}, C.UNAUTHENTICATED),
+    ({"join": {"seal_jwk": {"kty": "EC"}}}, C.MALFORMED),
+    ({"join": {"seal_jwk": {}}}, C.MALFORMED),
+    ({"inventory": None}, C.MALFORMED),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), BAD_JOINS)
+async def test_a_join_that_is_not_right_registers_nobody(desk, changes, expected):
+    assert kind(await desk.join(await desk.bundle(), **changes)) is expected
+    assert await desk.site.events("endpoint_registered") == []
+
+
+async def test_a_package_for_oauth_does_not_join_by_the_account(desk):
+    assert kind(await desk.join(await desk.bundle(mode="oauth", account=""))) is C.MODE_CLOSED
+
+
+async def test_an_endpoint_that_waits_for_approval_is_told_so(desk):
+    bundle = await desk.bundle(admission="approve")
+    assert kind(await desk.join(bundle)) is C.PENDING
+    assert kind(await desk.join(bundle)) is C.PENDING
+    assert len(await desk.site.events("endpoint_pending")) == 1
+
+
+async def test_a_closed_mode_is_told_per_ring_before_any_password_is_tried(desk):
+    bundle = await desk.bundle(ring="labs")
+    assert answered(await desk.join(bundle))
+    await desk.modes.open_(Mode.OAUTH, "labs", "admin")
+    await desk.modes.close(Mode.WINDOWS, "labs", "admin", despite_endpoints=True)
+    desk.site.directory.tried.clear()
+    for reply in (await desk.check_in(), await desk.join(bundle)):
+        assert kind(reply) is C.MODE_CLOSED
+        assert reply.challenges == ()
+    assert desk.site.directory.tried == []
+
+
+async def test_an_account_off_the_record_lets_nobody_in(joined):
+    async with joined.site.database.write() as conn:
+        await accounts.remove(conn, KEY)
+    await joined.site.live.refresh()
+    assert kind(await joined.check_in("")) is C.UNAUTHENTICATED
+    assert kind(await joined.check_in()) is C.ACCOUNT_NOT_ALLOWED
+    assert joined.site.directory.tried == []
+
+
+async def test_the_probe_needs_no_device(desk):
+    def request(authorization):
+        return SignedRequest("GET", "/endpoint/v1/probe", authorization, "", "192.0.2.7", 1)
+
+    assert await desk.service.probe(request("")) == Challenge(offer_lines(desk.doors.mechanisms))
+    assert isinstance(await desk.service.probe(request(basic(KEY, PASSWORD))), LoggedOn)
+    await desk.modes.close(Mode.WINDOWS, "", "admin", despite_endpoints=True)
+    told = await desk.service.probe(request(basic(KEY, PASSWORD)))
+    assert isinstance(told, Refusal)
+    assert told.kind is C.MODE_CLOSED
+    assert desk.service.offers(told) == ()
