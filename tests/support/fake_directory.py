@@ -27,6 +27,7 @@ class FakeDirectory:
     """Implements ``core.directory.Directory``; ``tried`` lists every password it was shown."""
 
     domain = "CORP"
+    grace_s = 3600
 
     def __init__(self, clock: Callable[[], float], *servers: str) -> None:
         self.clock = clock

@@ -1,7 +1,8 @@
 """Install: verify a package's bundle and seed an empty client database, never a used one.
 
-An endpoint that is enrolled ignores the package. One that never managed to enrol takes the newer package's
-enrolment token and keeps everything else, its keys above all.
+An endpoint that is enrolled ignores the package, but for one thing: a newer package of Windows mode brings
+it a new credential. One that never managed to enrol takes the newer package's enrolment token. Either keeps
+everything else, its keys above all; an older package never writes an old credential back.
 """
 
 from enum import StrEnum
@@ -12,10 +13,12 @@ import msgspec
 from msgspec.structs import replace
 
 from keyfast.agent.client_database import Admission, ClientDatabase, Record, Slots
-from keyfast.agent.evidence import check_bundle
+from keyfast.agent.evidence import check_bundle, trust_chain
 from keyfast.agent.tls import strict_context
 from keyfast.core.mode import Mode
 from keyfast.errors import ForeignError, NotFoundError, TrustError
+from keyfast.trust.enrolment import EnrolmentToken
+from keyfast.trust.roles import ENROLMENT_TYP
 from keyfast.wire.messages import Bundle
 
 BUNDLE_FILE = "keyfast.json"
@@ -113,7 +116,9 @@ def _renew(database: ClientDatabase, held: Record, bundle: Bundle) -> Seeded:
     registered = held.admission is Admission.REGISTERED
     account = _account(bundle)
     same = all(getattr(held, name) == value for name, value in account.items() if name != "hold")
-    if (registered and held.last_success_at > 0) or (held.statement == bundle.statement and same):
+    if held.statement == bundle.statement and same:
+        return Seeded.KEPT
+    if registered and held.last_success_at > 0 and (same or held.mode is not Mode.WINDOWS or not _newer(bundle, held)):
         return Seeded.KEPT
     database.store(
         replace(
@@ -121,10 +126,25 @@ def _renew(database: ClientDatabase, held: Record, bundle: Bundle) -> Seeded:
             statement=bundle.statement,
             package=bundle.package,
             delegations=tuple(dict.fromkeys((*held.delegations, *bundle.delegations))),
-            # Registered but never heard: the use ceiling of the old package was reached. Ask with the new one.
+            # The server must hear which package it is now: the old one's use ceiling may be reached, and in
+            # Windows mode it judges the credential generation by the package's account.
             enrol_again=held.enrol_again or registered,
             due=None,
             **({} if same else account),
         )
     )
     return Seeded.RENEWED
+
+
+def _newer(bundle: Bundle, held: Record) -> bool:
+    """Tell whether a package was built after the one this endpoint has."""
+    now = _built_at(bundle.installation, held.root, bundle.delegations, bundle.statement)
+    return now > _built_at(held.installation, held.root, held.delegations, held.statement)
+
+
+def _built_at(installation: str, root: str, delegations: tuple[str, ...], statement: str) -> int:
+    """When a package was built (server time), by its signed enrolment token; 0 for one that does not verify."""
+    try:
+        return trust_chain(installation, root, delegations).verify(statement, ENROLMENT_TYP, EnrolmentToken).issued_at
+    except TrustError:
+        return 0

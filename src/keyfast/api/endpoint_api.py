@@ -1,5 +1,6 @@
 """The endpoint API: check-in, own record, signed time, and a probe of Windows Authentication."""
 
+import logging
 from collections.abc import Callable
 
 from starlette.requests import Request
@@ -19,6 +20,9 @@ from keyfast.trust.roles import TIME_TYP
 from keyfast.wire import limits, messages
 
 MAX_CHALLENGE = 64
+TELL_AGAIN_SECONDS = 60
+MAX_TOLD = 64
+_log = logging.getLogger(__name__)
 _LOG_ON = Refusal(RefusalClass.UNAUTHENTICATED, "log on with the client authentication account")
 
 
@@ -36,6 +40,7 @@ class EndpointApi:
         self._live = live
         self._check_ins = check_ins
         self._windows = windows
+        self._told: dict[str, float] = {}
         self._reports = reports
         self._clock = clock
 
@@ -49,7 +54,7 @@ class EndpointApi:
         try:
             reply = await service.check_in(signed, body)
         except NotReadyError as fault:
-            return self._refused(http.not_ready(fault))
+            return self._not_ready(fault)
         if isinstance(reply.outcome, Refusal):
             return http.refused(reply.outcome, int(self._clock()), reply.nonce, reply.challenges)
         return http.with_challenges(http.answer(reply.outcome, reply.nonce), reply.challenges)
@@ -59,7 +64,7 @@ class EndpointApi:
         try:
             found = await self._windows.probe(http.signed_request(request))
         except NotReadyError as fault:
-            return self._refused(http.not_ready(fault))
+            return self._not_ready(fault)
         if isinstance(found, LoggedOn):
             view = messages.Probed(Mode.WINDOWS.value, found.mechanism.value, found.account)
             return http.with_challenges(http.answer(messages.encode(view)), (found.answer,) if found.answer else ())
@@ -78,7 +83,7 @@ class EndpointApi:
         try:
             record = await self._reports.own_record(caller.token)
         except NotReadyError as fault:
-            return self._refused(http.not_ready(fault))
+            return self._not_ready(fault)
         if isinstance(record, Refusal):
             return self._refused(record)
         return http.answer(messages.encode(record), self._live.current.nonces.issue(now))
@@ -92,6 +97,14 @@ class EndpointApi:
         claims = messages.SignedTime(installation=live.installation.id, time=now, challenge=challenge)
         statement = live.keyset.sign(TIME_TYP, claims)
         return http.answer(messages.encode({"statement": statement, "delegations": live.keyset.delegations()}))
+
+    def _not_ready(self, fault: NotReadyError) -> Response:
+        """Tell the caller when to come back, and the log why: at most once a minute for the same reason."""
+        now = self._clock()
+        if self._told.get(fault.message, 0.0) < now - TELL_AGAIN_SECONDS:
+            self._told = {**dict(list(self._told.items())[-MAX_TOLD:]), fault.message: now}
+            _log.warning("%s", f"{fault.message}; {fault.repair}".rstrip("; "))
+        return self._refused(http.not_ready(fault))
 
     def _refused(self, refusal: Refusal) -> Response:
         now = int(self._clock())

@@ -23,6 +23,7 @@ from keyfast.cli.client import AdminClient
 from keyfast.errors import KeyfastError, NotReadyError, UsageError
 from keyfast.server import log, run
 from keyfast.server.supervisor import Child, Supervisor, python
+from keyfast.services.live import REFRESH_SECONDS
 from keyfast.settings import Settings
 from keyfast.wire.admin import (
     AccountOrder,
@@ -100,6 +101,7 @@ async def _welcome(settings: Settings, running: Supervisor, mode: Literal["oauth
             if read_record(state) is None:
                 progress.add_task("building a package for this machine")
                 await asyncio.to_thread(_seed_agent, client, state, mode)
+                await asyncio.sleep(REFRESH_SECONDS + 0.5)  # until the endpoint service has read of mode and account
             command = python("keyfast.agent.main", "run", "--state-dir", str(state))
             running.start(Child("agent", command, settings.data / "log" / "agent.log"))
             progress.add_task("waiting for this machine to check in")

@@ -112,10 +112,7 @@ def _affected(built: Iterable[Built]) -> str:
 def _silenced(built: Sequence[Built]) -> str:
     if not built:
         return _affected(built)
-    return (
-        f"{_affected(built)} cannot log on; those that hold a Kerberos service ticket go on until it ends "
-        "(at most 10 hours by default). Endpoints that check in by OAuth are not touched"
-    )
+    return f"{_affected(built)} cannot log on. Endpoints that check in by OAuth are not touched"
 
 
 def _unread(dark: Sequence[Unreachable], *, some: bool) -> Iterable[Finding]:

@@ -120,6 +120,11 @@ class Directory(Protocol):
         """Short (NetBIOS) name of its domain, upper case."""
         ...
 
+    @property
+    def grace_s(self) -> int:
+        """Seconds for which it still grants the previous password after a change (over NTLM and simple binds)."""
+        ...
+
     async def read(self, name: str) -> tuple[AccountReading | Unreachable, ...]:
         """Read an account (by logon name, without the domain) from every domain controller."""
         ...

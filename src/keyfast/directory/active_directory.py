@@ -53,6 +53,11 @@ class ActiveDirectory:
         """Short (NetBIOS) name of the domain, upper case."""
         return self._settings.domain.upper()
 
+    @property
+    def grace_s(self) -> int:
+        """See ``core.directory.Directory``."""
+        return self._grace
+
     async def read(self, name: str) -> tuple[AccountReading | Unreachable, ...]:
         """Read an account from every domain controller at once; one that is down delays nobody beyond the timeout."""
         return tuple(await asyncio.gather(*(self._read_at(server, name) for server in self._readers)))

@@ -94,6 +94,11 @@ class LocalDirectory:
         """The name it goes by."""
         return self._domain
 
+    @property
+    def grace_s(self) -> int:
+        """An old password is never granted."""
+        return 0
+
     async def set_password(self, name: str, password: Secret) -> LocalAccount:
         """Make an account, or set a new password; that also unlocks it and ends "must change".
 

@@ -118,6 +118,7 @@ class AdminParts:
 
     app: Starlette
     watch: AccountWatch
+    modes: ModeService
     directory: Directory
 
 
@@ -146,7 +147,7 @@ def admin_service(parts: Parts) -> AdminParts:
         ),
         AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
     )
-    return AdminParts(admin_app(handlers, clock), watch, directory)
+    return AdminParts(admin_app(handlers, clock), watch, modes, directory)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

@@ -78,7 +78,7 @@ class AccountService:
         domain, name = _names(account, self._directory.domain)
         readings = await self._directory.read(name)
         now = int(self._clock())
-        _demand_sound(judge(readings, now), despite)
+        _demand_sound(judge(readings, now, grace_s=self._directory.grace_s), despite)
         await self._demand_proof(name, password)
         row = AccountRow(account_key(domain, name), name, domain.upper(), now, by)
         await self._put(row, password, readings, now, by)
@@ -119,7 +119,7 @@ class AccountService:
             generations = [found for found in await accounts.generations(conn) if found.account_key == key]
             readings = outcomes(found for found in await accounts.readings(conn) if found.account_key == key)
             built = built_with(await accounts.built(conn, key), generations)
-        verdict = judge(readings, int(self._clock()), built=built)
+        verdict = judge(readings, int(self._clock()), built=built, grace_s=self._directory.grace_s)
         enrolled: dict[int, int] = {}
         for made in built:
             enrolled[made.generation] = enrolled.get(made.generation, 0) + made.endpoints

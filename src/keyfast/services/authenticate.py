@@ -3,6 +3,8 @@
 Order matters: the cheap check first (HMAC, microseconds), the signature second, freshness third.
 """
 
+import shlex
+
 import msgspec
 
 from keyfast.core.mode import Mode
@@ -114,5 +116,5 @@ def mode_refusal(live: Live, ring: str, mode: Mode) -> Refusal | None:
         RefusalClass.MODE_CLOSED,
         presented=f"authentication mode {mode.value}",
         expected=" or ".join(sorted(open_now)),
-        repair=f"keyfast mode open {mode.value}" + (f" --ring {ring}" if ring else ""),
+        repair=f"keyfast mode open {mode.value}" + (f" --ring {shlex.quote(ring)}" if ring else ""),
     )

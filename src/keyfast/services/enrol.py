@@ -102,7 +102,24 @@ class EnrolService:
             return Refusal(RefusalClass.REVOKED, presented=f"the device key of endpoint {known.endpoint.id}")
         if state in _NOT_PROVEN and known.endpoint.enrolment_jti != token.jti:
             return known.endpoint, await self._move(known, token, now)
+        if token.mode == "windows" and known.endpoint.enrolment_jti != token.jti:
+            await self._renew_package(known, token, now)
         return known.endpoint, state
+
+    async def _renew_package(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> None:
+        """Record that an enrolled endpoint got a newer package; a token that is void changes nothing for it."""
+        async with self._database.write() as conn:
+            record = await packages.token(conn, token.jti)
+            if record is None or judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None):
+                return
+            if not await packages.count_use(conn, token.jti):
+                return
+            await packages.count_leaving(conn, known.endpoint.enrolment_jti)
+            await endpoints.take_package(conn, known.endpoint.id, token.package, token.jti)
+            detail = {"package": token.package, "from": known.endpoint.package_id}
+            await events.add(
+                conn, at=now, kind="endpoint_package_changed", endpoint_id=known.endpoint.id, detail=detail
+            )
 
     async def _move(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> EndpointState:
         """Let an endpoint that has not proven itself use a newer package's token; return its state then.

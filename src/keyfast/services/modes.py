@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from keyfast.core.mode import Mechanism, Mode, Modes
 from keyfast.errors import ConflictError, UsageError
-from keyfast.services.live import LiveState
+from keyfast.services.live import Live, LiveState
 from keyfast.store import events, modes, packages, profiles
 from keyfast.store.database import Database
 from keyfast.store.modes import ModeRow
@@ -91,17 +91,22 @@ class ModeService:
         await self._live.refresh()
 
     async def ensure_profile(self, mode: Mode) -> None:
-        """Sign an access profile for a mode that has none."""
+        """Sign an access profile for a mode that has none, or whose mechanisms are not those configured now."""
         live, now = self._live.current, int(self._clock())
         async with self._database.write() as conn:
             in_force = await profiles.in_force(conn)
-            if mode in in_force:
+            offered = tuple(found.value for found in self._mechanisms) if mode is Mode.WINDOWS else ()
+            if mode in in_force and _offers(live, in_force[mode]) == offered:
                 return
             seq = 1 + max(row.seq for row in in_force.values())
-            offered = tuple(found.value for found in self._mechanisms) if mode is Mode.WINDOWS else ()
             claims = AccessProfile(live.installation.id, seq, mode.value, live.urls, self._ca(), offered)
             await profiles.add(conn, AccessProfileRow(seq, now, live.keyset.sign(PROFILE_TYP, claims), mode))
         await self._live.refresh()
+
+    async def follow_settings(self) -> None:
+        """Tell endpoints in Windows mode when the server's mechanisms are others than before."""
+        if Mode.WINDOWS in self._live.current.profiles:
+            await self.ensure_profile(Mode.WINDOWS)
 
     def _demand_possible(self, mode: Mode) -> None:
         if mode is Mode.ANONYMOUS:
@@ -111,6 +116,10 @@ class ModeService:
                 "this server can authenticate no Windows logon: neither keytab, winbind nor a directory is configured",
                 repair="see docs/operate/windows-authentication.md",
             )
+
+
+def _offers(live: Live, profile: AccessProfileRow) -> tuple[str, ...]:
+    return live.keyset.verify(profile.statement, PROFILE_TYP, AccessProfile).mechanisms
 
 
 def _for(ring: str) -> str:

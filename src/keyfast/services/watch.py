@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import generation
-from keyfast.core.account import GRACE, Built, unusable
+from keyfast.core.account import Built, unusable
 from keyfast.core.account_events import events as account_events
 from keyfast.core.account_events import remembered
 from keyfast.core.directory import AccountReading, Directory, Logon, Unreachable
@@ -28,9 +28,11 @@ from keyfast.trust.kek import Kek
 TICK_SECONDS = 1.0
 INTERVAL_SECONDS = 60
 MAX_TRIES = 2
-"""Passwords tried after each change: fewer than any sensible lockout threshold."""
+"""Passwords tried at one reading: fewer than any sensible lockout threshold."""
 SPARE_TRIES = 3
 """Wrong passwords that must still be free before one is risked."""
+ASSUMED_THRESHOLD = 5
+"""Lockout threshold where it cannot be read: as low as the usual baselines ask for."""
 
 
 def built_with(rows: Iterable[BuiltRow], generations: Sequence[GenerationRow]) -> tuple[Built, ...]:
@@ -126,14 +128,15 @@ class AccountWatch:
         kept = remembered(held.before, after)
         changed = {found.server: _is_news(held.before, found) for found in after}
         await accounts.save_readings(conn, reading_rows(key, kept, now), changed)
-        for told in account_events(key, held.before, after, now, built=held.built):
+        grace = self._directory.grace_s
+        for told in account_events(key, held.before, after, now, built=held.built, grace_s=grace):
             await events.add(
                 conn, at=now, kind=told.kind.value, endpoint_id=None, detail={"account": key, **told.detail}
             )
         newest = _newest(after)
         for row in held.generations if newest is not None else ():
             if newest is not None and row.seen_stamp != newest.password_stamp:
-                await accounts.set_generation(conn, row, _questioned(row, newest, now))
+                await accounts.set_generation(conn, row, _questioned(row, newest, now, grace))
 
     async def _judge(self, held: Held, after: Sequence[Outcome], now: int) -> None:
         """Try the passwords in question, newest first, where a wrong one can do no harm."""
@@ -175,14 +178,14 @@ def _newest(after: Iterable[Outcome]) -> AccountReading | None:
     return max(read, key=lambda reading: reading.password_stamp, default=None)
 
 
-def _questioned(row: GenerationRow, newest: AccountReading, now: int) -> GenerationRow:
+def _questioned(row: GenerationRow, newest: AccountReading, now: int, grace: int) -> GenerationRow:
     """The password was set anew; only the one in force until then may be granted a while longer."""
     was_in_force = row.state is GenerationState.PROVEN
     return replace(
         row,
         state=generation.step(row.state, GenerationEvent.PASSWORD_SET),
         seen_stamp=newest.password_stamp,
-        grace_ends_at=newest.password_set_at + GRACE if was_in_force else 0,
+        grace_ends_at=newest.password_set_at + grace if was_in_force else 0,
         judged_at=now,
     )
 
@@ -193,9 +196,7 @@ def _safe_to_try(found: Outcome, newest: AccountReading, now: int) -> bool:
         return True
     if not found.exists or found.password_stamp != newest.password_stamp or unusable(found, now) is not None:
         return False
-    threshold = found.lockout_threshold
-    if threshold is None:  # it could not be read: nobody else must have come nearer to it
-        return found.bad_passwords == 0
+    threshold = ASSUMED_THRESHOLD if found.lockout_threshold is None else found.lockout_threshold
     return threshold == 0 or found.bad_passwords <= threshold - SPARE_TRIES
 
 

@@ -195,7 +195,7 @@ async def history(conn: AsyncConnection, key: str, *, limit: int) -> list[Readin
 
 async def built(conn: AsyncConnection, key: str) -> list[BuiltRow]:
     """Return the packages built with an account, newest first, with the endpoints that enrolled with each."""
-    uses = func.coalesce(func.max(enrolment_token.c.uses), 0)
+    uses = func.coalesce(func.max(enrolment_token.c.uses - enrolment_token.c.left), 0)
     found = (
         select(package.c.id, package.c.account_key, package.c.generation, package.c.created_at, uses)
         .join(enrolment_token, enrolment_token.c.package_id == package.c.id, isouter=True)

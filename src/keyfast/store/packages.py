@@ -28,7 +28,12 @@ class PackageRow:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentTokenRow:
-    """An enrolment token: how often it may be used and was (times in unix seconds)."""
+    """An enrolment token (times in unix seconds).
+
+    Attributes:
+        uses: how many endpoints enrolled with it, at most ``max_uses``.
+        left: how many of them have another package now.
+    """
 
     jti: str
     package_id: str
@@ -37,6 +42,7 @@ class EnrolmentTokenRow:
     max_uses: int
     uses: int
     revoked_at: int | None
+    left: int = 0
 
 
 async def create(conn: AsyncConnection, row: PackageRow, inside: EnrolmentTokenRow) -> None:
@@ -95,10 +101,16 @@ async def count_use(conn: AsyncConnection, jti: str) -> bool:
     return counted.rowcount == 1
 
 
+async def count_leaving(conn: AsyncConnection, jti: str) -> None:
+    """Count an endpoint that enrolled with this token and has another package now."""
+    columns = enrolment_token.c
+    await conn.execute(update(enrolment_token).where(columns.jti == jti).values(left=columns.left + 1))
+
+
 async def enrolled(conn: AsyncConnection, mode: str, ring: str) -> int:
-    """Return how many endpoints enrolled with packages of a mode; ``ring`` empty for those of every ring."""
+    """Return how many endpoints have packages of a mode; ``ring`` empty for those of every ring."""
     counted = (
-        select(func.coalesce(func.sum(enrolment_token.c.uses), 0))
+        select(func.coalesce(func.sum(enrolment_token.c.uses - enrolment_token.c.left), 0))
         .join_from(package, enrolment_token, enrolment_token.c.package_id == package.c.id)
         .where(package.c.mode == mode)
     )

@@ -155,6 +155,7 @@ enrolment_token = Table(
     Column("max_uses", Integer, nullable=False),
     Column("uses", Integer, nullable=False, server_default="0"),
     Column("revoked_at", BigInteger),
+    Column("left", Integer, nullable=False, server_default="0"),
 )
 
 # Cold: written at registration.

@@ -15,6 +15,13 @@ ABOUT_THE_REQUEST = {
     RefusalClass.NOT_FOUND,
 }
 
+ABOUT_THE_LOGON = {
+    RefusalClass.ACCOUNT_REFUSED,
+    RefusalClass.ACCOUNT_NOT_ALLOWED,
+    RefusalClass.MODE_CLOSED,
+    RefusalClass.CONNECTION_BROKEN,
+}
+
 
 def test_every_class_has_a_rule():
     assert set(RULES) == set(RefusalClass)
@@ -23,7 +30,7 @@ def test_every_class_has_a_rule():
 @pytest.mark.parametrize("kind", RefusalClass)
 def test_an_unproven_caller_learns_nothing_about_endpoints(kind):
     told = masked(Refusal(kind, "detail", presented="key 1"))
-    if kind in UNPROVEN | ABOUT_THE_REQUEST:
+    if kind in UNPROVEN | ABOUT_THE_REQUEST | ABOUT_THE_LOGON:
         assert told.kind is kind
     else:
         assert told == Refusal(RefusalClass.UNAUTHENTICATED)

@@ -18,6 +18,8 @@ def upgrade() -> None:
     with op.batch_alter_table("package") as package:
         package.add_column(sa.Column("account_key", PlainText, nullable=False, server_default=""))
         package.add_column(sa.Column("generation", sa.Integer, nullable=False, server_default="0"))
+    with op.batch_alter_table("enrolment_token") as token:
+        token.add_column(sa.Column("left", sa.Integer, nullable=False, server_default="0"))
     op.create_index("package_account_key", "package", ["account_key"])
     modes = op.create_table(
         "authentication_mode",
