@@ -42,6 +42,7 @@ class Plan:
 
     Attributes:
         databases: to measure check-ins on.
+        tries: of a round, while others use the machine.
         mechanisms: what to measure of authentication mechanisms, None for nothing.
     """
 
@@ -49,6 +50,7 @@ class Plan:
     rounds: int
     shapes: tuple[Shape, ...]
     databases: tuple[str, ...]
+    tries: int
     mechanisms: mechanisms.Plan | None
 
     def requests(self) -> int:
@@ -157,13 +159,15 @@ def _plan(options: argparse.Namespace) -> Plan:
         Shape("open loop", 2048, keep_alive=False, rate=options.rate, warm_s=1, seconds=2 if quick else 10),
     )
     endpoints, rounds = (min(options.endpoints, 20_000), 1) if quick else (options.endpoints, options.rounds)
-    logons = mechanisms.Plan(endpoints, rounds, shapes[0], reconnecting=2_000 if quick else 10_000)
+    tries = 1 if quick else measure.TRIES
+    logons = mechanisms.Plan(endpoints, rounds, tries, shapes[0], reconnecting=2_000 if quick else 10_000)
     default = () if options.mechanisms else ("sqlite", "postgresql")
     return Plan(
         endpoints=endpoints,
         rounds=rounds,
         shapes=shapes,
         databases=tuple(options.database or default),
+        tries=tries,
         mechanisms=logons if options.mechanisms or not options.database else None,
     )
 
@@ -202,19 +206,19 @@ def _measure(plan: Plan, baseline: Target, subjects: list[Subject], console: Con
         for number in range(plan.rounds):
             console.print(f"{shape.name}, round {number + 1} of {plan.rounds}", style="dim")
             for target, subject in [(baseline, None), *((one.target, one) for one in subjects)]:
-                rounds.append(_quiet_round(target, shape, subject))
+                rounds.append(_quiet_round(target, shape, subject, plan.tries))
                 console.print(f"  {report.brief(rounds[-1])}", style="dim")
     return rounds
 
 
-def _quiet_round(target: Target, shape: Shape, subject: Subject | None) -> Round:
+def _quiet_round(target: Target, shape: Shape, subject: Subject | None, tries: int) -> Round:
     def attempt() -> Round:
         found = measure.run(target, shape, subject.spent if subject else 0)
         if subject:
             subject.spent = int(found.load["next"])
         return found
 
-    return measure.quiet(attempt, lambda one: one.foreign)
+    return measure.quiet(attempt, lambda one: one.foreign, tries)
 
 
 def _storage(subject: Subject, plan: Plan, rounds: list[Round]) -> report.Storage:

@@ -21,7 +21,8 @@ LDAPS = 636
 WINBIND = "winbindd"
 """winbind belongs to the server's own machine; here it is the domain controller's, which has one anyway."""
 _LOG_LEVEL = "[global]\n  log level = 1 auth_audit:3\n"
-_LOGON = re.compile(r"Auth: \[([^,\]]+),")
+_LOGON = re.compile(r"Auth: \[(winbind,NTLM_AUTH|[^,\]]+),")
+"""winbind tells each NTLM logon several times; once as what it was asked."""
 CHUNK = 1 << 16
 
 
@@ -33,7 +34,7 @@ class Seen:
         connections: LDAPS connections opened to it.
         most_open: of those, most at the same time.
         binds: LDAP binds with a name.
-        logons: NTLM logons that winbind passed on.
+        logons: NTLM logons that winbind was asked about.
         tickets: Kerberos logons at the KDC.
     """
 
@@ -129,7 +130,11 @@ class WatchedDomain:
         log = (self.domain.directory / "samba.log").read_text(errors="replace")
         kinds = Counter(_LOGON.findall(log))
         return Seen(
-            self._proxy.connections, self._proxy.most_open, kinds["LDAP"], kinds["SamLogon"], kinds["Kerberos KDC"]
+            self._proxy.connections,
+            self._proxy.most_open,
+            kinds["LDAP"],
+            kinds["winbind,NTLM_AUTH"],
+            kinds["Kerberos KDC"],
         )
 
 

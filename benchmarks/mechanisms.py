@@ -15,6 +15,7 @@ from tests.support.samba import SEE_PASSWORD
 
 from benchmarks import domain, fill, installation, make_requests, measure, mechanism_report, processes
 from benchmarks.domain import WatchedDomain
+from benchmarks.make_requests import Maker
 from benchmarks.measure import Shape, Target
 from benchmarks.mechanism_report import OAUTH, Costed, Reconnect, Results
 from benchmarks.ntlm_load import USER
@@ -30,10 +31,12 @@ PRINCIPAL = "svc-see@CORP.EXAMPLE.TEST"
 ENDPOINTS_EACH = 10_000
 """Endpoints with each mechanism; far more than a server remembers keys of."""
 MECHANISMS = (Mechanism.KERBEROS, Mechanism.NTLM, Mechanism.BASIC)
-PEAK = {BASELINE: 4000, OAUTH: 4000, Mechanism.KERBEROS: 3000, Mechanism.NTLM: 800, Mechanism.BASIC: 4000}
+PEAK: dict[str, int] = {OAUTH: 4000, Mechanism.KERBEROS: 3000, Mechanism.NTLM: 800, Mechanism.BASIC: 4000}
 """More check-ins per second than any round will get through: so many requests are made."""
 NTLM_CONNECTIONS = 16
 """As many as the server asks winbind about at a time."""
+NTLM_WARM_S = 3.0
+"""The server starts its helpers then."""
 NTLM_DRIVER = (sys.executable, "-m", "benchmarks.ntlm_load")
 RECONNECTING = Shape("reconnect", 512, keep_alive=False, rate=0, warm_s=0, seconds=300)
 ADMIN_SECONDS = 30.0
@@ -44,13 +47,15 @@ class Plan:
     """What to measure.
 
     Attributes:
-        endpoints: in the tables, of which check in by OAuth; those that log on to Windows come on top.
+        endpoints: in the tables, that check in by OAuth; those that log on to Windows come on top.
+        tries: of a round, while others use the machine.
         shape: of the load.
         reconnecting: how many check in at once after a restart.
     """
 
     endpoints: int
     rounds: int
+    tries: int
     shape: Shape
     reconnecting: int
 
@@ -64,12 +69,12 @@ class Candidate:
     """One way to authenticate, and how many of its requests are spent.
 
     Attributes:
-        maker: makes requests just before each try, where they do not keep; else ``target`` has them all.
+        maker: makes its requests, just before each try since tickets do not keep; None if there are some.
     """
 
     target: Target
     shape: Shape
-    maker: LogonMaker | None = None
+    maker: Maker | LogonMaker | None
     spent: int = 0
 
 
@@ -109,17 +114,16 @@ def run(plan: Plan, folder: Path, console: Console) -> Results:
         with site.server():
             package = _administer(site)
         with Progress(console=console, transient=True) as progress:
-            candidates = _candidates(site, plan, package, folder, progress)
-            reconnecting = _requests(site.logon(Mechanism.BASIC, *_block(plan, 3)), plan.reconnecting, folder / "re")
+            keyed = (len(MECHANISMS) + 1) * ENDPOINTS_EACH
+            fleet = fill.Fleet(plan.endpoints + keyed, site.founded.maker.now, package, keyed)
+            task = progress.add_task("mechanisms: endpoints", total=fleet.endpoints)
+            fill.fill(site.founded.url, fleet, partial(progress.advance, task))
         tls = site.founded.data / "tls"
         nginx = stack.enter_context(processes.nginx(folder / "nginx-m", tls / "server.pem", tls / "server.key"))
-        oauth = candidates[0].target
-        baseline = Candidate(replace(oauth, name=BASELINE, port=nginx[1], pids=[nginx[0]], repeat=True), plan.shape)
         with site.server() as pid:
-            for one in candidates:
-                one.target = replace(one.target, pids=[pid, *site.domain.roots])
-            rounds = list(_rounds(site, plan, [baseline, *candidates], console))
-        reconnect = _reconnect(site, replace(oauth, name="reconnect", requests=reconnecting), plan, folder / "answered")
+            candidates = _candidates(site, plan, folder, [pid, *site.domain.roots], nginx)
+            rounds = list(_rounds(site, plan, candidates, console))
+        reconnect = _reconnect(site, plan, folder)
     return Results(rounds, reconnect)
 
 
@@ -145,67 +149,53 @@ def _block(plan: Plan, number: int) -> tuple[int, int]:
     return plan.endpoints + number * ENDPOINTS_EACH, ENDPOINTS_EACH
 
 
-def _candidates(site: Site, plan: Plan, package: bytes, folder: Path, progress: Progress) -> list[Candidate]:
-    """Fill the tables, and make the requests that keep."""
-    keyed = (len(MECHANISMS) + 1) * ENDPOINTS_EACH
-    fleet = fill.Fleet(plan.endpoints + keyed, site.founded.maker.now, package, keyed)
-    task = progress.add_task("mechanisms: endpoints", total=fleet.endpoints)
-    fill.fill(site.founded.url, fleet, partial(progress.advance, task))
-    tries = (plan.rounds + 1) if plan.rounds > 1 else measure.TRIES
-
-    def made(name: str, maker: make_requests.Writes) -> Path:
-        count = plan.count(name) * tries
-        asked = progress.add_task(f"mechanisms: {name}", total=count)
-        path = folder / f"{name}.requests"
-        make_requests.make(maker, count, path, partial(progress.advance, asked))
-        return path
-
-    found = [Candidate(Target(OAUTH, site.port, made(OAUTH, site.founded.maker), []), plan.shape)]
+def _candidates(site: Site, plan: Plan, folder: Path, pids: list[int], nginx: tuple[int, int]) -> list[Candidate]:
+    """All ways to authenticate, and nginx (pid, port), which is asked what OAuth was asked."""
+    oauth = Target(OAUTH, site.port, folder / "oauth.requests", pids)
+    found = [
+        Candidate(oauth, plan.shape, site.founded.maker),
+        Candidate(replace(oauth, name=BASELINE, port=nginx[1], pids=[nginx[0]], repeat=True), plan.shape, None),
+    ]
     for number, mechanism in enumerate(MECHANISMS):
-        maker, path = site.logon(mechanism, *_block(plan, number)), folder / f"{mechanism}.requests"
-        if mechanism is Mechanism.KERBEROS:  # tickets do not keep
-            found.append(Candidate(Target(mechanism, site.port, path, []), plan.shape, maker))
-            continue
-        target, shape = Target(mechanism, site.port, made(mechanism, maker), []), plan.shape
+        target, shape = replace(oauth, name=mechanism, requests=folder / f"{mechanism}.requests"), plan.shape
         if mechanism is Mechanism.NTLM:
-            target, shape = replace(target, driver=NTLM_DRIVER), replace(shape, connections=NTLM_CONNECTIONS)
-        found.append(Candidate(target, shape))
+            target, shape = (
+                replace(target, driver=NTLM_DRIVER),
+                replace(shape, connections=NTLM_CONNECTIONS, warm_s=NTLM_WARM_S),
+            )
+        found.append(Candidate(target, shape, site.logon(mechanism, *_block(plan, number))))
     return found
-
-
-def _requests(maker: make_requests.Writes, count: int, path: Path, first: int = 0) -> Path:
-    make_requests.make(maker, count, path, lambda _: None, first)
-    return path
 
 
 def _rounds(site: Site, plan: Plan, candidates: list[Candidate], console: Console) -> Iterator[Costed]:
     for number in range(plan.rounds):
         console.print(f"mechanisms, round {number + 1} of {plan.rounds}", style="dim")
         for one in candidates:
-            found = measure.quiet(partial(_try, site, plan, one), lambda costed: costed.round.foreign)
+            found = measure.quiet(partial(_try, site, plan, one), lambda costed: costed.round.foreign, plan.tries)
             console.print(f"  {mechanism_report.brief(found)}", style="dim")
             yield found
 
 
 def _try(site: Site, plan: Plan, one: Candidate) -> Costed:
-    first = one.spent
     if one.maker is not None:
-        _requests(one.maker, plan.count(one.target.name), one.target.requests, one.spent)
-        first, one.spent = 0, one.spent + plan.count(one.target.name)
+        count = plan.count(one.target.name)
+        make_requests.make(one.maker, count, one.target.requests, lambda _: None, one.spent)
+        one.spent += count
     before = site.domain.seen()
-    found = measure.run(one.target, one.shape, first)
-    if one.maker is None:
-        one.spent = int(found.load["next"])
+    found = measure.run(one.target, one.shape, 0)
     return Costed(found, domain.between(before, site.domain.seen()))
 
 
-def _reconnect(site: Site, target: Target, plan: Plan, answered: Path) -> Reconnect:
-    """Restart the server, which forgets what the directory said, and let everybody check in once at once."""
+def _reconnect(site: Site, plan: Plan, folder: Path) -> Reconnect:
+    """Start the server, which knows nothing of what the directory said, and let everybody check in once at once."""
+    requests, answered = folder / "reconnect.requests", folder / "answered"
+    maker = site.logon(Mechanism.BASIC, *_block(plan, len(MECHANISMS)))
+    make_requests.make(maker, plan.reconnecting, requests, lambda _: None)
     site.domain.forget_peak()
     before = site.domain.seen()
     with site.server() as pid:
+        target = Target("reconnect", site.port, requests, [pid, *site.domain.roots])
         command = [*measure.load_command(target, RECONNECTING, 0), "--acknowledged", str(answered)]
-        seen = measure.observe(command, [pid, *site.domain.roots])
-        good = len(answered.read_text().split())
-        after = site.domain.seen()
+        seen = measure.observe(command, target.pids)
+        good, after = len(answered.read_text().split()), site.domain.seen()
     return Reconnect(plan.reconnecting, good, float(seen.report["seconds"]), seen.cpu_s, domain.between(before, after))

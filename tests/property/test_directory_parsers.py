@@ -1,57 +1,73 @@
 """Whatever a domain controller sends is read or refused with ValueError; what we encode comes back unchanged."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.ldap_wire import BIND, DONE, EXTENDED, answer, found, read, tlv
 
 from keyfast.core.directory import Logon
-from keyfast.directory import ber, entry, ldap_message, logon_codes
-from keyfast.directory.ldap_message import Entry, Result
+from keyfast.directory import entry, ldap_message, logon_codes
+from keyfast.directory.ldap_message import Entry, Equals, Result, Scope
 
 TAGS = st.integers(0, 0xFE).filter(lambda tag: tag & 0x1F != 0x1F)
 NESTED = st.recursive(
-    st.builds(ber.tlv, TAGS, st.binary(max_size=200)),
-    lambda inner: st.builds(lambda tag, parts: ber.tlv(tag, *parts), TAGS, st.lists(inner, max_size=4)),
+    st.builds(tlv, TAGS, st.binary(max_size=200)),
+    lambda inner: st.builds(lambda tag, parts: tlv(tag, *parts), TAGS, st.lists(inner, max_size=4)),
     max_leaves=10,
+)
+
+
+MESSAGES = st.one_of(
+    st.builds(answer, st.integers(0, 2**31 - 1), st.sampled_from([BIND, DONE, EXTENDED]), st.sampled_from([0, 14, 49])),
+    st.builds(lambda number, dn, value: found(number, dn, cn=value), st.integers(0, 9), st.binary(), st.binary()),
 )
 
 
 @given(st.binary(max_size=400) | NESTED)
 def test_any_message_is_read_or_refused(data):
     try:
-        number, answer = ldap_message.parse(data)
+        read_so_far = ldap_message.split(data)
     except ValueError:
         return
-    assert isinstance(number, int)
-    assert answer is None or isinstance(answer, (Entry, Result))
+    if read_so_far is not None:
+        number, said, rest = read_so_far
+        assert isinstance(number, int)
+        assert said is None or isinstance(said, (Entry, Result))
+        assert data.endswith(rest)
 
 
-@given(TAGS, st.binary(max_size=70_000))
-def test_an_element_comes_back_unchanged(tag, value):
-    encoded = ber.tlv(tag, value)
-    assert list(ber.elements(encoded)) == [(tag, value)]
-    assert sum(ber.header(encoded[:8]) or ()) == len(encoded)
-
-
-@given(NESTED, st.data())
-def test_an_element_cut_short_is_incomplete_or_refused(encoded, data):
+@given(MESSAGES, st.data())
+def test_a_message_cut_short_is_waited_for(encoded, data):
     part = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
-    found = ber.header(part)
-    assert found is None or sum(found) > len(part)
+    try:
+        first = ldap_message.split(part)
+    except ValueError:
+        return
+    # An entry is followed by the end of its search: the first of the two may be whole.
+    assert first is None or isinstance(first[1], Entry)
 
 
-@given(st.integers(0, 2**63 - 1))
-def test_a_number_comes_back_unchanged(value):
-    ((tag, raw),) = ber.elements(ber.integer(value))
-    assert ber.number((tag, raw)) == value
+@given(MESSAGES, st.binary(max_size=40))
+def test_what_is_behind_a_message_is_kept(encoded, more):
+    *_, rest = ldap_message.split(encoded + more)
+    assert rest.endswith(more)
+
+
+def test_a_message_that_is_nested_for_ever_is_refused():
+    data = b""
+    for _ in range(3000):
+        data = tlv(0x30, data)
+    with pytest.raises(ValueError, match="not an LDAP message"):
+        ldap_message.split(data)
 
 
 @given(st.text(alphabet=st.characters(), max_size=100))
 def test_a_name_stays_one_value_of_one_filter(name):
-    wanted = ldap_message.equals("sAMAccountName", name)
-    ((kind, inside),) = ber.elements(wanted)
-    (_, attribute), (_, value) = ber.elements(inside)
-    assert (kind, attribute) == (0xA3, b"sAMAccountName")
-    assert value.decode("utf-8", "surrogatepass") == name
+    asked = ldap_message.search(1, "", Scope.SUBTREE, Equals("sAMAccountName", name), (), 1)
+    sent = read(asked)["protocolOp"]["searchRequest"]["filter"]
+    assert sent.getName() == "equalityMatch"
+    assert bytes(sent["equalityMatch"]["attributeDesc"]) == b"sAMAccountName"
+    assert bytes(sent["equalityMatch"]["assertionValue"]).decode("utf-8", "surrogatepass") == name
 
 
 @given(st.text())

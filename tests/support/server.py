@@ -1,5 +1,6 @@
 """A real server: its own data directory, its own processes, TLS on a free port of 127.0.0.1."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -114,7 +115,8 @@ class RunningServer:
             *psutil.Process(self.process.pid).children(recursive=True),
         ]
         for victim in victims:
-            os.kill(victim.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # children go with their parent
+                os.kill(victim.pid, signal.SIGKILL)
         psutil.wait_procs(victims, timeout=15)
         self.process.wait(15)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from tests.support import processes
 from tests.support.agent import RealAgent
 from tests.support.device import read_bundle
@@ -18,8 +20,9 @@ from tests.support.require import require
 from tests.support.samba import READER_PASSWORD, Account, Domain
 from tests.support.server import RunningServer
 
+from keyfast.agent import hold
 from keyfast.agent.install import Seeded, seed
-from keyfast.agent.link import Link
+from keyfast.agent.link import Link, direct
 from keyfast.agent.loop import Agent
 from keyfast.wire.admin import (
     AccountName,
@@ -76,7 +79,7 @@ class WindowsServer(RunningServer):
         interval: int = 1,
         windows: bool = True,
     ) -> None:
-        self.domain = domain
+        self.domain, self.also = domain, also
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         password = data / "reader.password"
         password.touch(mode=0o600)
@@ -173,7 +176,12 @@ watch_interval_s = {interval}
         ca = str(self.settings.tls / "ca.pem")
         command = [require("curl", "curl"), "-sS", "--cacert", ca, "--noproxy", "*", "-m", "60", "-w", end]
         done = subprocess.run(
-            [*command, *options, (url or self.url) + path], capture_output=True, text=True, check=False, env=env, timeout=90
+            [*command, *options, (url or self.url) + path],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=env,
+            timeout=90,
         )
         body, _, last = done.stdout.rpartition("\n")
         status, _, retry = last.partition(" ")
@@ -192,9 +200,12 @@ watch_interval_s = {interval}
         """``curl --negotiate`` with tickets at hand; see ``kinit``."""
         return self.curl("--negotiate", "-u", ":", tickets=tickets)
 
-    def rig(self, bundle: Bundle, number: int = 0) -> "WindowsRig":
-        """An agent in this process that has just taken over a package; Kerberos is this process's own."""
-        return WindowsRig(bundle, number)
+    def rig(self, bundle: Bundle, number: int = 0, *, only: str = "") -> "WindowsRig":
+        """An agent in this process that has just taken over a package; Kerberos is this process's own.
+
+        With ``only`` it hears no other scheme offered.
+        """
+        return WindowsRig(bundle, number, only)
 
     def agent(self, state: Path, *, kerberos: bool = True) -> RealAgent:
         """An agent by its command line; its machine knows the domain's Kerberos or none."""
@@ -208,15 +219,19 @@ class WindowsRig(Rig):
     The clock starts at the real time, since the directory's cannot be moved.
     """
 
-    def __init__(self, bundle: Bundle, number: int = 0) -> None:
+    def __init__(self, bundle: Bundle, number: int = 0, only: str = "") -> None:
+        self._only = only
         database = MemoryDatabase()
         assert seed(database, bundle) is Seeded.NEW
         super().__init__(None, database, number)  # type: ignore[arg-type] - it brings its own connections
         self.clock.set_wall(time.time())
 
     def _agent(self) -> Agent:
-        self.link = Link(self.clock, self.new_id)
+        self.link = Link(self.clock, self.new_id, self._connect)
         return Agent(self.database, self.link, self.machine, self.clock, self.random.random, self.new_id)
+
+    def _connect(self, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
+        return _Deaf(direct(context), self._only) if self._only else direct(context)
 
     async def check_in(self) -> float:
         """Check in now, as ``keyfast-agent check-in`` does; return how long it wants to wait then."""
@@ -227,12 +242,36 @@ class WindowsRig(Rig):
             await self.agent.rest()
 
     @property
-    def said(self) -> str:
-        """``ok`` and the mechanism, or the class of the last refusal, or that nobody answered."""
+    def held(self) -> bool:
+        """Whether it keeps the password to itself for now."""
         record = self.agent.record
-        if record.last_refusal is not None:
-            return record.last_refusal.kind
-        return f"ok {record.mechanism}" if record.receipt else "nothing"
+        return hold.remaining(record.hold, record.credential_generation, self.clock.now()) > 0
+
+    @property
+    def said(self) -> str:
+        """``ok`` and the mechanism, or the class of the refusal, or ``unreached``; of the last try."""
+        record = self.agent.record
+        if not record.trouble:
+            return f"ok {record.mechanism}"
+        last = record.last_refusal
+        return last.kind if last is not None and record.trouble.endswith(f": {last.kind}") else "unreached"
+
+
+class _Deaf(httpx2.AsyncBaseTransport):
+    """Hears one scheme offered and no other."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, scheme: str) -> None:
+        self._inner, self._scheme = inner, scheme
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._inner.handle_async_request(request)
+        offers = [line for line in response.headers.get_list("www-authenticate") if line.startswith(self._scheme)]
+        kept = [(name, value) for name, value in response.headers.raw if name.lower() != b"www-authenticate"]
+        response.headers = httpx2.Headers([*kept, *((b"www-authenticate", line.encode()) for line in offers)])
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 def said(status: int, body: bytes, retry_after: str = "", offers: Sequence[str] = ()) -> Said:

@@ -14,8 +14,9 @@ import httpx2
 import msgspec
 import spnego
 from spnego.channel_bindings import GssChannelBindings
+from tests.support import processes
 from tests.support.device import CHECK_IN, Device
-from tests.support.samba import Account
+from tests.support.samba import Account, Domain
 from tests.support.windows import PROBE, Said, WindowsServer, said
 
 from keyfast.trust.channel_binding import server_end_point
@@ -177,3 +178,47 @@ def spreading_proxy(server: WindowsServer) -> Iterator[str]:
         proxy.shutdown()
         proxy.server_close()
         thread.join()
+
+
+class Barrier:
+    """Tells when a check-in process has caught up with what was committed, and has told what it counted.
+
+    Nothing that a client can ask shows that, so it is shown: by a mode of a ring of its own, which an endpoint that
+    never joins keeps knocking at, and by a user nobody knows, whose refusal is written after those before it.
+    """
+
+    RING = "barrier"
+
+    def __init__(self, server: WindowsServer, domain: Domain) -> None:
+        self._server = server
+        account = Account(domain, "svc-barrier", "Barrier-Passw0rd-1")
+        for each in (domain, *server.also):
+            each.add_user(account.name, account.password)
+        server.add_account(account)
+        bundle = server.windows_bundle(account, ring=self.RING)
+        server.open_mode("oauth", self.RING)
+        self._http = server.client()
+        self._device = WindowsDevice(self._http, server.url, account, bundle)
+        self._open = True
+        self._strangers = 0
+
+    def pass_(self) -> None:
+        """Wait until what was committed before is known everywhere."""
+        change = self._server.close_mode if self._open else self._server.open_mode
+        change("windows", self.RING)
+        self._open = not self._open
+        processes.until(lambda: (self._device.knock().kind != "mode_closed") == self._open, "the server to catch up")
+
+    def flush(self) -> None:
+        """Wait until what was refused before is among the events."""
+        self._strangers += 1
+        name = f"stranger-{self._strangers}"
+        assert self._server.curl("--basic", "-u", f"{name}:no-Passw0rd").kind == "account_not_allowed"
+        key = f"{self._server.domain.netbios}\\{name}"
+        processes.until(
+            lambda: any(row.detail["account"] == key for row in self._server.events("account_not_allowed")), "the event"
+        )
+
+    def close(self) -> None:
+        """Let go of its connection."""
+        self._http.close()

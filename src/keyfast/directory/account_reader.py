@@ -1,12 +1,12 @@
 """Read one account at one domain controller: the searches, and nothing of what they mean."""
 
 from keyfast.core.directory import AccountReading, Group
-from keyfast.directory import entry, ldap_message
+from keyfast.directory import entry
 from keyfast.directory.connection import Connection
-from keyfast.directory.ldap_message import Entry, Scope
+from keyfast.directory.ldap_message import Both, Entry, Equals, Present, Scope
 from keyfast.errors import NotReadyError
 
-_ANYTHING = ldap_message.present("objectClass")
+_ANYTHING = Present("objectClass")
 _MAX_NAMED = 32
 """Groups whose names are looked up; an account in more of them is odd enough without."""
 
@@ -25,7 +25,7 @@ async def read_account(connection: Connection, base_dn: str, server: str, name: 
         NotReadyError: the domain controller cannot be read, or the reader has too few rights.
     """
     root = await _domain(connection)
-    by_name = ldap_message.both(ldap_message.equals("objectClass", "user"), ldap_message.equals("sAMAccountName", name))
+    by_name = Both((Equals("objectClass", "user"), Equals("sAMAccountName", name)))
     found = await connection.search(base_dn or root, Scope.SUBTREE, by_name, entry.ACCOUNT)
     if not found:
         return AccountReading(server, now, exists=False, name=name)

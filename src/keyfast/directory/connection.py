@@ -1,6 +1,6 @@
 """One connection to one domain controller: one request at a time, never in the clear.
 
-Our own few messages over asyncio, not libldap: its TLS handshake with a domain controller that hangs blocks
+Messages by pyasn1 over asyncio, not libldap: its TLS handshake with a domain controller that hangs blocks
 the whole process, without a timeout.
 """
 
@@ -12,15 +12,15 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 from keyfast.core.secret import Secret
-from keyfast.directory import ber, kerberos, ldap_message
+from keyfast.directory import kerberos, ldap_message
 from keyfast.directory.address import Address
 from keyfast.directory.kerberos import Session
-from keyfast.directory.ldap_message import Answer, Code, Entry, Result, Scope
+from keyfast.directory.ldap_message import Answer, Code, Entry, Filter, Result, Scope
 from keyfast.directory.settings import KeytabReader
 from keyfast.errors import NotReadyError, TrustError
 from keyfast.trust import channel_binding
 
-_LARGEST_MESSAGE = 4 * 1024 * 1024
+_LARGEST_MESSAGE = 1024 * 1024
 _CHUNK = 65536
 _MAX_STEPS = 8
 """Steps of a SASL bind; Kerberos takes three."""
@@ -103,7 +103,7 @@ class Connection:
         return result
 
     async def search(
-        self, base: str, scope: Scope, filter_: bytes, attributes: Sequence[str], limit: int = 2
+        self, base: str, scope: Scope, filter_: Filter, attributes: Sequence[str], limit: int = 2
     ) -> tuple[Entry, ...]:
         """Return the entries found; none where ``base`` does not exist."""
         *entries, end = await self._ask(ldap_message.search(self._next(), base, scope, filter_, attributes, limit))
@@ -133,19 +133,17 @@ class Connection:
             await self._writer.drain()
             answers: list[Answer] = []
             while not answers or not isinstance(answers[-1], Result):
-                number, answer = ldap_message.parse(await self._message())
+                number, answer = await self._message()
                 if number != self._number:
                     raise ConnectionError("it ends the connection" if number == 0 else "answers are out of step")
                 answers.append(answer)
             return answers
 
-    async def _message(self) -> bytes:
-        while True:
-            size = _whole(self._plain)
-            if size is not None and len(self._plain) >= size:
-                message, self._plain = self._plain[:size], self._plain[size:]
-                return message
+    async def _message(self) -> tuple[int, Answer]:
+        while (found := _first(self._plain)) is None:
             self._plain += await self._more()
+        number, answer, self._plain = found
+        return number, answer
 
     async def _more(self) -> bytes:
         if self._session is None:
@@ -159,13 +157,10 @@ class Connection:
         return self._session.unwrap(await self._reader.readexactly(size))
 
 
-def _whole(data: bytes) -> int | None:
-    found = ber.header(data[:8])
-    if found is None:
-        return None
-    if sum(found) > _LARGEST_MESSAGE:
+def _first(data: bytes) -> tuple[int, Answer, bytes] | None:
+    if len(data) > _LARGEST_MESSAGE:
         raise ValueError("a message is too large")
-    return sum(found)
+    return ldap_message.split(data)
 
 
 def _ended(answer: Answer) -> Result:
@@ -199,12 +194,14 @@ async def _start_tls(raw: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(raw, ldap_message.start_tls(1))
     data = b""
-    while (size := _whole(data)) is None or len(data) < size:
+    while (found := _first(data)) is None:
         more = await loop.sock_recv(raw, _CHUNK)
         if not more:
             raise ConnectionError("it closed the connection")
         data += more
-    _, answer = ldap_message.parse(data)
+    _, answer, behind = found
+    if behind:
+        raise ConnectionError("it says something in the clear before TLS")
     if not isinstance(answer, Result) or answer.code != Code.SUCCESS:
         raise ConnectionError("it refuses StartTLS")
 

@@ -1,25 +1,21 @@
-"""LDAP messages (RFC 4511) as far as reading accounts and trying passwords needs them.
+"""LDAP messages (RFC 4511) as far as reading accounts and trying passwords needs them, encoded by pyasn1.
 
 Filters are made of values, not of text: there is nothing to escape, and a name cannot widen a search.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from typing import Any
 
 import msgspec
+from pyasn1.codec.ber import decoder, encoder
+from pyasn1.error import PyAsn1Error, SubstrateUnderrunError
+from pyasn1_modules import rfc2251
 
-from keyfast.directory import ber
-from keyfast.directory.ber import tlv
-
-_BIND, _BIND_ANSWER, _UNBIND = 0x60, 0x61, 0x42
-_SEARCH, _ENTRY, _DONE, _REFERENCE = 0x63, 0x64, 0x65, 0x73
-_EXTENDED, _EXTENDED_ANSWER = 0x77, 0x78
-_SIMPLE, _SASL, _SASL_ANSWER = 0x80, 0xA3, 0x87
-_AND, _EQUALS, _PRESENT = 0xA0, 0xA3, 0x87
-_EXTENDED_NAME = 0x80
 _START_TLS = b"1.3.6.1.4.1.1466.20037"
 _VERSION = 3
-_RESULT_PARTS = 3
+_BAD = (PyAsn1Error, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
+"""What the decoder throws at damaged messages."""
 
 
 class Scope(IntEnum):
@@ -36,6 +32,28 @@ class Code(IntEnum):
     SASL_BIND_IN_PROGRESS = 14
     NO_SUCH_OBJECT = 32
     INVALID_CREDENTIALS = 49
+
+
+class Equals(msgspec.Struct, frozen=True):
+    """Filter: one value of the attribute equals ``value``."""
+
+    attribute: str
+    value: str
+
+
+class Present(msgspec.Struct, frozen=True):
+    """Filter: the attribute is there."""
+
+    attribute: str
+
+
+class Both(msgspec.Struct, frozen=True):
+    """Filter: all of them hold."""
+
+    filters: tuple[Equals | Present, ...]
+
+
+Filter = Equals | Present | Both
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -68,107 +86,99 @@ Answer = Result | Entry | None
 """The end of an operation, an entry on the way, or something to be passed over (a reference)."""
 
 
-def simple_bind(message: int, name: str, password: bytes) -> bytes:
+def simple_bind(number: int, name: str, password: bytes) -> bytes:
     """Bind with a name and a password (section 4.2)."""
-    return _message(message, tlv(_BIND, _version(), _text(name), tlv(_SIMPLE, password)))
+    message, bind = _request(number, "bindRequest")
+    bind["version"], bind["name"] = _VERSION, _octets(name)
+    bind["authentication"]["simple"] = password
+    return _encoded(message)
 
 
-def sasl_bind(message: int, mechanism: str, credentials: bytes) -> bytes:
+def sasl_bind(number: int, mechanism: str, credentials: bytes) -> bytes:
     """One step of a SASL bind (section 4.2)."""
-    choice = tlv(_SASL, _text(mechanism), tlv(ber.OCTETS, credentials))
-    return _message(message, tlv(_BIND, _version(), _text(""), choice))
+    message, bind = _request(number, "bindRequest")
+    bind["version"], bind["name"] = _VERSION, b""
+    bind["authentication"]["sasl"]["mechanism"] = _octets(mechanism)
+    bind["authentication"]["sasl"]["credentials"] = credentials
+    return _encoded(message)
 
 
-def search(message: int, base: str, scope: Scope, filter_: bytes, attributes: Sequence[str], limit: int) -> bytes:
+def search(number: int, base: str, scope: Scope, filter_: Filter, attributes: Sequence[str], limit: int) -> bytes:
     """Search (section 4.5.1), aliases never followed, at most ``limit`` entries."""
-    return _message(
-        message,
-        tlv(
-            _SEARCH,
-            _text(base),
-            ber.integer(scope, ber.ENUMERATED),
-            ber.integer(0, ber.ENUMERATED),
-            ber.integer(limit),
-            ber.integer(0),
-            ber.boolean(value=False),
-            filter_,
-            tlv(ber.SEQUENCE, *map(_text, attributes)),
-        ),
-    )
+    message, asked = _request(number, "searchRequest")
+    asked["baseObject"], asked["scope"], asked["derefAliases"] = _octets(base), int(scope), 0
+    asked["sizeLimit"], asked["timeLimit"], asked["typesOnly"] = limit, 0, 0
+    _fill(asked["filter"], filter_)
+    asked["attributes"].extend(map(_octets, attributes)) if attributes else asked["attributes"].clear()
+    return _encoded(message)
 
 
-def start_tls(message: int) -> bytes:
+def start_tls(number: int) -> bytes:
     """Ask for TLS (section 4.14)."""
-    return _message(message, tlv(_EXTENDED, tlv(_EXTENDED_NAME, _START_TLS)))
+    message, asked = _request(number, "extendedReq")
+    asked["requestName"] = _START_TLS
+    return _encoded(message)
 
 
-def unbind(message: int) -> bytes:
-    """Say goodbye (section 4.3)."""
-    return _message(message, tlv(_UNBIND))
-
-
-def equals(attribute: str, value: str) -> bytes:
-    """Filter: one value of the attribute equals ``value``."""
-    return tlv(_EQUALS, _text(attribute), _text(value))
-
-
-def present(attribute: str) -> bytes:
-    """Filter: the attribute is there."""
-    return tlv(_PRESENT, attribute.encode())
-
-
-def both(*filters: bytes) -> bytes:
-    """Filter: all of them hold."""
-    return tlv(_AND, *filters)
-
-
-def parse(data: bytes) -> tuple[int, Answer]:
-    """Read one whole message of a server.
+def split(data: bytes) -> tuple[int, Answer, bytes] | None:
+    """Read the first message of a server out of what came so far.
 
     Returns:
-        The message number (0: a notice that the server ends the connection) and what it says.
+        The message's number (0: a notice that the server ends the connection), what it says, and the bytes
+        behind it; None while the message is not whole.
 
     Raises:
         ValueError: it is malformed.
     """
-    ((tag, content),) = ber.elements(data)
-    if tag != ber.SEQUENCE:
-        raise ValueError("not an LDAP message")
-    number, (kind, body), *_controls = ber.elements(content)
-    return ber.number(number), _answer(kind, body)
+    if not data:
+        return None
+    try:
+        message, rest = decoder.decode(data, asn1Spec=rfc2251.LDAPMessage())
+        return int(message["messageID"]), _answer(message["protocolOp"]), bytes(rest)
+    except SubstrateUnderrunError:
+        return None
+    except _BAD as cause:
+        raise ValueError("not an LDAP message") from cause
 
 
-def _answer(kind: int, body: bytes) -> Answer:
-    if kind in (_BIND_ANSWER, _DONE, _EXTENDED_ANSWER):
-        return _result(tuple(ber.elements(body)), sasl=kind == _BIND_ANSWER)
-    if kind == _ENTRY:
-        (_, dn), (_, attributes) = ber.elements(body)
-        return Entry(dn.decode("utf-8", "replace"), dict(_values(attributes)))
-    if kind == _REFERENCE:
+def _answer(operation: Any) -> Answer:
+    kind, body = operation.getName(), operation.getComponent()
+    if kind in ("bindResponse", "searchResDone", "extendedResp"):
+        sasl = body["serverSaslCreds"] if kind == "bindResponse" else None
+        credentials = bytes(sasl) if sasl is not None and sasl.hasValue() else b""
+        return Result(int(body["resultCode"]), bytes(body["errorMessage"]).decode("utf-8", "replace"), credentials)
+    if kind == "searchResEntry":
+        values = {
+            bytes(attribute["type"]).decode("ascii", "replace").lower(): tuple(map(bytes, attribute["vals"]))
+            for attribute in body["attributes"]
+        }
+        return Entry(bytes(body["objectName"]).decode("utf-8", "replace"), values)
+    if kind == "searchResRef":
         return None
     raise ValueError("an LDAP message that was not asked for")
 
 
-def _result(parts: tuple[ber.Element, ...], *, sasl: bool) -> Result:
-    if len(parts) < _RESULT_PARTS:
-        raise ValueError("an LDAP result is cut short")
-    credentials = next((value for tag, value in parts[_RESULT_PARTS:] if sasl and tag == _SASL_ANSWER), b"")
-    return Result(ber.number(parts[0]), parts[2][1].decode("utf-8", "replace"), credentials)
+def _fill(where: Any, filter_: Filter) -> None:
+    if isinstance(filter_, Both):
+        for place, inner in enumerate(filter_.filters):
+            _fill(where["and"][place], inner)
+    elif isinstance(filter_, Equals):
+        where["equalityMatch"]["attributeDesc"] = _octets(filter_.attribute)
+        where["equalityMatch"]["assertionValue"] = _octets(filter_.value)
+    else:
+        where["present"] = _octets(filter_.attribute)
 
 
-def _values(attributes: bytes) -> Iterator[tuple[str, tuple[bytes, ...]]]:
-    for _, attribute in ber.elements(attributes):
-        (_, name), (_, values) = ber.elements(attribute)
-        yield name.decode("ascii", "replace").lower(), tuple(value for _, value in ber.elements(values))
+def _request(number: int, operation: str) -> tuple[Any, Any]:
+    message = rfc2251.LDAPMessage()
+    message["messageID"] = number
+    return message, message["protocolOp"][operation]
 
 
-def _message(number: int, operation: bytes) -> bytes:
-    return tlv(ber.SEQUENCE, ber.integer(number), operation)
+def _encoded(message: Any) -> bytes:
+    encoded: bytes = encoder.encode(message)
+    return encoded
 
 
-def _version() -> bytes:
-    return ber.integer(_VERSION)
-
-
-def _text(text: str) -> bytes:
-    return tlv(ber.OCTETS, text.encode("utf-8", "surrogatepass"))
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

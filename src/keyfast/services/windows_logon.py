@@ -164,10 +164,10 @@ class WindowsLogon:
         if self.doors.binding_required and not found.bound:
             return _unbound(Mechanism.KERBEROS)
         line = f"Negotiate {base64.b64encode(found.answer).decode()}" if found.answer else ""
-        return self._ticket_still_good(self._allowed(request, realm, name, Mechanism.KERBEROS, line))
+        return self._still_good(self._allowed(request, realm, name, Mechanism.KERBEROS, line))
 
-    def _ticket_still_good(self, answer: Answer) -> Answer:
-        """A ticket outlives its account by hours; what the watch has read of the account does not."""
+    def _still_good(self, answer: Answer) -> Answer:
+        """A ticket outlives its account by hours, a remembered password by minutes; what the watch has read does not."""
         if not isinstance(answer, LoggedOn):
             return answer
         now = int(self._clock())
@@ -245,7 +245,8 @@ class WindowsLogon:
             return self._not_allowed(key, Mechanism.BASIC, request)
         logon, asked = await self._verify(account, told.password)
         if logon is Logon.GRANTED:
-            return LoggedOn(key, Mechanism.BASIC)
+            granted = LoggedOn(key, Mechanism.BASIC)
+            return granted if asked else self._still_good(granted)
         return self._denied(key, Mechanism.BASIC, logon, request, tell=asked)
 
     async def _verify(self, account: KnownAccount, password: Secret) -> tuple[Logon, bool]:

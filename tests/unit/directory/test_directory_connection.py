@@ -9,13 +9,13 @@ import time
 
 import pytest
 import trustme
+from tests.support.ldap_wire import BIND, DONE, EXTENDED, answer, found, read
 
 from keyfast.core.directory import Logon, Unreachable
 from keyfast.core.secret import Secret
-from keyfast.directory import ber, ldap_message
+from keyfast.directory import ldap_message
 from keyfast.directory.active_directory import ActiveDirectory
 from keyfast.directory.address import Address
-from keyfast.directory.ber import tlv
 from keyfast.directory.connection import Connection
 from keyfast.directory.pool import Pool
 from keyfast.directory.settings import DirectorySettings, SimpleReader
@@ -25,13 +25,8 @@ PASSWORD = Secret(b"right")
 AUTHORITY = trustme.CA()
 
 
-def answer(number, kind, code, text=b""):
-    result = ber.integer(code, ber.ENUMERATED), tlv(ber.OCTETS), tlv(ber.OCTETS, text)
-    return tlv(ber.SEQUENCE, ber.integer(number), tlv(kind, *result))
-
-
 def bind_answer(number, code, text=b""):
-    return answer(number, 0x61, code, text)
+    return answer(number, BIND, code, text)
 
 
 class Server:
@@ -59,7 +54,7 @@ class Server:
         self.most = max(self.most, self.open)
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                number = ber.number(next(ber.elements(next(ber.elements(data))[1])))
+                number = int(read(data)["messageID"])
                 said = self.says(number)
                 said = await said if asyncio.iscoroutine(said) else said
                 if said is None:
@@ -111,10 +106,10 @@ NONSENSE = {
     "closed": lambda _: None,
     "not LDAP": lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n",
     "out of step": lambda number: bind_answer(number + 1, 0),
-    "notice of disconnection": lambda _: answer(0, 0x78, 52),
+    "notice of disconnection": lambda _: answer(0, EXTENDED, 52),
     "busy": lambda number: bind_answer(number, 51),
     "too large": lambda _: b"\x30\x84\x7f\xff\xff\xff",
-    "an entry instead": lambda number: tlv(0x30, ber.integer(number), tlv(0x64, tlv(4), tlv(0x30))) * 2,
+    "an entry instead": lambda number: found(number, b"")[: -len(answer(number, DONE, 0))] * 2,
     "cut short": lambda number: bind_answer(number, 0)[:-1],
 }
 
@@ -129,13 +124,6 @@ async def test_nonsense_is_an_outage_and_never_a_verdict(ca, what):
         (outcome,) = await made.read("x")
         assert isinstance(outcome, Unreachable)
         await made.close()
-
-
-def found(number, dn, **values):
-    attributes = b"".join(
-        tlv(0x30, tlv(4, name.replace("_", "-").encode()), tlv(0x31, tlv(4, value))) for name, value in values.items()
-    )
-    return tlv(0x30, ber.integer(number), tlv(0x64, tlv(4, dn), tlv(0x30, attributes))) + answer(number, 0x65, 0)
 
 
 ROOT = {"defaultNamingContext": b"DC=x"}
@@ -170,7 +158,7 @@ async def test_what_cannot_be_read_is_an_outage_with_its_reason(ca, reason):
 
 
 async def test_a_search_that_is_refused_is_an_outage(ca):
-    async with Server(lambda number: bind_answer(number, 0) if number == 1 else answer(number, 0x65, 50)) as server:
+    async with Server(lambda number: bind_answer(number, 0) if number == 1 else answer(number, DONE, 50)) as server:
         made = directory(server, ca)
         (outcome,) = await made.read("x")
         assert "LDAP result 50" in outcome.reason
@@ -266,7 +254,7 @@ async def test_a_bind_without_a_password_is_never_sent():
 
 
 async def test_starttls_that_is_refused_or_followed_by_clear_text_is_an_outage():
-    for said in (answer(1, 0x78, 2), answer(1, 0x78, 0) + b"injected", None):
+    for said in (answer(1, EXTENDED, 2), answer(1, EXTENDED, 0) + b"injected", None):
 
         async def serve(reader, writer, said=said):
             await reader.read(65536)
@@ -322,6 +310,6 @@ def test_secrets_are_not_shown():
 
 
 def test_an_encoded_search_is_what_the_standard_says():
-    wanted = ldap_message.search(2, "", ldap_message.Scope.BASE, ldap_message.present("objectClass"), (), 0)
+    wanted = ldap_message.search(2, "", ldap_message.Scope.BASE, ldap_message.Present("objectClass"), (), 0)
     expected = "3025020102632004000a01000a0100020100020100010100870b6f626a656374436c6173733000"
     assert wanted.hex() == expected
