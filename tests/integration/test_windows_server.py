@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -10,7 +11,7 @@ import pytest
 from tests.support import processes
 from tests.support.device import CHECK_IN, Device, read_bundle
 from tests.support.samba import Account, Domain
-from tests.support.windows import WindowsServer, down, kinit
+from tests.support.windows import Said, WindowsServer, down, kinit
 from tests.support.windows_client import (
     Legs,
     WindowsDevice,
@@ -147,6 +148,23 @@ def test_nobody_elses_password_is_tried_or_locked_here(site: WindowsServer, acco
     for number in range(6):
         assert site.curl(way, "-u", f"{account.logon}:{WRONG}-{number}").kind == "account_not_allowed"
     assert bad_passwords(account) == 0
+
+
+def test_many_at_once_are_each_who_they_are(site: WindowsServer, shared: Account, known: Account):
+    """More logons by NTLM under way than helpers; nobody is taken for somebody else, and an abandoned one costs none."""
+
+    def log_on(number: int) -> tuple[str, Said]:
+        account = (shared, known)[number % 2]
+        with site.client() as client:
+            if number % 5 == 0:
+                client.get("/endpoint/v1/probe", headers={"authorization": Legs(account, "ntlm").next()})
+                client.get("/endpoint/v1/probe")
+            return account.logon, Legs(account, "ntlm").probe(client)
+
+    with ThreadPoolExecutor(20) as pool:
+        told = list(pool.map(log_on, range(60)))
+    assert all(said.status == 200 and said.body["account"] == who for who, said in told)
+    assert bad_passwords(shared) == bad_passwords(known) == 0
 
 
 # --- what stands in between

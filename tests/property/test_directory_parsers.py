@@ -1,5 +1,7 @@
 """Whatever a domain controller sends is read or refused with ValueError; what we encode comes back unchanged."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,42 +25,69 @@ MESSAGES = st.one_of(
 )
 
 
+def taken(*pieces):
+    """All that an inbox gives when it is fed the pieces."""
+    inbox, messages = ldap_message.Inbox(), []
+    for piece in pieces:
+        inbox.feed(piece)
+        while (message := inbox.take()) is not None:
+            messages.append(message)
+    return messages, inbox.size
+
+
 @given(st.binary(max_size=400) | NESTED)
 def test_any_message_is_read_or_refused(data):
     try:
-        read_so_far = ldap_message.split(data)
+        messages, left = taken(data)
     except ValueError:
         return
-    if read_so_far is not None:
-        number, said, rest = read_so_far
+    assert left <= len(data)
+    for number, said in messages:
         assert isinstance(number, int)
         assert said is None or isinstance(said, (Entry, Result))
-        assert data.endswith(rest)
+
+
+@given(st.lists(MESSAGES, max_size=4).map(b"".join), st.data())
+def test_it_does_not_matter_how_a_stream_is_cut(encoded, data):
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(encoded)), max_size=8)))
+    pieces = [encoded[start:end] for start, end in pairwise([0, *cuts, len(encoded)])]
+    assert taken(*pieces) == taken(encoded)
+    assert taken(*(bytes((byte,)) for byte in encoded)) == taken(encoded)
+    assert taken(encoded)[1] == 0
 
 
 @given(MESSAGES, st.data())
 def test_a_message_cut_short_is_waited_for(encoded, data):
     part = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
-    try:
-        first = ldap_message.split(part)
-    except ValueError:
-        return
+    messages, _ = taken(part)
     # An entry is followed by the end of its search: the first of the two may be whole.
-    assert first is None or isinstance(first[1], Entry)
+    assert not any(isinstance(said, Result) for _, said in messages)
 
 
-@given(MESSAGES, st.binary(max_size=40))
-def test_what_is_behind_a_message_is_kept(encoded, more):
-    *_, rest = ldap_message.split(encoded + more)
-    assert rest.endswith(more)
+@given(MESSAGES, st.binary(min_size=1, max_size=40))
+def test_damage_is_read_or_refused(encoded, damage):
+    for at in range(len(encoded)):
+        try:
+            taken(encoded[:at] + damage + encoded[at + len(damage) :])
+        except ValueError:
+            continue
 
 
-def test_a_message_that_is_nested_for_ever_is_refused():
+@pytest.mark.parametrize("tag", [0x30, 0x24, 0x64, 0xA3])
+@pytest.mark.parametrize("length", ["definite", "indefinite"])
+@pytest.mark.parametrize("depth", [90, 300_000])
+def test_a_message_that_is_nested_for_ever_is_refused(tag, length, depth):
+    data = nested(tag, min(depth, 3000)) if length == "definite" else bytes((tag, 0x80)) * depth
+    for wrapped in (data, tlv(0x30, b"\x02\x01\x01" + data), tlv(0x30, b"\x02\x01\x01", tlv(0x61, data))):
+        with pytest.raises(ValueError, match="not an LDAP message"):
+            taken(wrapped)
+
+
+def nested(tag, depth):
     data = b""
-    for _ in range(3000):
-        data = tlv(0x30, data)
-    with pytest.raises(ValueError, match="not an LDAP message"):
-        ldap_message.split(data)
+    for _ in range(depth):
+        data = tlv(tag, data)
+    return data
 
 
 @given(st.text(alphabet=st.characters(), max_size=100))

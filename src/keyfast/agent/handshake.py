@@ -202,7 +202,8 @@ def _verdict(reply: Reply) -> Outcome | _Passed:
     if isinstance(outcome, Refused):
         if outcome.kind in _NO_VERDICT:
             return _Passed(outcome.detail or outcome.kind, outcome)
-        return replace(outcome, tried=outcome.kind == RefusalClass.ACCOUNT_REFUSED)
+        # A server that says when to come back knew the answer and has asked no domain controller.
+        return replace(outcome, tried=outcome.kind == RefusalClass.ACCOUNT_REFUSED and not outcome.retry_after)
     # Something in between may have tried the password as well: as careful as with a server that says so.
     detail = "the logon was answered with status 401 and no reason"
     return Refused(RefusalClass.UNAUTHENTICATED.value, Heard(), detail, tried=True)

@@ -8,7 +8,7 @@ from functools import partial
 from keyfast.core.account import GRACE
 from keyfast.core.directory import AccountReading, Logon, Unreachable
 from keyfast.core.secret import Secret
-from keyfast.directory import address, kerberos, logon_codes
+from keyfast.directory import address, kerberos, ldap_message, logon_codes
 from keyfast.directory.account_reader import read_account
 from keyfast.directory.address import Address
 from keyfast.directory.connection import Connection
@@ -34,11 +34,13 @@ class ActiveDirectory:
 
     Raises:
         UsageError: an address or the file of certificates is no such thing.
+        MissingToolError: the library for LDAP messages is not installed.
     """
 
     def __init__(self, settings: DirectorySettings, clock: Callable[[], float], *, grace_s: int = GRACE) -> None:
         if not settings.servers:
             raise UsageError("a directory needs the address of at least one domain controller")
+        ldap_message.load()
         self._settings = settings
         self._clock = clock
         self._grace = grace_s

@@ -15,12 +15,14 @@ from keyfast.core.secret import Secret
 from keyfast.directory import kerberos, ldap_message
 from keyfast.directory.address import Address
 from keyfast.directory.kerberos import Session
-from keyfast.directory.ldap_message import Answer, Code, Entry, Filter, Result, Scope
+from keyfast.directory.ldap_message import Answer, Code, Entry, Filter, Inbox, Result, Scope
 from keyfast.directory.settings import KeytabReader
 from keyfast.errors import NotReadyError, TrustError
 from keyfast.trust import channel_binding
 
 _LARGEST_MESSAGE = 1024 * 1024
+_LARGEST_OF_A_STRANGER = 8 * 1024
+"""Of a peer that has not proven yet to be the domain controller: decoding costs it nothing and us much."""
 _CHUNK = 65536
 _MAX_STEPS = 8
 """Steps of a SASL bind; Kerberos takes three."""
@@ -37,7 +39,7 @@ class Connection:
         self._address = address
         self._reader = reader
         self._writer = writer
-        self._plain = b""
+        self._inbox = Inbox()
         self._number = 0
         self._session: Session | None = None
 
@@ -140,10 +142,11 @@ class Connection:
             return answers
 
     async def _message(self) -> tuple[int, Answer]:
-        while (found := _first(self._plain)) is None:
-            self._plain += await self._more()
-        number, answer, self._plain = found
-        return number, answer
+        while (found := self._inbox.take()) is None:
+            self._inbox.feed(await self._more())
+            known = self._tls is not None or self._session is not None
+            _bound(self._inbox, _LARGEST_MESSAGE if known else _LARGEST_OF_A_STRANGER)
+        return found
 
     async def _more(self) -> bytes:
         if self._session is None:
@@ -157,10 +160,9 @@ class Connection:
         return self._session.unwrap(await self._reader.readexactly(size))
 
 
-def _first(data: bytes) -> tuple[int, Answer, bytes] | None:
-    if len(data) > _LARGEST_MESSAGE:
+def _bound(inbox: Inbox, largest: int) -> None:
+    if inbox.size > largest:
         raise ValueError("a message is too large")
-    return ldap_message.split(data)
 
 
 def _ended(answer: Answer) -> Result:
@@ -193,14 +195,15 @@ async def _start_tls(raw: socket.socket) -> None:
     """Ask for TLS on the bare socket, so that nothing said in the clear can end up inside TLS."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(raw, ldap_message.start_tls(1))
-    data = b""
-    while (found := _first(data)) is None:
+    inbox = Inbox()
+    while (found := inbox.take()) is None:
         more = await loop.sock_recv(raw, _CHUNK)
         if not more:
             raise ConnectionError("it closed the connection")
-        data += more
-    _, answer, behind = found
-    if behind:
+        inbox.feed(more)
+        _bound(inbox, _LARGEST_OF_A_STRANGER)
+    _, answer = found
+    if inbox.size:
         raise ConnectionError("it says something in the clear before TLS")
     if not isinstance(answer, Result) or answer.code != Code.SUCCESS:
         raise ConnectionError("it refuses StartTLS")

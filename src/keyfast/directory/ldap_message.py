@@ -1,21 +1,21 @@
 """LDAP messages (RFC 4511) as far as reading accounts and trying passwords needs them, encoded by pyasn1.
 
-Filters are made of values, not of text: there is nothing to escape, and a name cannot widen a search.
+Filters are made of values, not of text: there is nothing to escape, and a name cannot widen a search. pyasn1 is
+imported when the first message is made: a server without an Active Directory does without it.
 """
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import msgspec
-from pyasn1.codec.ber import decoder, encoder
-from pyasn1.error import PyAsn1Error, SubstrateUnderrunError
-from pyasn1_modules import rfc2251
+
+from keyfast.errors import MissingToolError
 
 _START_TLS = b"1.3.6.1.4.1.1466.20037"
 _VERSION = 3
-_BAD = (PyAsn1Error, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
-"""What the decoder throws at damaged messages."""
 
 
 class Scope(IntEnum):
@@ -86,6 +86,35 @@ Answer = Result | Entry | None
 """The end of an operation, an entry on the way, or something to be passed over (a reference)."""
 
 
+class Library(NamedTuple):
+    """What is used of pyasn1; it has no types."""
+
+    encode: Any
+    decoder: Any
+    underrun: Any
+    grammar: Any
+
+
+@cache
+def load() -> Library:
+    """Return the library.
+
+    Raises:
+        MissingToolError: it is not installed.
+    """
+    try:
+        from pyasn1.codec.ber.decoder import StreamingDecoder  # noqa: PLC0415 - an optional extra, 0.1 s to import
+        from pyasn1.codec.ber.encoder import encode  # noqa: PLC0415
+        from pyasn1.error import SubstrateUnderrunError  # noqa: PLC0415
+        from pyasn1_modules import rfc2251  # noqa: PLC0415
+    except ImportError as cause:
+        raise MissingToolError(
+            "Active Directory needs the Python packages pyasn1 and pyasn1-modules",
+            repair="pip install 'keyfast[directory]'",
+        ) from cause
+    return Library(encode, StreamingDecoder, SubstrateUnderrunError, rfc2251)
+
+
 def simple_bind(number: int, name: str, password: bytes) -> bytes:
     """Bind with a name and a password (section 4.2)."""
     message, bind = _request(number, "bindRequest")
@@ -109,7 +138,8 @@ def search(number: int, base: str, scope: Scope, filter_: Filter, attributes: Se
     asked["baseObject"], asked["scope"], asked["derefAliases"] = _octets(base), int(scope), 0
     asked["sizeLimit"], asked["timeLimit"], asked["typesOnly"] = limit, 0, 0
     _fill(asked["filter"], filter_)
-    asked["attributes"].extend(map(_octets, attributes)) if attributes else asked["attributes"].clear()
+    asked["attributes"].clear()
+    asked["attributes"].extend(map(_octets, attributes))
     return _encoded(message)
 
 
@@ -120,25 +150,55 @@ def start_tls(number: int) -> bytes:
     return _encoded(message)
 
 
-def split(data: bytes) -> tuple[int, Answer, bytes] | None:
-    """Read the first message of a server out of what came so far.
+class Inbox:
+    """Messages out of a server's stream of bytes, however it is cut; no byte is decoded twice."""
 
-    Returns:
-        The message's number (0: a notice that the server ends the connection), what it says, and the bytes
-        behind it; None while the message is not whole.
+    def __init__(self) -> None:
+        self._begin(b"")
 
-    Raises:
-        ValueError: it is malformed.
-    """
-    if not data:
-        return None
-    try:
-        message, rest = decoder.decode(data, asn1Spec=rfc2251.LDAPMessage())
-        return int(message["messageID"]), _answer(message["protocolOp"]), bytes(rest)
-    except SubstrateUnderrunError:
-        return None
-    except _BAD as cause:
-        raise ValueError("not an LDAP message") from cause
+    @property
+    def size(self) -> int:
+        """Bytes held: of the message that is not whole yet, and of those behind a whole one."""
+        return self._stream.getbuffer().nbytes
+
+    def feed(self, data: bytes) -> None:
+        """Add what came."""
+        at = self._stream.tell()
+        self._stream.seek(0, io.SEEK_END)
+        self._stream.write(data)
+        self._stream.seek(at)
+
+    def take(self) -> tuple[int, Answer] | None:
+        """Take the next message.
+
+        Returns:
+            Its number (0: a notice that the server ends the connection) and what it says; None while it is not
+            whole.
+
+        Raises:
+            ValueError: it is malformed; so is all that comes behind it.
+        """
+        try:
+            message = next(self._steps)
+            if isinstance(message, load().underrun):
+                return None
+            taken = int(message["messageID"]), _answer(message["protocolOp"])
+        except Exception as cause:
+            # The library throws what its parts happen to throw.
+            raise ValueError("not an LDAP message") from cause
+        self._begin(self._stream.read() or b"")
+        return taken
+
+    def _begin(self, data: bytes) -> None:
+        self._stream = _Stream(data)
+        self._steps: Iterator[Any] = iter(load().decoder(self._stream, asn1Spec=load().grammar.LDAPMessage()))
+
+
+class _Stream(io.BytesIO):
+    """What came so far; behind it is nothing yet, which a raw stream tells by None, and not the end."""
+
+    def read(self, size: int | None = -1, /) -> Any:
+        return super().read(size) or (None if size else b"")
 
 
 def _answer(operation: Any) -> Answer:
@@ -170,13 +230,13 @@ def _fill(where: Any, filter_: Filter) -> None:
 
 
 def _request(number: int, operation: str) -> tuple[Any, Any]:
-    message = rfc2251.LDAPMessage()
+    message = load().grammar.LDAPMessage()
     message["messageID"] = number
     return message, message["protocolOp"][operation]
 
 
 def _encoded(message: Any) -> bytes:
-    encoded: bytes = encoder.encode(message)
+    encoded: bytes = load().encode(message)
     return encoded
 
 

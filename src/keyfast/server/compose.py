@@ -37,6 +37,7 @@ from keyfast.services.windows_check_in import WindowsCheckInService
 from keyfast.services.windows_logon import Doors, WindowsLogon
 from keyfast.settings import Settings
 from keyfast.store.database import Database
+from keyfast.store.identities import Identities, open_identities
 from keyfast.store.writer import GroupCommit, open_writer
 from keyfast.trust.kek import Kek, load_kek
 from keyfast.wire.admin import DirectoryView
@@ -75,12 +76,14 @@ class CheckInParts:
 
     app: EndpointApp
     writer: GroupCommit
+    identities: Identities
     tally: LogonTally
     doors: Doors
 
     async def close(self) -> None:
         """Drain what was accepted, then let go of everything."""
         await self.writer.close()
+        await self.identities.close()
         if self.doors.ntlm is not None:
             await self.doors.ntlm.close()
         await self.doors.directory.close()
@@ -91,14 +94,15 @@ async def check_in_service(parts: Parts) -> CheckInParts:
     doors = open_doors(parts.settings, open_directory(parts.settings, parts.database, clock))
     tally = LogonTally(parts.database, clock)
     writer = await open_writer(parts.settings.database_url)
-    check_ins = CheckInService(parts.live, writer, parts.database, clock, random.random)
+    identities = open_identities(parts.settings.database_url)
+    check_ins = CheckInService(parts.live, writer, parts.database, identities, clock, random.random)
     enrolments = EnrolService(parts.live, parts.database, clock, entropy)
     logon = WindowsLogon(parts.live, doors, BasicCache(cache_key(), clock), tally, clock)
     handlers = EndpointHandlers(
         endpoint=EndpointApi(
             parts.live,
             check_ins,
-            WindowsCheckInService(parts.live, logon, check_ins, enrolments, parts.database, clock),
+            WindowsCheckInService(parts.live, logon, check_ins, enrolments, parts.database, identities, clock),
             ReportService(parts.database, clock),
             clock,
         ),
@@ -109,7 +113,7 @@ async def check_in_service(parts: Parts) -> CheckInParts:
             clock,
         ),
     )
-    return CheckInParts(EndpointApp(handlers, clock), writer, tally, doors)
+    return CheckInParts(EndpointApp(handlers, clock), writer, identities, tally, doors)
 
 
 @dataclass(frozen=True, slots=True)

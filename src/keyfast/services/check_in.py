@@ -10,8 +10,9 @@ from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.services.authenticate import SignedRequest, endpoint_caller, mode_refusal
 from keyfast.services.live import Live, LiveState
-from keyfast.store import commands, identities
+from keyfast.store import commands
 from keyfast.store.database import Database
+from keyfast.store.identities import Identities
 from keyfast.store.writer import CheckIn as CheckInRow
 from keyfast.store.writer import GroupCommit
 from keyfast.trust.encoding import sha256, unb64u
@@ -68,6 +69,7 @@ class CheckInService:
         live: keys, policy and profile in force.
         writer: the group-commit writer.
         database: for the rare reads (pending commands).
+        identities: for the rings of endpoints, where OAuth is not open for all.
         clock: server time in unix seconds.
         chance: uniform random numbers in [0, 1).
     """
@@ -77,12 +79,14 @@ class CheckInService:
         live: LiveState,
         writer: GroupCommit,
         database: Database,
+        identities: Identities,
         clock: Callable[[], float],
         chance: Callable[[], float],
     ) -> None:
         self._live = live
         self._writer = writer
         self._database = database
+        self._identities = identities
         self._clock = clock
         self._chance = chance
 
@@ -122,8 +126,7 @@ class CheckInService:
 
     async def _closed(self, live: Live, thumbprint: str) -> Refusal | None:
         """Refuse an endpoint whose ring is not to use OAuth (any more)."""
-        async with self._database.read() as conn:
-            identity = await identities.find(conn, thumbprint)
+        identity = await self._identities.find(thumbprint)
         return mode_refusal(live, identity.ring, Mode.OAUTH) if identity else Refusal(RefusalClass.UNKNOWN_DEVICE)
 
     def _nonce_for(self, live: Live, refusal: Refusal, endpoint_id: str, now: int) -> str:

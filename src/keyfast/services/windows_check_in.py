@@ -20,8 +20,9 @@ from keyfast.services.enrol import EnrolService, enrolment_token
 from keyfast.services.known_account import KnownAccount
 from keyfast.services.live import Live, LiveState
 from keyfast.services.windows_logon import Challenge, LoggedOn, WindowsLogon, offer_lines
-from keyfast.store import identities, packages
+from keyfast.store import packages
 from keyfast.store.database import Database
+from keyfast.store.identities import Identities
 from keyfast.trust import dpop
 from keyfast.trust.device import parse_public_jwk
 from keyfast.trust.dpop import Proof
@@ -65,6 +66,7 @@ class WindowsCheckInService:
         check_ins: CheckInService,
         enrolments: EnrolService,
         database: Database,
+        identities: Identities,
         clock: Callable[[], float],
     ) -> None:
         self._live = live
@@ -72,6 +74,7 @@ class WindowsCheckInService:
         self._check_ins = check_ins
         self._enrolments = enrolments
         self._database = database
+        self._identities = identities
         self._clock = clock
         self._doubts: dict[tuple[str, int], int] = {}
 
@@ -110,8 +113,7 @@ class WindowsCheckInService:
         letter = read_letter(body)
         if isinstance(letter, Refusal):
             return letter
-        async with self._database.read() as conn:
-            known = await identities.find(conn, proof.thumbprint)
+        known = await self._identities.find(proof.thumbprint)
         endpoint_id = known.endpoint_id if known else ""
         nonce = fresh_nonce(live, proof, now, limits.NONCE_LIFETIME, endpoint_id)
         if isinstance(nonce, Refusal):

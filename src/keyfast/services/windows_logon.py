@@ -167,7 +167,7 @@ class WindowsLogon:
         return self._still_good(self._allowed(request, realm, name, Mechanism.KERBEROS, line))
 
     def _still_good(self, answer: Answer) -> Answer:
-        """A ticket outlives its account by hours, a remembered password by minutes; what the watch has read does not."""
+        """A ticket outlives its account by hours, a remembered password by minutes; what was read of it does not."""
         if not isinstance(answer, LoggedOn):
             return answer
         now = int(self._clock())

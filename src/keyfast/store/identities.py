@@ -1,11 +1,28 @@
-"""Who has a device key: the one read of a check-in that presents no access token."""
+"""Who has a device key: the one read of every check-in that presents no access token.
 
+It has a connection of its own, like the writer, and for the same reason: through the pool and its thread
+such a read costs a millisecond, and on the event loop some microseconds.
+"""
+
+import sqlite3
+import uuid
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+import asyncpg
 
-from keyfast.store.tables import device_key, endpoint, package
+from keyfast.store import postgres
+from keyfast.store.outage import is_outage, not_ready
+from keyfast.store.sqlite import file_uri
+from keyfast.store.url import sqlite_path
+
+POOL = 4
+_FIND = (
+    "SELECT endpoint.id, package.ring, package.account_key FROM device_key"
+    " JOIN endpoint ON endpoint.id = device_key.endpoint_id JOIN package ON package.id = endpoint.package_id"
+    " WHERE device_key.thumbprint = {} AND device_key.status = 'current'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +39,80 @@ class Identity:
     account_key: str
 
 
-async def find(conn: AsyncConnection, thumbprint: str) -> Identity | None:
-    """Return the endpoint whose current device key has this RFC 7638 thumbprint."""
-    found = (
-        select(endpoint.c.id, package.c.ring, package.c.account_key)
-        .join_from(device_key, endpoint, endpoint.c.id == device_key.c.endpoint_id)
-        .join(package, package.c.id == endpoint.c.package_id)
-        .where(device_key.c.thumbprint == thumbprint, device_key.c.status == "current")
-    )
-    row = (await conn.execute(found)).one_or_none()
-    return None if row is None else Identity(*row)
+class Identities(Protocol):
+    """Finds endpoints by their device key."""
+
+    async def find(self, thumbprint: str) -> Identity | None:
+        """Return the endpoint whose current device key has this RFC 7638 thumbprint.
+
+        Raises:
+            NotReadyError: the database cannot serve now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        ...
+
+
+class SqliteIdentities:
+    """Reads on the event loop: a reader of a WAL file waits for nobody."""
+
+    def __init__(self, path: Path) -> None:
+        self._uri = f"{file_uri(path)}?mode=ro"
+        self._conn: sqlite3.Connection | None = None
+
+    async def find(self, thumbprint: str) -> Identity | None:
+        """See ``Identities.find``."""
+        try:
+            if self._conn is None:
+                self._conn = sqlite3.connect(self._uri, uri=True, timeout=0, isolation_level=None)
+            row = self._conn.execute(_FIND.format("?"), (thumbprint,)).fetchone()
+        except sqlite3.Error as cause:
+            await self.close()
+            if is_outage(cause):
+                raise not_ready(cause) from cause
+            raise
+        return None if row is None else Identity(str(uuid.UUID(bytes=row[0])), row[1], row[2])
+
+    async def close(self) -> None:
+        """See ``Identities.close``."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()
+
+
+class PostgresIdentities:
+    """Reads through a few connections, each with the statement prepared."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: asyncpg.Pool[Any] | None = None
+
+    async def find(self, thumbprint: str) -> Identity | None:
+        """See ``Identities.find``."""
+        try:
+            if self._pool is None:
+                self._pool = await postgres.pool(self._url, POOL)
+            row = await self._pool.fetchrow(_FIND.format("$1"), thumbprint, timeout=postgres.COMMAND_TIMEOUT)
+        except Exception as cause:
+            if is_outage(cause):
+                raise not_ready(cause) from cause
+            raise
+        return None if row is None else Identity(str(row[0]), row[1], row[2])
+
+    async def close(self) -> None:
+        """See ``Identities.close``."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+
+
+def open_identities(url: str) -> Identities:
+    """Open the reader of a check-in process; it connects when it is first asked.
+
+    Raises:
+        UsageError: the URL is of no known form.
+    """
+    path = sqlite_path(url)
+    return PostgresIdentities(url) if path is None else SqliteIdentities(path)

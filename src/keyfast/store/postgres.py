@@ -34,3 +34,15 @@ async def connect(url: str, *, lookups_only: bool = False) -> "asyncpg.Connectio
         command_timeout=COMMAND_TIMEOUT,
         server_settings=_SESSION | (_LOOKUPS_ONLY if lookups_only else {}),
     )
+
+
+async def pool(url: str, size: int) -> "asyncpg.Pool[Any]":
+    """Open at most ``size`` connections for look-ups, as they are needed."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=COMMAND_TIMEOUT,
+        server_settings=_SESSION | _LOOKUPS_ONLY,
+    )

@@ -176,6 +176,39 @@ def test_without_gssapi_the_extra_is_named():
     assert done.stdout.startswith("MissingToolError pip install 'keyfast[directory]'")
 
 
+def test_without_pyasn1_only_an_active_directory_cannot_be_opened():
+    script = (
+        "import sys, time; sys.modules['pyasn1'] = sys.modules['pyasn1_modules'] = None\n"
+        "import keyfast.server.windows\n"
+        "from keyfast.directory.active_directory import ActiveDirectory\n"
+        "from keyfast.directory.settings import DirectorySettings\n"
+        "try: ActiveDirectory(DirectorySettings('corp', ('ldaps://dc1',), None), time.time)\n"
+        "except Exception as cause: print(type(cause).__name__, cause.repair)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "MissingToolError pip install 'keyfast[directory]'\n"
+
+
+def test_a_server_without_an_active_directory_does_not_import_pyasn1():
+    script = "import sys, keyfast.server.windows; print('pyasn1' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+async def test_an_answer_in_pieces_and_a_large_one_are_read():
+    values = {f"a{place}": b"x" * 900 for place in range(300)}
+
+    def says(number):
+        return found(number, b"CN=x", **values)
+
+    async with Server(says) as server:
+        connection = await Connection.open(server.address, trusting())
+        for _ in range(2):
+            (entry,) = await connection.search("", ldap_message.Scope.BASE, ldap_message.Present("objectClass"), ())
+            assert entry.values == {name: (value,) for name, value in values.items()}
+        connection.close()
+
+
 async def test_a_kept_connection_that_died_is_replaced_without_a_fault(ca):
     async with Server(lambda number: bind_answer(number, 0) if number == 1 else None) as server:
         made = directory(server, ca)
@@ -254,7 +287,12 @@ async def test_a_bind_without_a_password_is_never_sent():
 
 
 async def test_starttls_that_is_refused_or_followed_by_clear_text_is_an_outage():
-    for said in (answer(1, EXTENDED, 2), answer(1, EXTENDED, 0) + b"injected", None):
+    for said in (
+        answer(1, EXTENDED, 2),
+        answer(1, EXTENDED, 0) + b"injected",
+        b"\x30\x82\xff\xff\x04\x82\xff\xf0" * 1200,
+        None,
+    ):
 
         async def serve(reader, writer, said=said):
             await reader.read(65536)

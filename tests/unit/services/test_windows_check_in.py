@@ -21,7 +21,8 @@ from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
 from keyfast.services.windows_check_in import WindowsCheckInService
 from keyfast.services.windows_logon import Challenge, Doors, LoggedOn, WindowsLogon, offer_lines
-from keyfast.store import accounts
+from keyfast.store import accounts, packages
+from keyfast.store.identities import open_identities
 from keyfast.store.writer import open_writer
 from keyfast.trust import dpop
 from keyfast.trust.device import DeviceKey
@@ -51,9 +52,12 @@ class Desk:
             domain="CORP",
         )
         logon = WindowsLogon(site.live, self.doors, BasicCache(Secret(bytes(32)), site.clock), Heard(), site.clock)
-        check_ins = CheckInService(site.live, writer, site.database, site.clock, lambda: 0.5)
+        self.identities = open_identities(site.settings.database_url)
+        check_ins = CheckInService(site.live, writer, site.database, self.identities, site.clock, lambda: 0.5)
         enrolments = EnrolService(site.live, site.database, site.clock, lambda size: uuid.uuid4().bytes[:size])
-        self.service = WindowsCheckInService(site.live, logon, check_ins, enrolments, site.database, site.clock)
+        self.service = WindowsCheckInService(
+            site.live, logon, check_ins, enrolments, site.database, self.identities, site.clock
+        )
         self.packages = PackageService(
             site.live, site.database, site.settings.data / "packages", site.accounts, modes, site.clock
         )
@@ -103,6 +107,7 @@ async def desk(site) -> AsyncIterator[Desk]:
     assert (await made.check_in("")).outcome.kind is C.USE_NONCE
     site.directory.tried.clear()
     yield made
+    await made.identities.close()
     await writer.close()
 
 
@@ -260,6 +265,26 @@ BAD_JOINS = [
 async def test_a_join_that_is_not_right_registers_nobody(desk, changes, expected):
     assert kind(await desk.join(await desk.bundle(), **changes)) is expected
     assert await desk.site.events("endpoint_registered") == []
+
+
+async def test_a_newer_package_is_who_the_endpoint_is_of_from_then_on(joined):
+    site = joined.site
+    older, newer = await joined.bundle(ring="older"), await joined.bundle(ring="newer")
+    for bundle, counted in ((newer, [("newer", 1)]), (newer, [("newer", 1)]), (older, [("older", 1)])):
+        answered(await joined.join(bundle))
+        async with site.database.read() as conn:
+            built = {row.package: row.endpoints for row in await accounts.built(conn, KEY)}
+            rings = {row.id: row.ring for row in await packages.list_page(conn, after="", limit=10)}
+        assert [(rings[package], count) for package, count in built.items() if count] == counted
+    changed = await site.events("endpoint_package_changed")
+    assert [detail["package"] for _, detail in changed] == [newer.package, older.package]
+
+
+async def test_a_package_that_was_revoked_changes_nothing_for_an_enrolled_endpoint(joined):
+    revoked = await joined.bundle()
+    await joined.packages.revoke(revoked.package, "admin")
+    answered(await joined.join(revoked))
+    assert not await joined.site.events("endpoint_package_changed")
 
 
 async def test_a_package_for_oauth_does_not_join_by_the_account(desk):

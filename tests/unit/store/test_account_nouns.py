@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 from tests.support.databases import NOW, endpoint_row, some_id
+from tests.support.processes import free_port
 
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.generation import GenerationState
 from keyfast.core.mode import Mode
-from keyfast.errors import ConflictError
-from keyfast.store import accounts, endpoints, identities, local_accounts, modes, packages
+from keyfast.errors import ConflictError, NotReadyError
+from keyfast.store import accounts, endpoints, local_accounts, modes, packages
 from keyfast.store.accounts import AccountRow, BuiltRow, GenerationRow, ReadingRow
-from keyfast.store.identities import Identity
+from keyfast.store.identities import Identity, open_identities
 from keyfast.store.modes import ModeRow
 from keyfast.store.packages import EnrolmentTokenRow, PackageRow
 
@@ -185,14 +186,28 @@ async def test_oauth_is_open_in_a_new_installation(database):
         assert [(row.ring, row.mode) for row in await modes.load(conn)] == [("", Mode.OAUTH)]
 
 
-async def test_an_endpoint_is_identified_by_its_current_device_key(database):
+async def test_an_endpoint_is_identified_by_its_current_device_key(database, url):
     built, token = package(ring="labs")
     endpoint = replace(endpoint_row(), package_id=built.id)
     async with database.write() as conn:
         await packages.create(conn, built, token)
         await endpoints.insert(conn, endpoint, EndpointState.ACTIVE)
-        assert await identities.find(conn, endpoint.thumbprint) == Identity(endpoint.id, "labs", KEY)
-        assert await identities.find(conn, "unknown") is None
+    identities = open_identities(url)
+    assert await identities.find(endpoint.thumbprint) == Identity(endpoint.id, "labs", KEY)
+    assert await identities.find("unknown") is None
+    await identities.close()
+    # It connects again by itself.
+    assert await identities.find(endpoint.thumbprint) == Identity(endpoint.id, "labs", KEY)
+    await identities.close()
+
+
+async def test_identities_of_a_database_that_is_gone_are_an_outage(tmp_path):
+    port = free_port()
+    for gone in (f"sqlite:///{tmp_path}/nothing.db", f"postgresql://nobody@127.0.0.1:{port}/nothing"):
+        identities = open_identities(gone)
+        with pytest.raises(NotReadyError):
+            await identities.find("unknown")
+        await identities.close()
 
 
 async def test_accounts_of_the_embedded_directory(database):
