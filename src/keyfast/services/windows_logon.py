@@ -6,7 +6,7 @@ client authentication accounts, so nobody can try or lock other people's account
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from keyfast.services.authenticate import SignedRequest
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.known_account import KnownAccount, account_key
 from keyfast.services.live import LiveState
+from keyfast.services.stranger_gate import StrangerGate
 from keyfast.trust import basic, negotiate, ntlm_message
 from keyfast.trust.kerberos import Acceptor, Refused
 from keyfast.trust.negotiate import TokenKind
@@ -125,6 +126,7 @@ class WindowsLogon:
         self._cache = cache
         self._observer = observer
         self._clock = clock
+        self._gate = StrangerGate(clock)
         self._exchanges: dict[str, Exchange] = {}
 
     async def log_on(self, request: SignedRequest) -> Answer:
@@ -216,12 +218,19 @@ class WindowsLogon:
             exchange.drop()
             return Refusal(RefusalClass.UNAUTHENTICATED, "this is not the last message of an NTLM logon")
         key = self._key(domain, name)
-        if key not in self._live.current.accounts:
+        account = self._live.current.accounts.get(key)
+        if account is None:
             exchange.drop()
             return self._not_allowed(key, Mechanism.NTLM, request)
         if (bound is None and self.doors.binding_required) or not self._binds(bound):
             exchange.drop()
             return _unbound(Mechanism.NTLM)
+        try:
+            return await self._guarded(request, account, lambda: self._finish(request, scheme, exchange, token, key))
+        finally:
+            exchange.drop()
+
+    async def _finish(self, request: SignedRequest, scheme: str, exchange: Exchange, token: bytes, key: str) -> Answer:
         found = await exchange.finish(token)
         if isinstance(found, Malformed):
             return Refusal(RefusalClass.UNAUTHENTICATED, found.sentence)
@@ -243,11 +252,32 @@ class WindowsLogon:
         account = self._live.current.accounts.get(key)
         if account is None:
             return self._not_allowed(key, Mechanism.BASIC, request)
-        logon, asked = await self._verify(account, told.password)
+        return await self._guarded(request, account, lambda: self._tried(request, account, told.password))
+
+    async def _tried(self, request: SignedRequest, account: KnownAccount, password: Secret) -> Answer:
+        key = account.key
+        logon, asked = await self._verify(account, password)
         if logon is Logon.GRANTED:
             granted = LoggedOn(key, Mechanism.BASIC)
             return granted if asked else self._still_good(granted)
         return self._denied(key, Mechanism.BASIC, logon, request, tell=asked)
+
+    async def _guarded(
+        self, request: SignedRequest, account: KnownAccount, ask: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """Ask the directory; for a stranger only where that cannot lock the account."""
+        if request.proven:
+            return await ask()
+        refusal = self._gate.enter(account)
+        if refusal is not None:
+            return refusal
+        refused_now = False
+        try:
+            answer = await ask()
+            refused_now = isinstance(answer, Refusal) and answer.kind is RefusalClass.ACCOUNT_REFUSED
+        finally:
+            self._gate.leave(account, refused=refused_now)
+        return answer
 
     async def _verify(self, account: KnownAccount, password: Secret) -> tuple[Logon, bool]:
         name = account.key.partition("\\")[2]

@@ -1,5 +1,6 @@
 """Windows logons: who is let in by what, who hears of refusals, and whom the directory is never asked about."""
 
+import asyncio
 from base64 import b64encode
 from dataclasses import replace
 
@@ -49,8 +50,9 @@ class Door:
     def set(self, **changes):
         self.logon.doors = replace(self.logon.doors, **changes)
 
-    async def send(self, authorization, port=1):
-        return await self.logon.log_on(SignedRequest("GET", "/endpoint/v1/probe", authorization, "", ADDRESS, port))
+    async def send(self, authorization, port=1, *, proven=True):
+        request = SignedRequest("GET", "/endpoint/v1/probe", authorization, "", ADDRESS, port, proven)
+        return await self.logon.log_on(request)
 
     async def ntlm(self, user="CORP\\svc-see", binding=BINDING, first=1, last=1):
         client = NtlmClient(user, PASSWORD, binding)
@@ -289,6 +291,42 @@ async def test_a_wrong_password_is_asked_and_told_once(door):
         assert kind(await door.send(basic(KEY, "Wrong"))) is C.ACCOUNT_REFUSED
     assert len(door.site.directory.tried) == 1
     assert door.heard.refused == [(KEY, Mechanism.BASIC, Logon.WRONG_PASSWORD, ADDRESS)]
+
+
+async def test_a_stranger_gets_one_wrong_try_until_the_account_was_read(door):
+    assert kind(await door.send(basic(KEY, "Wrong"), proven=False)) is C.ACCOUNT_REFUSED
+    for other in ("Worse", PASSWORD):
+        assert kind(await door.send(basic(KEY, other), proven=False)) is C.NOT_READY
+    assert len(door.site.directory.tried) == 1
+    door.site.clock.now += 1
+    await door.site.read()
+    assert isinstance(await door.send(basic(KEY, PASSWORD), proven=False), LoggedOn)
+
+
+async def test_strangers_try_one_at_a_time(door):
+    answers = await asyncio.gather(*(door.send(basic(KEY, f"Wrong {n}"), proven=False) for n in range(20)))
+    assert sorted(map(kind, answers)) == [C.ACCOUNT_REFUSED] + [C.NOT_READY] * 19
+    assert len(door.site.directory.tried) == 1
+
+
+@pytest.mark.parametrize(
+    ("threshold", "counted", "let_in"),
+    [(0, 99, True), (5, 2, True), (5, 3, False), (3, 0, True), (3, 1, False), (None, 0, True), (None, 1, False)],
+)
+async def test_a_stranger_never_comes_near_the_lockout(door, threshold, counted, let_in):
+    door.site.directory.alter("svc-see", lockout_threshold=threshold, bad_passwords=counted)
+    await door.site.read()
+    answer = await door.send(basic(KEY, PASSWORD), proven=False)
+    assert isinstance(answer, LoggedOn) if let_in else kind(answer) is C.NOT_READY
+    assert isinstance(await door.send(basic(KEY, PASSWORD)), LoggedOn)  # an endpoint is let in all the same
+
+
+async def test_a_stranger_s_ntlm_logon_gives_its_helper_back(door):
+    await door.send(basic(KEY, "Wrong"), proven=False)
+    client = NtlmClient("CORP\\svc-see", PASSWORD, BINDING)
+    assert isinstance(await door.send(client.first(), proven=False), Challenge)
+    assert kind(await door.send(client.last(), proven=False)) is C.NOT_READY
+    assert door.helpers.exchanges[-1].over == "dropped"
 
 
 async def test_a_password_set_anew_is_another_question(door):
