@@ -1,5 +1,6 @@
 """The running server against a real Active Directory: logons, modes at run time, outages, an agent's whole life."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -141,21 +142,37 @@ def test_nobody_elses_password_is_tried_or_locked_here(site: WindowsServer, acco
     assert bad_passwords(account) == 0
 
 
-def test_many_at_once_are_each_who_they_are(site: WindowsServer, shared: Account, known: Account):
-    """More logons by NTLM under way than helpers; nobody is taken for somebody else, abandoned ones or not."""
+def test_many_endpoints_log_on_at_once(site: WindowsServer, shared: Account, package: Bundle):
+    """More NTLM logons are under way than there are helpers, and some are begun and never finished."""
 
-    def log_on(number: int) -> tuple[str, Said]:
-        account = (shared, known)[number % 2]
+    def log_on(number: int) -> tuple[int, str]:
         with site.client() as client:
+            endpoint = WindowsDevice(client, site.url, shared, package)
+            endpoint.fresh()
             if number % 5 == 0:
-                client.get("/endpoint/v1/probe", headers={"authorization": Legs(account, "ntlm").next()})
-                client.get("/endpoint/v1/probe")
-            return account.logon, Legs(account, "ntlm").probe(client)
+                endpoint.send(endpoint.body(), headers={"authorization": Legs(shared, "ntlm").next()})
+            return endpoint.by_ntlm().status, endpoint.id
 
     with ThreadPoolExecutor(20) as pool:
-        told = list(pool.map(log_on, range(60)))
-    assert all(said.status == 200 and said.body["account"] == who for who, said in told)
-    assert bad_passwords(shared) == bad_passwords(known) == 0
+        told = list(pool.map(log_on, range(40)))
+    assert [status for status, _ in told] == [200] * 40
+    assert len({endpoint for _, endpoint in told}) == 40
+    assert bad_passwords(shared) == 0
+
+
+def test_strangers_try_an_account_one_after_the_other(site: WindowsServer, known: Account):
+    """Whoever proves no device key gets no second wrong password in before the account was read again."""
+    numbers = itertools.count()
+
+    def guess(_: int = 0) -> Said:
+        return site.curl("--basic", "-u", f"{known.logon}:{WRONG}-{next(numbers)}")
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(guess, range(24)))
+    assert {said.kind for said in told} <= {"account_refused", "not_ready"}
+    processes.until(lambda: guess().retry_after > 60, "the gate to close")
+    assert bad_passwords(known) < 5
+    assert not site.check_account(known).readings[0].locked
 
 
 # --- what stands in between

@@ -198,11 +198,20 @@ watch_interval_s = {interval}
 
     def basic(self, account: Account, password: str = "") -> Said:
         """``curl --basic``."""
-        return self.curl("--basic", "-u", f"{account.logon}:{password or account.password}")
+        return self._let_in("--basic", "-u", f"{account.logon}:{password or account.password}")
 
     def ntlm(self, account: Account, password: str = "") -> Said:
         """``curl --ntlm``."""
-        return self.curl("--ntlm", "-u", f"{account.logon}:{password or account.password}")
+        return self._let_in("--ntlm", "-u", f"{account.logon}:{password or account.password}")
+
+    def _let_in(self, *options: str) -> Said:
+        """Ask as a stranger, who must wait until the account was read after the wrong try before."""
+
+        def ask() -> Said | None:
+            heard = self.curl(*options)
+            return None if "is being read" in heard.body.get("detail", "") else heard
+
+        return processes.until(ask, "the account to be read")
 
     def negotiate(self, tickets: Path) -> Said:
         """``curl --negotiate`` with tickets at hand; see ``kinit``."""

@@ -226,7 +226,9 @@ class WindowsLogon:
             exchange.drop()
             return _unbound(Mechanism.NTLM)
         try:
-            return await self._guarded(request, account, lambda: self._finish(request, scheme, exchange, token, key))
+            return await self._guarded(
+                request, account, Mechanism.NTLM, lambda: self._finish(request, scheme, exchange, token, key)
+            )
         finally:
             exchange.drop()
 
@@ -252,7 +254,9 @@ class WindowsLogon:
         account = self._live.current.accounts.get(key)
         if account is None:
             return self._not_allowed(key, Mechanism.BASIC, request)
-        return await self._guarded(request, account, lambda: self._tried(request, account, told.password))
+        return await self._guarded(
+            request, account, Mechanism.BASIC, lambda: self._tried(request, account, told.password)
+        )
 
     async def _tried(self, request: SignedRequest, account: KnownAccount, password: Secret) -> Answer:
         key = account.key
@@ -263,11 +267,18 @@ class WindowsLogon:
         return self._denied(key, Mechanism.BASIC, logon, request, tell=asked)
 
     async def _guarded(
-        self, request: SignedRequest, account: KnownAccount, ask: Callable[[], Awaitable[Answer]]
+        self,
+        request: SignedRequest,
+        account: KnownAccount,
+        mechanism: Mechanism,
+        ask: Callable[[], Awaitable[Answer]],
     ) -> Answer:
         """Ask the directory; for a stranger only where that cannot lock the account."""
         if request.proven:
             return await ask()
+        why = account.unusable(int(self._clock()))
+        if why is not None:
+            return self._denied(account.key, mechanism, why, request, tell=False)
         refusal = self._gate.enter(account)
         if refusal is not None:
             return refusal

@@ -321,6 +321,15 @@ async def test_a_stranger_never_comes_near_the_lockout(door, threshold, counted,
     assert isinstance(await door.send(basic(KEY, PASSWORD)), LoggedOn)  # an endpoint is let in all the same
 
 
+async def test_a_stranger_tries_nothing_at_an_account_that_does_not_work(door):
+    door.site.directory.alter("svc-see", locked=True, bad_passwords=5, lockout_threshold=5)
+    await door.site.read()
+    answer = await door.send(basic(KEY, PASSWORD), proven=False)
+    assert kind(answer) is C.ACCOUNT_REFUSED
+    assert "locked" not in str(answer)
+    assert door.site.directory.tried == []
+
+
 async def test_a_stranger_s_ntlm_logon_gives_its_helper_back(door):
     await door.send(basic(KEY, "Wrong"), proven=False)
     client = NtlmClient("CORP\\svc-see", PASSWORD, BINDING)
