@@ -18,7 +18,7 @@ def free_port() -> int:
     """A TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def environment(**more: str) -> dict[str, str]:
