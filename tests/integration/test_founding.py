@@ -1,6 +1,7 @@
 """Founding and opening an installation: interrupted, damaged, exposed, foreign."""
 
 import asyncio
+import os
 import shutil
 import signal
 import sqlite3
@@ -23,7 +24,11 @@ NOW = 1_800_000_000
 
 
 def found(settings: Settings) -> str:
-    return asyncio.run(run.prepare(settings, found=True, name="test", now=NOW))
+    before = os.umask(0)
+    try:
+        return asyncio.run(run.prepare(settings, found=True, name="test", now=NOW))
+    finally:
+        os.umask(before)
 
 
 def opened(settings: Settings) -> compose.Parts:

@@ -211,6 +211,7 @@ def barrier(site: WindowsServer) -> Iterator[Barrier]:
     made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.title)
 async def test_each_situation_is_as_the_page_says(
     site: WindowsServer, barrier: Barrier, account: Account, kerberos: Domain, tmp_path: Path, situation: Situation
@@ -236,6 +237,7 @@ async def _play(stage: Stage, situation: Situation) -> None:
     assert _sections(PAGE.read_text("utf-8")).get(situation.title) == section
 
 
+@pytest.mark.slow
 async def test_a_lagging_controller_is_as_the_page_says(
     tmp_path_factory: pytest.TempPathFactory, tmp_path, monkeypatch
 ):
@@ -258,6 +260,7 @@ async def test_a_lagging_controller_is_as_the_page_says(
         behind.close()
 
 
+@pytest.mark.slow
 def test_the_page_has_these_sections_and_no_other():
     if WRITE:
         return  # they are being written

@@ -205,13 +205,13 @@ watch_interval_s = {interval}
         return self._let_in("--ntlm", "-u", f"{account.logon}:{password or account.password}")
 
     def _let_in(self, *options: str) -> Said:
-        """Ask as a stranger, who must wait until the account was read after the wrong try before."""
-
-        def ask() -> Said | None:
+        """Ask as a stranger, who must wait until the account was read after the wrong try before, if it can be."""
+        end = time.monotonic() + 10
+        while True:
             heard = self.curl(*options)
-            return None if "is being read" in heard.body.get("detail", "") else heard
-
-        return processes.until(ask, "the account to be read")
+            if "is being read" not in heard.body.get("detail", "") or time.monotonic() > end:
+                return heard
+            time.sleep(0.2)
 
     def negotiate(self, tickets: Path) -> Said:
         """``curl --negotiate`` with tickets at hand; see ``kinit``."""

@@ -33,7 +33,8 @@ class StrangerGate:
         if any(_near_lockout(reading) for reading in account.readings):
             return _later("few wrong passwords are left before the account is locked", LATER)
         since = self._refused_at.get(account.key)
-        if since is not None and any(reading.read_at <= since for reading in account.readings):
+        read_at = max((reading.read_at for reading in account.readings), default=0)
+        if since is not None and read_at <= since:
             return _later("a password was just refused, and the account is being read", SOON)
         if account.key in self._trying:
             return _later("somebody else is trying the account", SOON)

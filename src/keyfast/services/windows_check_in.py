@@ -36,6 +36,7 @@ from keyfast.wire.oauth import Jwks, PublicKey, RegisterRequest
 DOUBT_SECONDS = 60
 """Longest time for which a refused password keeps the others of its generation waiting for the watch."""
 RETRY_SECONDS = 30
+_NO_TOKEN = Refusal(RefusalClass.UNAUTHENTICATED, "no access token", expected="Authorization: DPoP <access token>")
 
 
 class Knocker(msgspec.Struct, frozen=True):
@@ -86,6 +87,8 @@ class WindowsCheckInService:
             NotReadyError: store, directory or winbind cannot serve now; nothing was written.
         """
         live, now = self._live.current, int(self._clock())
+        if not live.modes.anywhere(Mode.WINDOWS):
+            return self._refused(live, _NO_TOKEN, now)
         knocker = await self._knocker(live, request, body, now)
         if isinstance(knocker, Refusal):
             return self._refused(live, knocker, now)
