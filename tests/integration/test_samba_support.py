@@ -23,6 +23,7 @@ from tests.support.samba import READER_PASSWORD, SEE_PASSWORD, Account, Domain, 
 from tests.support.samba_database import DatabaseError
 from tests.support.samba_processes import gone
 
+pytestmark = pytest.mark.slow
 GRANTED = "granted"
 # The state, and what LDAP (MS-ERREF in hex), NTLM and Kerberos (RFC 4120 section 7.5.9) say to the right password.
 STATES = [

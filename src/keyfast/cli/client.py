@@ -2,6 +2,7 @@
 
 import os
 import socket
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,15 +59,21 @@ class AdminClient:
 
     def _call(self, method: str, path: str, kind: type[Answer], **request: Any) -> Answer:
         self._demand_listener()
-        try:
-            with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(self._socket)), timeout=TIMEOUT) as http:
-                response = http.request(method, f"http://keyfast{path}", **request)
-        except httpx2.HTTPError as cause:
-            raise NotReadyError(f"the server on {self._socket} did not answer: {cause}") from cause
+        response = self._asked(method, path, **request)
         if response.is_success:
             return msgspec.json.decode(response.content, type=kind)
         problem = read_problem(response.content)
         raise AnsweredError(problem.detail or problem.title or f"status {response.status_code}", repair=problem.repair)
+
+    def _asked(self, method: str, path: str, **request: Any) -> httpx2.Response:
+        # A listener may go away after it was looked for: the library leaves the socket to Python then.
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            try:
+                with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(self._socket)), timeout=TIMEOUT) as http:
+                    return http.request(method, f"http://keyfast{path}", **request)
+            except httpx2.HTTPError as cause:
+                why = str(cause)
+        raise NotReadyError(f"the server on {self._socket} did not answer: {why}")
 
     def _demand_listener(self) -> None:
         """The usual fault is that no server runs; the HTTP library would leak a socket finding that out."""
