@@ -89,10 +89,7 @@ def test_an_agent_that_is_killed_is_started_again(up):
 
     def agent():
         for child in children(process).values():
-            try:
-                line = child.cmdline()
-            except psutil.Error:  # it has just ended
-                continue
+            line = processes.command_line(child)
             if "keyfast.agent.main" in line and "keyfast.server.child" not in line:
                 return child
         return None

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import spnego
 from spnego.channel_bindings import GssChannelBindings
+from tests.support import processes
 from tests.support.processes import until
 from tests.support.require import require
 from tests.support.samba import Account, Domain, start_domain
@@ -206,9 +207,8 @@ async def helpers(ad: Domain) -> AsyncIterator[NtlmHelpers]:
 def running(domain: Domain) -> list[psutil.Process]:
     """Helper processes of this process."""
     children = psutil.Process().children(recursive=True)
-    return [
-        each for each in children if each.name() == "ntlm_auth" and str(domain.directory) in " ".join(each.cmdline())
-    ]
+    lines = ((each, " ".join(processes.command_line(each))) for each in children)
+    return [each for each, line in lines if "ntlm_auth" in line and str(domain.directory) in line]
 
 
 async def logon(helpers: NtlmHelpers, account: Account, *, wrapped: bool, password: str = ""):

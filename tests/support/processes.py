@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 DEADLINE = 40.0
 
 
@@ -64,6 +66,13 @@ def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait(15)
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Its command line; empty for one that has ended meanwhile, waited for or not."""
+    with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one too
+        return process.cmdline()
+    return []
 
 
 Result = TypeVar("Result")

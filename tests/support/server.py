@@ -88,7 +88,7 @@ class RunningServer:
 
         def find() -> psutil.Process | None:
             for child in psutil.Process(self.process.pid).children(recursive=True):
-                line = child.cmdline()
+                line = processes.command_line(child)
                 if "keyfast.server.process" in line and name in line and "keyfast.server.child" not in line:
                     return child
             return None
