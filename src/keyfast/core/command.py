@@ -3,6 +3,11 @@
 It is signed and queued, offered with the answer to a check-in, received once the endpoint says that it
 has it, and ends as applied or failed. What the endpoint never fetched in time expires; a newer command
 of the same kind supersedes an older one that was not fetched yet, so that no queue is replayed in order.
+
+A change of the web access server goes further. A rotation plans it for every endpoint and queues it wave
+by wave; the endpoint stages it (``received``), tries the new access (``proven``, as the server saw it),
+commits to it (``applied``), and after a restart and some good check-ins it is ``verified``, or the
+endpoint went back by itself (``reverted``). An endpoint that was waived may still come back and take it.
 """
 
 from enum import StrEnum
@@ -13,41 +18,66 @@ from keyfast.core import machine
 class CommandState(StrEnum):
     """States of a command."""
 
+    PLANNED = "planned"
     QUEUED = "queued"
     OFFERED = "offered"
     RECEIVED = "received"
+    PROVEN = "proven"
     APPLIED = "applied"
+    VERIFIED = "verified"
+    REVERTED = "reverted"
     FAILED = "failed"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
+    WAIVED = "waived"
 
 
 class CommandEvent(StrEnum):
     """What happens to a command."""
 
+    RELEASED = "released"
+    RECALLED = "recalled"
     OFFERED = "offered"
     RECEIVED = "received"
+    PROVEN = "proven"
     APPLIED = "applied"
+    VERIFIED = "verified"
+    REVERTED = "reverted"
     FAILED = "failed"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
+    WAIVED = "waived"
 
 
 S, E = CommandState, CommandEvent
 
+# An endpoint may have fetched what was recalled or waived since, and acts on it.
+_FETCHED = (S.OFFERED, S.RECEIVED, S.PROVEN, S.PLANNED, S.WAIVED)
+
 TABLE: dict[tuple[CommandState, CommandEvent], CommandState] = {
+    (S.PLANNED, E.RELEASED): S.QUEUED,
+    (S.PLANNED, E.SUPERSEDED): S.SUPERSEDED,
     (S.QUEUED, E.OFFERED): S.OFFERED,
+    (S.QUEUED, E.RECALLED): S.PLANNED,
     (S.QUEUED, E.EXPIRED): S.EXPIRED,
     (S.QUEUED, E.SUPERSEDED): S.SUPERSEDED,
     (S.OFFERED, E.OFFERED): S.OFFERED,
-    (S.OFFERED, E.RECEIVED): S.RECEIVED,
-    (S.OFFERED, E.APPLIED): S.APPLIED,
-    (S.OFFERED, E.FAILED): S.FAILED,
+    (S.OFFERED, E.RECALLED): S.PLANNED,
     (S.OFFERED, E.EXPIRED): S.EXPIRED,
     (S.OFFERED, E.SUPERSEDED): S.SUPERSEDED,
-    (S.RECEIVED, E.APPLIED): S.APPLIED,
-    (S.RECEIVED, E.FAILED): S.FAILED,
     (S.RECEIVED, E.EXPIRED): S.EXPIRED,
+    **{(state, E.RECEIVED): S.RECEIVED for state in (S.OFFERED, S.PLANNED, S.WAIVED)},
+    **{(state, E.PROVEN): S.PROVEN for state in _FETCHED},
+    **{(state, E.APPLIED): S.APPLIED for state in _FETCHED},
+    **{(state, E.FAILED): S.FAILED for state in _FETCHED},
+    (S.APPLIED, E.VERIFIED): S.VERIFIED,
+    (S.PROVEN, E.REVERTED): S.REVERTED,
+    (S.APPLIED, E.REVERTED): S.REVERTED,
+    **{(state, E.RELEASED): S.QUEUED for state in (S.FAILED, S.REVERTED, S.EXPIRED)},
+    **{
+        (state, E.WAIVED): S.WAIVED
+        for state in (S.PLANNED, S.QUEUED, S.OFFERED, S.RECEIVED, S.FAILED, S.REVERTED, S.EXPIRED)
+    },
 }
 
 WAITING = frozenset({S.QUEUED, S.OFFERED})

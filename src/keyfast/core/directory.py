@@ -13,6 +13,11 @@ import msgspec
 from keyfast.core.secret import Secret
 
 
+def account_key(domain: str, name: str) -> str:
+    r"""Return the key of an account, ``DOMAIN\name``: logon names do not distinguish case."""
+    return f"{domain.upper()}\\{name.lower()}"
+
+
 class Group(msgspec.Struct, frozen=True):
     """A group an account is in, directly or through others.
 

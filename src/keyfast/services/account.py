@@ -8,12 +8,12 @@ import msgspec
 from keyfast.core import generation
 from keyfast.core.account import AccountCondition, Verdict
 from keyfast.core.account_verdict import judge
-from keyfast.core.directory import Directory, Logon
+from keyfast.core.directory import Directory, Logon, account_key
 from keyfast.core.generation import GenerationEvent, GenerationState
 from keyfast.core.logon import SENTENCES
 from keyfast.core.secret import Secret
 from keyfast.errors import ConflictError, NotFoundError, NotReadyError, UsageError
-from keyfast.services.known_account import Outcome, account_key, bound_to, outcomes
+from keyfast.services.known_account import Outcome, bound_to, outcomes
 from keyfast.services.watch import AccountWatch, built_with
 from keyfast.store import accounts, events
 from keyfast.store.accounts import AccountRow, GenerationRow

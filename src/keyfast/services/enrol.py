@@ -21,6 +21,7 @@ from keyfast.services.live import Live, LiveState
 from keyfast.store import endpoints, events, packages
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord, EndpointRow
+from keyfast.store.packages import PackageRow
 from keyfast.trust import dpop
 from keyfast.trust.device import parse_public_jwk
 from keyfast.trust.encoding import decode_json, thumbprint
@@ -150,7 +151,8 @@ class EnrolService:
             if refusal is not None:
                 return refusal
             state = EndpointState.PENDING if token.admission == "approve" else EndpointState.REGISTERED
-            row = _endpoint_row(asked, token, ids.endpoint_id(self._entropy(16)), now)
+            built = await packages.get(conn, token.package)
+            row = _endpoint_row(asked, token, built, ids.endpoint_id(self._entropy(16)), now)
             await endpoints.insert(conn, row, state)
             await events.add(
                 conn,
@@ -171,6 +173,10 @@ class EnrolService:
             seal_thumbprint=thumbprint(row.seal_jwk),
             epoch=live.installation.epoch,
             issued_at=now,
+            ring=row.ring,
+            package=row.package_id,
+            account=row.account_key,
+            generation=row.generation,
         )
         return Registered(
             client_id=row.id,
@@ -229,7 +235,9 @@ def _device_thumbprint(asked: RegisterRequest) -> str:
     return thumbprint(asked.key("sig") or {})
 
 
-def _endpoint_row(asked: RegisterRequest, token: EnrolmentToken, endpoint_id: str, now: int) -> EndpointRow:
+def _endpoint_row(
+    asked: RegisterRequest, token: EnrolmentToken, built: PackageRow | None, endpoint_id: str, now: int
+) -> EndpointRow:
     return EndpointRow(
         id=endpoint_id,
         name=asked.client_name,
@@ -240,4 +248,8 @@ def _endpoint_row(asked: RegisterRequest, token: EnrolmentToken, endpoint_id: st
         public_jwk=asked.key("sig") or {},
         seal_jwk=asked.key("enc") or {},
         hardware=msgspec.to_builtins(asked.keyfast_hardware),
+        ring=token.ring,
+        account_key=built.account_key if built else "",
+        generation=built.generation if built else 0,
+        mode=Mode(token.mode),
     )

@@ -53,11 +53,6 @@ class KnownAccount:
         )
 
 
-def account_key(domain: str, name: str) -> str:
-    """Return the key of an account: logon names do not distinguish case."""
-    return f"{domain.upper()}\\{name.lower()}"
-
-
 def bound_to(key: str, number: int) -> str:
     """What the sealed password of a generation is bound to."""
     return f"credential_generation/{key}/{number}"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
+from keyfast.core.directory import account_key
 from keyfast.core.mode import Mode
 from keyfast.errors import NotFoundError, UsageError
 from keyfast.installers import bundle
 from keyfast.services.account import AccountService
-from keyfast.services.known_account import account_key
 from keyfast.services.live import Live, LiveState
 from keyfast.services.modes import ModeService
 from keyfast.store import events, packages

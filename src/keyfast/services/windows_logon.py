@@ -12,14 +12,14 @@ from typing import Protocol
 
 import msgspec
 
-from keyfast.core.directory import Directory, Logon
+from keyfast.core.directory import Directory, Logon, account_key
 from keyfast.core.logon import refused
 from keyfast.core.mode import SCHEMES, Mechanism
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.core.secret import Secret
 from keyfast.services.authenticate import SignedRequest
 from keyfast.services.basic_cache import BasicCache
-from keyfast.services.known_account import KnownAccount, account_key
+from keyfast.services.known_account import KnownAccount
 from keyfast.services.live import LiveState
 from keyfast.services.stranger_gate import StrangerGate
 from keyfast.trust import basic, negotiate, ntlm_message

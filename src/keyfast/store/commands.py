@@ -13,7 +13,13 @@ from keyfast.store.tables import command, presence
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
-    """A command (``statement`` is a JWS, times in unix seconds)."""
+    """A command (times in unix seconds).
+
+    Attributes:
+        statement: JWS; empty while a change of the web access server has not been offered, as it is made then.
+        rotation_id: rotation it belongs to, None for any other command.
+        wave: in which wave of that rotation, from 1.
+    """
 
     endpoint_id: str
     seq: int
@@ -25,6 +31,8 @@ class CommandRow:
     expires_at: int
     updated_at: int
     detail: str = ""
+    rotation_id: str | None = None
+    wave: int = 0
 
 
 async def next_seq(conn: AsyncConnection, endpoint_id: str) -> int:

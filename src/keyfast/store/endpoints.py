@@ -1,7 +1,7 @@
 """Endpoint records: who they are (cold), how they are (hot), their inventory and their forks."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyfast.core import ids
 from keyfast.core.check_in import NO_DIGEST
 from keyfast.core.endpoint import EndpointState
+from keyfast.core.mode import Mode
 from keyfast.errors import ConflictError
 from keyfast.store import tables
 from keyfast.store.statements import insert_once
-from keyfast.store.tables import device_key, endpoint, presence
+from keyfast.store.tables import device_key, endpoint, package, presence
 
 FEW = 1000
 """Up to so many endpoints in a state are sorted by name; more are soon met on the way through the names."""
@@ -22,7 +23,14 @@ FEW = 1000
 
 @dataclass(frozen=True, slots=True)
 class EndpointRow:
-    """What registration put on record (``registered_at`` in unix seconds)."""
+    r"""Who an endpoint is (``registered_at`` in unix seconds).
+
+    Attributes:
+        ring: of its package.
+        account_key: account (``DOMAIN\name``) that it last proved to use, at first its package's; empty in OAuth mode.
+        generation: credential generation of that account.
+        mode: authentication mode that it last proved to use.
+    """
 
     id: str
     name: str
@@ -33,6 +41,10 @@ class EndpointRow:
     public_jwk: dict[str, str]
     seal_jwk: dict[str, str]
     hardware: dict[str, Any]
+    ring: str = ""
+    account_key: str = ""
+    generation: int = 0
+    mode: Mode = Mode.OAUTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,7 @@ async def insert(conn: AsyncConnection, row: EndpointRow, state: EndpointState) 
     }
     if not await insert_once(conn, device_key, key):
         raise ConflictError("this device key is on record already")
-    await conn.execute(sa.insert(endpoint).values(asdict(row)))
+    await conn.execute(sa.insert(endpoint).values(asdict(row) | {"mode": row.mode.value}))
     blank = {"head": NO_DIGEST, "displaced": NO_DIGEST, "inventory_digest": NO_DIGEST}
     await conn.execute(sa.insert(presence).values(endpoint_id=row.id, state=state.value, **blank))
 
@@ -166,9 +178,20 @@ async def revoke_tokens(conn: AsyncConnection, endpoint_id: str, at: int) -> Non
 
 
 async def take_package(conn: AsyncConnection, endpoint_id: str, package_id: str, enrolment_jti: str) -> None:
-    """Record that the endpoint enrols with another package's token."""
-    taken = {"package_id": package_id, "enrolment_jti": enrolment_jti}
-    await conn.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(taken))
+    """Record that the endpoint enrols with another package's token, and so with what that package embeds."""
+    of_package = (package.c.id == package_id,)
+    taken = {
+        name: select(package.c[name]).where(*of_package).scalar_subquery()
+        for name in ("ring", "account_key", "generation", "mode")
+    }
+    ids_ = {"package_id": package_id, "enrolment_jti": enrolment_jti}
+    await conn.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(taken | ids_))
+
+
+async def set_access(conn: AsyncConnection, endpoint_id: str, mode: Mode, account_key: str, generation: int) -> None:
+    """Record what the endpoint has proved to authenticate with."""
+    proved = {"mode": mode.value, "account_key": account_key, "generation": generation}
+    await conn.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(proved))
 
 
 async def forget_fork(conn: AsyncConnection, endpoint_id: str) -> None:
@@ -219,7 +242,8 @@ def _record(row: Row[Any]) -> EndpointRecord:
         "boot_id": hot["boot_id"] or "",
         "instance": hot["instance"] or "",
     }
-    return EndpointRecord(EndpointRow(*cold), PresenceRow(**known))
+    who = EndpointRow(*cold)
+    return EndpointRecord(replace(who, mode=Mode(who.mode)), PresenceRow(**known))
 
 
 async def _in_state(conn: AsyncConnection, page: Select[Any], state: EndpointState) -> Select[Any]:

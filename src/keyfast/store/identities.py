@@ -19,8 +19,8 @@ from keyfast.store.url import sqlite_path
 
 POOL = 4
 _FIND = (
-    "SELECT endpoint.id, package.ring, package.account_key FROM device_key"
-    " JOIN endpoint ON endpoint.id = device_key.endpoint_id JOIN package ON package.id = endpoint.package_id"
+    "SELECT endpoint.id, endpoint.ring, endpoint.account_key FROM device_key"
+    " JOIN endpoint ON endpoint.id = device_key.endpoint_id"
     " WHERE device_key.thumbprint = {} AND device_key.status = 'current'"
 )
 
@@ -31,7 +31,7 @@ class Identity:
 
     Attributes:
         ring: of its package.
-        account_key: account its package was built with, empty if none.
+        account_key: account it last proved to use, at first its package's; empty if none.
     """
 
     endpoint_id: str

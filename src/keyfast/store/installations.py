@@ -17,6 +17,7 @@ class InstallationRow:
         created_at: unix seconds.
         kek_id: the key that seals stored secrets.
         epoch: rises when the server was restored from a backup.
+        restored_at: since when it is known that the server went back in time, 0 once an operator ended that.
     """
 
     id: str
@@ -24,6 +25,7 @@ class InstallationRow:
     created_at: int
     kek_id: str
     epoch: int
+    restored_at: int = 0
 
 
 async def get(conn: AsyncConnection) -> InstallationRow | None:

@@ -21,6 +21,8 @@ installation = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("kek_id", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
+    # Since when this server is known to have gone back in time (restored backup); 0 once an operator ended that.
+    Column("restored_at", BigInteger, nullable=False, server_default="0"),
 )
 
 signing_key = Table(
@@ -58,6 +60,8 @@ access_profile = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("statement", Text, nullable=False),
     Column("mode", Text, nullable=False, server_default="oauth"),
+    # 0 while it belongs to a rotation that has not made it the default of its mode.
+    Column("in_force", Integer, nullable=False, server_default="1"),
 )
 
 # Which authentication modes are open; rows of a ring replace those of the ring "" (all others).
@@ -171,7 +175,21 @@ endpoint = Table(
     Column("public_jwk", JsonText, nullable=False),
     Column("seal_jwk", JsonText, nullable=False),
     Column("hardware", JsonText, nullable=False),
+    Column("ring", PlainText, nullable=False, server_default=""),
+    # The account and generation that it last proved to use; at first its package's. Empty in OAuth mode.
+    Column("account_key", PlainText, nullable=False, server_default=""),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("mode", Text, nullable=False, server_default="oauth"),
     Index(None, "name", "id"),
+)
+
+# Endpoints that came to a credential by a command; those that came by a package are counted with its token.
+credential_use = Table(
+    "credential_use",
+    metadata,
+    Column("account_key", PlainText, primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("endpoints", BigInteger, nullable=False),
 )
 
 device_key = Table(
@@ -263,6 +281,69 @@ command = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("detail", PlainText, nullable=False, server_default=""),
+    # Of a rotation: which, in which of its waves. A recovery's changes have neither.
+    Column("rotation_id", UuidText),
+    Column("wave", Integer, nullable=False, server_default="0"),
+    # Progress of a rotation is counted on this index alone.
+    Index(
+        "command_rotation",
+        "rotation_id",
+        "wave",
+        "state",
+        sqlite_where=text("rotation_id IS NOT NULL"),
+        postgresql_where=text("rotation_id IS NOT NULL"),
+    ),
+)
+
+rotation = Table(
+    "rotation",
+    metadata,
+    Column("id", UuidText, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("ring", PlainText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", PlainText, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("document", JsonText, nullable=False),
+    Index(None, "created_at", "id"),
+)
+
+# What a rotation has decided to do: written with the decision, marked when done, done again after a crash.
+rotation_effect = Table(
+    "rotation_effect",
+    metadata,
+    Column("rotation_id", UuidText, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("document", JsonText, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+)
+
+# Times in which Anonymous is open, for recovery only.
+recovery_window = Table(
+    "recovery_window",
+    metadata,
+    Column("id", UuidText, primary_key=True),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("opened_by", PlainText, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("closed_by", PlainText, nullable=False, server_default=""),
+    Column("document", JsonText, nullable=False),
+    Index(None, "opened_at", "id"),
+)
+
+# Who a recovery window is to bring back, and how far each has come.
+recovery_window_endpoint = Table(
+    "recovery_window_endpoint",
+    metadata,
+    Column("window_id", UuidText, primary_key=True),
+    Column("endpoint_id", UuidText, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Index(None, "window_id", "state"),
 )
 
 event = Table(

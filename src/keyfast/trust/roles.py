@@ -27,18 +27,22 @@ DELEGATION_TYP = "keyfast-delegation+jwt"
 ROOT_CHANGE_TYP = "keyfast-root+jwt"
 PROFILE_TYP = "keyfast-profile+jwt"
 COMMAND_TYP = "keyfast-command+jwt"
+CHANGE_TYP = "keyfast-change+jwt"
 ENROLMENT_TYP = "keyfast-enrolment+jwt"
 RECEIPT_TYP = "keyfast-receipt+jwt"
 TIME_TYP = "keyfast-time+jwt"
+PROBE_TYP = "keyfast-probe+jwt"
 
 SIGNS: dict[str, Role] = {
     DELEGATION_TYP: Role.ROOT,
     ROOT_CHANGE_TYP: Role.ROOT,
     PROFILE_TYP: Role.PROFILE,
     COMMAND_TYP: Role.COMMAND,
+    CHANGE_TYP: Role.PROFILE,  # moves URL, trust and credentials: no routine key may
     ENROLMENT_TYP: Role.TOKEN,
     RECEIPT_TYP: Role.RECEIPT,
     TIME_TYP: Role.RECEIPT,
+    PROBE_TYP: Role.RECEIPT,
 }
 
 

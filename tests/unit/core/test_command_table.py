@@ -6,7 +6,7 @@ from keyfast.core import command
 from keyfast.core.command import TABLE, CommandEvent, CommandState
 from keyfast.errors import TransitionError
 
-ENDS = {CommandState.APPLIED, CommandState.FAILED, CommandState.EXPIRED, CommandState.SUPERSEDED}
+ENDS = {CommandState.VERIFIED, CommandState.SUPERSEDED}
 
 
 @pytest.mark.parametrize(("state", "event"), list(itertools.product(CommandState, CommandEvent)))
@@ -24,6 +24,16 @@ def test_an_end_is_an_end():
 
 def test_every_command_that_was_not_fetched_can_expire():
     assert command.from_states(CommandEvent.EXPIRED) >= command.WAITING
+
+
+def test_what_failed_is_only_ever_released_again_or_waived():
+    for state in (CommandState.FAILED, CommandState.EXPIRED, CommandState.REVERTED):
+        assert {event for found, event in TABLE if found is state} == {CommandEvent.RELEASED, CommandEvent.WAIVED}
+
+
+def test_what_an_endpoint_fetched_before_a_pause_or_a_waiver_still_counts():
+    for told in (CommandEvent.RECEIVED, CommandEvent.PROVEN, CommandEvent.APPLIED):
+        assert {CommandState.PLANNED, CommandState.WAIVED} <= command.from_states(told)
 
 
 def test_a_result_is_only_taken_for_a_command_that_was_offered():

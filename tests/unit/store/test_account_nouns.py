@@ -188,7 +188,7 @@ async def test_oauth_is_open_in_a_new_installation(database):
 
 async def test_an_endpoint_is_identified_by_its_current_device_key(database, url):
     built, token = package(ring="labs")
-    endpoint = replace(endpoint_row(), package_id=built.id)
+    endpoint = replace(endpoint_row(), package_id=built.id, ring="labs", account_key=KEY)
     async with database.write() as conn:
         await packages.create(conn, built, token)
         await endpoints.insert(conn, endpoint, EndpointState.ACTIVE)
