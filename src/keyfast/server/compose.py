@@ -3,6 +3,7 @@
 import random
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -55,9 +56,10 @@ class Parts:
     database: Database
     opened: Opened
     live: LiveState
+    clock: Callable[[], float] = clock
 
 
-async def open_parts(settings: Settings) -> Parts:
+async def open_parts(settings: Settings, clock: Callable[[], float] = clock) -> Parts:
     """Open database, KEK and keys; raises what a person must know about (KeyFileError, NotReadyError ...)."""
     database = await Database.open(settings.database_url)
     try:
@@ -67,7 +69,7 @@ async def open_parts(settings: Settings) -> Parts:
     except BaseException:
         await database.close()
         raise
-    return Parts(settings, database, opened, live)
+    return Parts(settings, database, opened, live, clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class CheckInParts:
 
 async def check_in_service(parts: Parts) -> CheckInParts:
     """The service that endpoints speak to."""
+    clock = parts.clock
     doors = open_doors(parts.settings, open_directory(parts.settings, parts.database, clock))
     tally = LogonTally(parts.database, clock)
     writer = await open_writer(parts.settings.database_url)
@@ -128,7 +131,7 @@ class AdminParts:
 
 def admin_service(parts: Parts) -> AdminParts:
     """The service that administrators speak to, and the watch over accounts."""
-    settings, database, live = parts.settings, parts.database, parts.live
+    settings, database, live, clock = parts.settings, parts.database, parts.live, parts.clock
     directory = open_directory(settings, database, clock)
     mechanisms = _mechanisms(settings)
 

@@ -1,0 +1,161 @@
+"""One simulated endpoint: the real agent over a disk, clocks and a network in memory."""
+
+import random
+import uuid
+from dataclasses import dataclass
+
+import httpx2
+
+from keyfast.agent.client_database import Record, decode_record, encode_record
+from keyfast.agent.decide import Wait
+from keyfast.agent.install import seed
+from keyfast.agent.link import Link
+from keyfast.agent.loop import Agent
+from keyfast.agent.machine import Snapshot
+from keyfast.simulation.habits import Calendar
+from keyfast.simulation.moments import EndpointClock, VirtualTime
+from keyfast.wire.messages import Bundle, Encryption, Hardware, Inventory, Protection, Volume
+
+STEPS = 32
+"""Actions of one visit at most; an agent that takes more has lost its way."""
+_OS = (Volume("root", Encryption.ENCRYPTED, Protection.ON, "/", "os", "luks2"),)
+
+
+class Disk:
+    """A client database that keeps encoded records (``agent.client_database.ClientDatabase``)."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self.content = content
+
+    def load(self) -> Record | None:
+        """Return the record."""
+        return decode_record(self.content) if self.content else None
+
+    def store(self, record: Record) -> None:
+        """Replace the record."""
+        self.content = encode_record(record)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a simulated machine is (``agent.machine.Machine``)."""
+
+    name: str
+    clock: EndpointClock
+
+    async def observe(self) -> Snapshot:
+        """Read the inventory."""
+        return Snapshot(Inventory(self.name, "Simulated", "1", "x86_64", _OS), self.clock.now())
+
+    def hardware(self) -> Hardware:
+        """Return hardware facts."""
+        return Hardware(f"smbios {self.name}", f"machine {self.name}")
+
+
+@dataclass(slots=True)
+class Faults:
+    """How often the network fails (shares of requests)."""
+
+    lost: float = 0.0
+    answer_lost: float = 0.0
+
+
+class Wire(httpx2.AsyncBaseTransport):
+    """The way to the server: loses requests before they arrive, and answers after they were made."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, faults: Faults, chance: random.Random) -> None:
+        self._inner = inner
+        self._faults = faults
+        self._chance = chance
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request, or lose it or its answer."""
+        drawn = self._chance.random()
+        if drawn < self._faults.lost:
+            raise httpx2.ConnectError("lost on the way", request=request)
+        response = await self._inner.handle_async_request(request)
+        if drawn < self._faults.lost + self._faults.answer_lost:
+            await response.aread()
+            raise httpx2.ReadError("the answer was lost", request=request)
+        return response
+
+
+class Endpoint:
+    """An endpoint of the fleet.
+
+    Args:
+        number: names it, and seeds its chance.
+        disk: its client database.
+        calendar: when it is in reach.
+        time: the simulation's.
+        net: the way to the server.
+        faults: of the network.
+        seed_: of the simulation.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        disk: Disk,
+        calendar: Calendar,
+        time: VirtualTime,
+        net: httpx2.AsyncBaseTransport,
+        faults: Faults,
+        seed_: int,
+    ) -> None:
+        self.number = number
+        self.disk = disk
+        self.calendar = calendar
+        self.chance = random.Random(f"{seed_}/endpoint/{number}")  # noqa: S311 - a simulation that repeats itself
+        self.clock = EndpointClock(time, booted_at=time.now)
+        self._wire = Wire(net, faults, self.chance)
+        self.agent = self._agent()
+
+    @property
+    def name(self) -> str:
+        """Its host name."""
+        return f"pc-{self.number:05}"
+
+    @property
+    def record(self) -> Record:
+        """What its agent remembers."""
+        return self.agent.record
+
+    def restart(self, content: bytes | None = None) -> None:
+        """Switch it off and on; with ``content`` its disk was replaced by an image meanwhile."""
+        if content is not None:
+            self.disk.content = content
+        self.clock.boot()
+        self.agent = self._agent()
+
+    async def visit(self) -> float:
+        """Let the agent act until it wants to wait; return for how many seconds.
+
+        Raises:
+            RuntimeError: it does not come to rest.
+        """
+        try:
+            for _ in range(STEPS):
+                action = await self.agent.step()
+                if isinstance(action, Wait):
+                    return action.seconds
+        finally:
+            await self.agent.rest()
+        raise RuntimeError(f"the agent of {self.name} does not come to rest")
+
+    def _new_id(self) -> str:
+        return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
+
+    def _agent(self) -> Agent:
+        link = Link(self.clock, self._new_id, lambda _context: self._wire)
+        return Agent(self.disk, link, Body(self.name, self.clock), self.clock, self.chance.random, self._new_id)
+
+
+def installed(bundle: Bundle) -> Disk:
+    """Return the disk of a machine on which a package was just installed."""
+    disk = Disk()
+    seed(disk, bundle)
+    return disk

@@ -1,0 +1,60 @@
+"""Run scenarios: one after the other, each with a site and a fleet of its own."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from keyfast.simulation.endpoint import Faults
+from keyfast.simulation.fleet import Fleet
+from keyfast.simulation.habits import DAY
+from keyfast.simulation.moments import VirtualTime
+from keyfast.simulation.report import Result, result
+from keyfast.simulation.scenarios import SCENARIOS, begin
+from keyfast.simulation.site import new_site
+
+START = 1_800_000_000.0
+FAULTS = Faults(lost=0.01, answer_lost=0.01)
+"""One request in a hundred does not arrive, and one answer in a hundred."""
+
+Progress = Callable[[float], None]
+
+
+def run(
+    name: str, folder: Path, *, count: int, days: int, seed: int, progress: Progress, faults: Faults = FAULTS
+) -> Result:
+    """Run one scenario.
+
+    Args:
+        name: of the scenario.
+        folder: for the server's data; must be empty.
+        count: machines that the fleet begins with.
+        days: virtual days; acts on later days are left out.
+        seed: of everything that chance decides, except the server's own secrets.
+        progress: told the share that is done, in [0, 1].
+        faults: of the network.
+    """
+    moment = VirtualTime(START)
+    site = new_site(folder, moment)
+    fleet = Fleet(site, days, seed, faults)
+    began = time.monotonic()
+    stranded = asyncio.run(_run(name, fleet, count, progress))
+    return result(name, fleet, stranded, time.monotonic() - began)
+
+
+async def _run(name: str, fleet: Fleet, count: int, progress: Progress) -> tuple[str, ...]:
+    scenario, end = SCENARIOS[name], START + fleet.days * DAY
+
+    def told(now: float) -> None:
+        progress(min((now - START) / (end + 4 * DAY - START), 1.0))
+
+    await fleet.site.found()
+    await begin(fleet, scenario, count)
+    for day, act in scenario.acts:
+        if day < fleet.days:
+            await fleet.run(START + day * DAY, told)
+            await act(fleet)
+    await fleet.run(end, told)
+    stranded = await fleet.roll_call(told)
+    await fleet.site.stop()
+    return tuple(endpoint.name for endpoint in stranded)
