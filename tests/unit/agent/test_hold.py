@@ -29,6 +29,7 @@ RECORD = Record(
     account_password="hidden",
     credential_generation=3,
 )
+KEY = ("CORP\\svc", 3)
 CHECK_IN = CheckIn(send_inventory=False)
 
 
@@ -37,7 +38,7 @@ def later(seconds: float, boot_id: str = "boot") -> Moment:
 
 
 def left(record: Record, now: Moment) -> float:
-    return hold.remaining(record.hold, record.credential_generation, now)
+    return hold.remaining(record.hold, record.credential, now)
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.3, 0.999])
@@ -118,7 +119,7 @@ def test_a_person_s_word_lifts_it_once():
 )
 def test_it_survives_restarts_and_is_never_shortened_by_a_clock_that_went_back(now, expected):
     held = LogonHold(3, Due(NOW, 6 * HOUR))
-    assert hold.remaining(held, 3, now) == expected
+    assert hold.remaining(held, KEY, now) == expected
     carried = hold.carried(held, now)
-    assert hold.remaining(carried, 3, now) == expected
-    assert hold.remaining(carried, 3, replace(now, boot=now.boot + 6 * HOUR)) == 0
+    assert hold.remaining(carried, KEY, now) == expected
+    assert hold.remaining(carried, KEY, replace(now, boot=now.boot + 6 * HOUR)) == 0
