@@ -84,6 +84,7 @@ class FakeServer(FakeChanges, FakeDoors, httpx2.AsyncBaseTransport):
         self.requests: list[tuple[str, str]] = []
         self.answers: list[tuple[str, int]] = []
         self.dead_hosts: set[str] = set()
+        self.untrusted_hosts: set[str] = set()
         self.epoch = 1
 
     # What a test does to the server.
