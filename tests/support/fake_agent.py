@@ -81,7 +81,9 @@ class Channel(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if self.looks and request.url.host in getattr(self.transport, "untrusted_hosts", ()):
-            raise httpx2.ConnectError("certificate verify failed") from ssl.SSLCertVerificationError("unknown CA")
+            unknown = ssl.SSLCertVerificationError("unknown CA")
+            unknown.verify_code = 20  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+            raise httpx2.ConnectError("certificate verify failed") from unknown
         return await self.transport.handle_async_request(request)
 
 
