@@ -40,6 +40,7 @@ class FakeChanges:
         self.fail_probe: Callable[[str], Refusal | Answer | None] = lambda _host: None
         self.refuse_recovery: Callable[[bool], Refusal | None] = lambda _signed: None
         self.window_open = False
+        self.before_recovery: Callable[[Any, messages.Recover], None] = lambda _known, _message: None
         self.next_try_s = limits.MAX_INTERVAL
         self.probes: list[messages.Probe] = []
         self.recoveries: list[tuple[bool, messages.Recover]] = []
@@ -154,6 +155,7 @@ class FakeChanges:
             known, receipt = (self.by_id.get(message.endpoint) if self.window_open else None), ""
         if known is None:
             return self._refused(Refusal(RefusalClass.UNAUTHENTICATED))
+        self.before_recovery(known, message)
         change, statement = known.change
         answer = Recovered(
             self.keyset.sign(TIME_TYP, SignedTime("inst-test", self.now, message.challenge)),

@@ -200,14 +200,14 @@ def recovered(record: Record, brought: Brought, here: Circumstances) -> Record:
 def _taken_back(record: Record, brought: Brought) -> Record:
     """Return the record of an endpoint that the server has on record again."""
     receipt, endpoint = brought.receipt
-    other = endpoint != record.endpoint_id
     return replace(
         record,
         receipt=receipt,
         endpoint_id=endpoint,
         admission=Admission.PENDING if brought.state == Admission.PENDING else Admission.REGISTERED,
         enrol_again=False,
-        command_seq=0 if other else record.command_seq,
+        # A server that had forgotten the endpoint counts its commands anew.
+        command_seq=0,
         known_inventory="",
         token_expires_at=0,
         due=None,

@@ -219,10 +219,26 @@ def check_recovered(record: Record, answer: Recovered, challenge: str, *, vouche
     """
     chain = chain_of(record)
     now = signed_time(chain, answer.statement, challenge)
-    receipt = (answer.receipt, own_receipt(record, chain, answer.receipt).endpoint) if answer.receipt else ("", "")
+    receipt = _newer_receipt(record, chain, answer.receipt) if answer.receipt else ("", "")
     known = replace(record, endpoint_id=receipt[1] or record.endpoint_id)
     change = change_in(known, chain, answer.change) if answer.change else None
     return Brought(now, answer.next_try_s, answer.state, answer.epoch if vouched else 0, receipt, change)
+
+
+def _newer_receipt(record: Record, chain: TrustChain, statement: str) -> tuple[str, str]:
+    """Return a receipt and its endpoint id; empty for one that is older than the endpoint's own.
+
+    With a new receipt the numbers of commands start again, which one that was overheard must not bring about.
+    """
+    receipt = own_receipt(record, chain, statement)
+    if record.receipt:
+        try:
+            own = own_receipt(record, chain, record.receipt)
+        except TrustError:
+            return statement, receipt.endpoint
+        if statement == record.receipt or receipt.issued_at < own.issued_at:
+            return "", ""
+    return statement, receipt.endpoint
 
 
 def signed_time(chain: TrustChain, statement: str, challenge: str) -> int:

@@ -51,24 +51,26 @@ def offered(record: Record, what: Offered, now: Moment, *, recovering: bool = Fa
     if not record.endpoint_id or change.endpoint != record.endpoint_id:
         return record
     own, told = (record.epoch, record.command_seq), (change.epoch, change.seq)
-    if not rules.takes(told, own, _ended_badly(record, change.id) if recovering else None):
+    if not rules.takes(told, own, _again(record, change.id) if recovering else None):
         return repeated(record, change.id)
+    if record.anchor is not None and change.expires_at <= record.anchor.server_now(now):
+        # Its number is not used up: the server makes what has expired anew.
+        return reported(record, change.id, "failed", "it had expired when it arrived")
     if told > own:
         record = replace(record, epoch=change.epoch, command_seq=change.seq)
-    if record.anchor is not None and change.expires_at <= record.anchor.server_now(now):
-        return reported(record, change.id, "failed", "it had expired when it arrived")
     if change.action == ERASE:
         return _erased(record, change.id, now)
     fault = what.fault or _fault(record, what)
     return reported(record, change.id, "failed", fault) if fault else _staged(record, what)
 
 
-def _ended_badly(record: Record, command: str) -> rules.Place | None:
-    """Return the place of this very change, if it is one that failed or was taken back here."""
-    for held in (record.change, record.watch):
-        if held is not None and held.id == command and held.state in rules.ENDED_BADLY:
-            return held.epoch, held.seq
-    return None
+def _again(record: Record, command: str) -> rules.Place | None:
+    """Return where a change may be that a recovery brings once more: it ended badly here, or never began."""
+    known = [held for held in (record.change, record.watch) if held is not None and held.id == command]
+    if not known:
+        return record.epoch, record.command_seq
+    ended = known[0] if known[0].state in rules.ENDED_BADLY else None
+    return (ended.epoch, ended.seq) if ended else None
 
 
 def _fault(record: Record, what: Offered) -> str:
