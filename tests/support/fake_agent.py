@@ -1,6 +1,7 @@
 """An agent whose database, clock and machine a test holds in its hands."""
 
 import random
+import ssl
 import uuid
 from collections.abc import Callable
 
@@ -71,6 +72,21 @@ class FakeMachine:
         return Hardware("smbios", "machine")
 
 
+class Channel(httpx2.AsyncBaseTransport):
+    """TLS to a server in memory: a host whose certificate does not hold is reached only by who does not look."""
+
+    def __init__(self, transport: httpx2.AsyncBaseTransport, context: ssl.SSLContext) -> None:
+        self.transport = transport
+        self.looks = context.verify_mode is not ssl.CERT_NONE
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self.looks and request.url.host in getattr(self.transport, "untrusted_hosts", ()):
+            unknown = ssl.SSLCertVerificationError("unknown CA")
+            unknown.verify_code = 20  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+            raise httpx2.ConnectError("certificate verify failed") from unknown
+        return await self.transport.handle_async_request(request)
+
+
 class Rig:
     """Puts an agent together over a transport; ``restart`` is a crash: everything but the disk is lost."""
 
@@ -86,7 +102,7 @@ class Rig:
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
 
     def _agent(self) -> Agent:
-        link = Link(self.clock, self.new_id, lambda _context: self.transport)
+        link = Link(self.clock, self.new_id, lambda context: Channel(self.transport, context))
         return Agent(self.database, link, self.machine, self.clock, self.random.random, self.new_id)
 
     def restart(self) -> None:

@@ -29,16 +29,19 @@ class FakeDoors:
     def __init__(self) -> None:
         self.mode = "oauth"
         self.account: BundleAccount | None = None
+        self.accounts: dict[str, BundleAccount] = {}
+        self.retired: set[str] = set()
         self.mechanisms: tuple[str, ...] = ("basic",)
         self.offers: tuple[str, ...] = ('Basic realm="keyfast"',)
         self.check_account: Callable[[str, str], Refusal | None] = self._same_account
-        self.known_refused: Callable[[messages.CheckIn], bool] = lambda _message: False
+        self.known_refused: Callable[[messages.CheckIn | messages.Probe], bool] = lambda _message: False
         self.logons: list[tuple[int, str]] = []
         self.ntlm: Any = None
 
     def windows(self, account: BundleAccount, *mechanisms: str) -> Self:
         """Switch to Windows mode with this account."""
         self.mode, self.account, self.mechanisms = "windows", account, mechanisms or self.mechanisms
+        self.accounts[f"{account.domain}\\{account.name}"] = account
         self.change_profile(self.urls)
         return self
 
@@ -49,9 +52,9 @@ class FakeDoors:
         raise NotImplementedError
 
     def _same_account(self, user: str, password: str) -> Refusal | None:
-        account = self.account
-        assert account is not None
-        assert user == f"{account.domain}\\{account.name}"
+        account = self.accounts[user]
+        if user in self.retired:
+            return Refusal(RefusalClass.ACCOUNT_REFUSED, "retired", retry_after=900)
         return None if password == account.password else Refusal(RefusalClass.ACCOUNT_REFUSED, "wrong password")
 
     def _asks(self, *offers: str) -> Answer:
@@ -59,7 +62,7 @@ class FakeDoors:
         answer.headers["www-authenticate"] = ", ".join(offers or self.offers)
         return answer
 
-    def _logged_on(self, request: httpx2.Request, message: messages.CheckIn) -> Answer | None:
+    def _logged_on(self, request: httpx2.Request, message: messages.CheckIn | messages.Probe) -> Answer | None:
         """The legs of a logon; None when it is granted."""
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         generation = message.credential_generation

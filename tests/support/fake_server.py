@@ -17,6 +17,7 @@ import msgspec
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from msgspec.structs import replace
+from tests.support.fake_changes import FakeChanges
 from tests.support.fake_doors import Answer, FakeDoors
 
 from keyfast.core.check_in import Accepted, Fork, Report, Standing, judge
@@ -54,13 +55,16 @@ class Known:
     results: list[messages.CommandResult] = field(default_factory=list)
     forks: list[Fork] = field(default_factory=list)
     bodies: list[messages.CheckIn] = field(default_factory=list)
+    seal_jwk: dict[str, str] = field(default_factory=dict)
+    command_seq: int = 0
+    change: tuple[str, str] = ("", "")
 
 
 def _never(_: httpx2.Request) -> Fault | None:
     return None
 
 
-class FakeServer(FakeDoors, httpx2.AsyncBaseTransport):
+class FakeServer(FakeChanges, FakeDoors, httpx2.AsyncBaseTransport):
     """See the module. ``now`` is the server's time and only moves when a test moves it."""
 
     def __init__(self, urls: tuple[str, ...] = ("https://kf.example.com",), now: int = 1_800_000_000) -> None:
@@ -80,6 +84,7 @@ class FakeServer(FakeDoors, httpx2.AsyncBaseTransport):
         self.requests: list[tuple[str, str]] = []
         self.answers: list[tuple[str, int]] = []
         self.dead_hosts: set[str] = set()
+        self.untrusted_hosts: set[str] = set()
         self.epoch = 1
 
     # What a test does to the server.
@@ -115,6 +120,7 @@ class FakeServer(FakeDoors, httpx2.AsyncBaseTransport):
         command = Command(
             INSTALLATION, str(uuid.uuid4()), known.id, seq, self.now, self.now + lifetime, action, interval_s
         )
+        known.command_seq = max(known.command_seq, seq)
         known.commands[command.id] = self.keyset.sign("keyfast-command+jwt", command)
         return command.id
 
@@ -164,6 +170,8 @@ class FakeServer(FakeDoors, httpx2.AsyncBaseTransport):
             "/oauth/register": self._register,
             "/oauth/token": self._token,
             "/endpoint/v1/check-in": self._check_in,
+            "/endpoint/v1/probe": self._probe,
+            "/endpoint/v1/recover": self._recover,
         }[path]
         return handler(request)
 
@@ -224,15 +232,7 @@ class FakeServer(FakeDoors, httpx2.AsyncBaseTransport):
         if known is None:
             assert statement == "the.enrolment.token"
             endpoint = str(uuid.uuid4())
-            receipt = Receipt(INSTALLATION, endpoint, thumbprint(device), thumbprint(seal), self.epoch, self.now)
-            known = Known(
-                endpoint,
-                Standing(self.admission),
-                self.keyset.sign("keyfast-receipt+jwt", receipt),
-                thumbprint(device),
-                {name: device[name] for name in ("kty", "crv", "x", "y")},
-            )
-            self.by_thumbprint[known.thumbprint] = self.by_id[known.id] = known
+            known = self._remember(endpoint, device, seal, self.admission)
         return Registered(
             known.id,
             self.now,
@@ -241,6 +241,19 @@ class FakeServer(FakeDoors, httpx2.AsyncBaseTransport):
             self.keyset.delegations(),
             "pending" if known.standing.state is EndpointState.PENDING else "registered",
         )
+
+    def _remember(self, endpoint: str, device: dict[str, str], seal: dict[str, str], state: EndpointState) -> Known:
+        receipt = Receipt(INSTALLATION, endpoint, thumbprint(device), thumbprint(seal), self.epoch, self.now)
+        known = Known(
+            endpoint,
+            Standing(state),
+            self.keyset.sign("keyfast-receipt+jwt", receipt),
+            thumbprint(device),
+            {name: device[name] for name in ("kty", "crv", "x", "y")},
+            seal_jwk={name: seal[name] for name in ("kty", "crv", "x", "y")},
+        )
+        self.by_thumbprint[known.thumbprint] = self.by_id[known.id] = known
+        return known
 
     def _token(self, request: httpx2.Request) -> Answer:
         proven = self._proof(request, limits.FRESH_NONCE_LIFETIME)
@@ -294,7 +307,7 @@ class FakeServer(FakeDoors, httpx2.AsyncBaseTransport):
         return self._judged(request, message, known, facts, self.now, joined)
 
     def _check_in(self, request: httpx2.Request) -> Answer:
-        if self.account and not request.headers.get("authorization", "").startswith("DPoP "):
+        if self.accounts and not request.headers.get("authorization", "").startswith("DPoP "):
             return self._windows_check_in(request)
         text = request.headers.get("authorization", "").removeprefix("DPoP ")
         token = self._tokens.read(text, self.now)

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from keyfast.agent.client_database import Admission, Record, Slots
+from keyfast.agent import recovery, transaction
+from keyfast.agent.client_database import Admission, Record
 from keyfast.agent.decide import Circumstances
+from keyfast.agent.results import repeated, reported
 from keyfast.agent.timing import Anchor, Due, Moment
-from keyfast.core import schedule
-from keyfast.core.mode import Mode
+from keyfast.agent.transaction import Offered
+from keyfast.core import change, schedule
 from keyfast.wire import limits, messages
-from keyfast.wire.messages import AccessProfile, CheckInAnswer, Command, CommandResult
+from keyfast.wire.messages import CHANGE_WEB_ACCESS_SERVER, AccessProfile, CheckInAnswer, Command, CommandResult
 
 PENDING_CAP = 600.0
 """Longest wait, in seconds, between two questions whether an administrator has approved."""
-MAX_DONE = 32
 CHECK_IN_NOW = "CheckInNow"
 
 
@@ -56,12 +57,12 @@ class Sent:
     slot: str
 
 
-def registered(record: Record, answer: messages.Registered, profile: SignedProfile, here: Circumstances) -> Record:
+def registered(record: Record, answer: messages.Registered, here: Circumstances) -> Record:
     """Return the record after a registration whose receipt and profile were verified."""
     pending = answer.keyfast_state == Admission.PENDING
     polls = record.polls + 1 if pending else 0
     other = answer.client_id != record.endpoint_id
-    joined = replace(
+    return replace(
         record,
         admission=Admission.PENDING if pending else Admission.REGISTERED,
         endpoint_id=answer.client_id,
@@ -76,7 +77,6 @@ def registered(record: Record, answer: messages.Registered, profile: SignedProfi
         trouble="an administrator has to approve this endpoint" if pending else "",
         due=Due(here.now, schedule.backoff(polls, here.chance, cap=PENDING_CAP)) if pending else None,
     )
-    return adopted(joined, profile, "current")
 
 
 def token_granted(record: Record, token: Token, server_time: int) -> Record:
@@ -86,6 +86,7 @@ def token_granted(record: Record, token: Token, server_time: int) -> Record:
 
 def accepted(record: Record, answer: CheckInAnswer, sent: Sent, here: Circumstances) -> Record:
     """Return the record after a check-in that the server has durably committed."""
+    epoch = change.heard_epoch(record.epoch, answer.epoch)
     return replace(
         record,
         acked=sent.digest,
@@ -96,9 +97,10 @@ def accepted(record: Record, answer: CheckInAnswer, sent: Sent, here: Circumstan
         admission=record.admission if answer.registered else Admission.REGISTERED,
         enrol_again=False,
         hold=None,
+        recovery=None,
         # Numbers of commands start again when a server comes back from a backup.
-        command_seq=0 if answer.epoch > record.epoch else record.command_seq,
-        epoch=max(record.epoch, answer.epoch),
+        command_seq=0 if epoch > record.epoch else record.command_seq,
+        epoch=epoch,
         results=tuple(result for result in record.results if result not in sent.results),
         failures=0,
         trouble=record.trouble if _waits(record, answer) else "",
@@ -116,44 +118,100 @@ def _waits(record: Record, answer: CheckInAnswer) -> bool:
     return answer.registered is not None and record.admission is Admission.PENDING
 
 
-def adopted(record: Record, new: SignedProfile, slot: str) -> Record:
-    """Return the record that uses a newer access profile; an older or equal one changes nothing.
+def adopted(record: Record, new: SignedProfile, in_use: AccessProfile) -> Record:
+    """Return the record that uses a newer access profile which leads to the very same servers.
 
-    ``previous`` is always one that worked: a current profile that never carried a check-in is replaced
-    without taking its place.
+    Anything else would move the endpoint, and only a change of the web access server does that: one that is
+    tried before it counts, and that can be taken back.
     """
-    if new.profile.seq <= record.profile_seq:
+    told = (new.profile.epoch, new.profile.seq)
+    if told <= (record.profile_epoch, record.profile_seq) or _leads(new.profile) != _leads(in_use):
         return record
-    previous = record.slots.current if slot == "current" else record.slots.previous
-    slots = Slots(record.slots.factory, new.statement, previous, record.slots.candidate)
-    return replace(record, slots=slots, profile_seq=new.profile.seq, mode=Mode(new.profile.mode))
+    slots = replace(record.slots, current=new.statement)
+    return replace(record, slots=slots, profile_seq=new.profile.seq, profile_epoch=new.profile.epoch)
 
 
-def obeyed(record: Record, commands: Sequence[Command], now: Moment) -> Record:
+def _leads(profile: AccessProfile) -> tuple[str, tuple[str, ...], str]:
+    return profile.mode, profile.urls, profile.ca
+
+
+def obeyed(record: Record, commands: Sequence[Command | Offered], now: Moment) -> Record:
     """Return the record after verified commands, oldest first; a repeated one is a no-op."""
-    for command in sorted(commands, key=lambda command: command.seq):
-        if command.endpoint == record.endpoint_id:
+    for command in sorted(commands, key=lambda one: one.change.seq if isinstance(one, Offered) else one.seq):
+        if isinstance(command, Offered):
+            record = transaction.offered(record, command, now)
+        elif command.endpoint == record.endpoint_id:
             record = _obey(record, command, now)
     return record
 
 
 def _obey(record: Record, command: Command, now: Moment) -> Record:
     if command.seq <= record.command_seq:
-        again = tuple(result for result in record.done if result.id == command.id and result not in record.results)
-        return replace(record, results=record.results + again)
+        return repeated(record, command.id)
     record = replace(record, command_seq=command.seq)
     if record.anchor is not None and command.expires_at <= record.anchor.server_now(now):
-        return _reported(record, CommandResult(command.id, "failed", "it had expired when it arrived"))
+        return reported(record, command.id, "failed", "it had expired when it arrived")
+    if command.action in (CHANGE_WEB_ACCESS_SERVER, messages.ERASE):
+        return reported(record, command.id, "failed", "it is signed by a key that may not move an endpoint")
     if command.action != CHECK_IN_NOW:
         detail = f"this agent does not know the action {command.action[:64]}"
-        return _reported(record, CommandResult(command.id, "failed", detail))
+        return reported(record, command.id, "failed", detail)
     interval = min(max(command.interval_s, 0), limits.MAX_INTERVAL)
     # Soon, because the next check-in also tells the server that the command was applied.
-    return _reported(replace(record, interval_s=interval, due=Due(now, 1.0)), CommandResult(command.id, "applied"))
+    return reported(replace(record, interval_s=interval, due=Due(now, 1.0)), command.id, "applied")
 
 
-def _reported(record: Record, result: CommandResult) -> Record:
-    return replace(record, results=(*record.results, result), done=(*record.done, result)[-MAX_DONE:])
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a recovery brought, verified.
+
+    Attributes:
+        server_time: signed for this endpoint's challenge.
+        next_try_s: when asking again makes sense.
+        state: of the endpoint's record on the server.
+        epoch: of the installation, 0 where nobody vouches for it.
+        receipt: a newer receipt and the endpoint id in it, empty if none came.
+        change: what the endpoint is to have, None if the server has nothing newer.
+    """
+
+    server_time: int
+    next_try_s: int
+    state: str
+    epoch: int = 0
+    receipt: tuple[str, str] = ("", "")
+    change: Offered | None = None
+
+
+def recovered(record: Record, brought: Brought, here: Circumstances) -> Record:
+    """Return the record after a recovery was answered."""
+    epoch = change.heard_epoch(record.epoch, brought.epoch)
+    record = replace(
+        record,
+        anchor=Anchor(brought.server_time, here.now),
+        command_seq=0 if epoch > record.epoch else record.command_seq,
+        epoch=epoch,
+    )
+    record = _taken_back(record, brought) if brought.receipt[0] else record
+    if brought.change is not None:
+        record = transaction.offered(record, brought.change, here.now, recovering=True)
+    return recovery.told_to_wait(record, brought.next_try_s, here.now, here.chance)
+
+
+def _taken_back(record: Record, brought: Brought) -> Record:
+    """Return the record of an endpoint that the server has on record again."""
+    receipt, endpoint = brought.receipt
+    return replace(
+        record,
+        receipt=receipt,
+        endpoint_id=endpoint,
+        admission=Admission.PENDING if brought.state == Admission.PENDING else Admission.REGISTERED,
+        enrol_again=False,
+        # A server that had forgotten the endpoint counts its commands anew.
+        command_seq=0,
+        known_inventory="",
+        token_expires_at=0,
+        due=None,
+    )
 
 
 def _next(record: Record, answer: CheckInAnswer, here: Circumstances) -> Due:

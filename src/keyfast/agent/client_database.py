@@ -11,6 +11,8 @@ from typing import Protocol
 import msgspec
 
 from keyfast.agent.timing import Anchor, Due
+from keyfast.core.change import ChangeState
+from keyfast.core.directory import account_key
 from keyfast.core.mode import Mode
 from keyfast.errors import ClientDatabaseError
 from keyfast.wire.messages import CommandResult, Policy
@@ -59,16 +61,109 @@ class LastRefusal(msgspec.Struct, frozen=True, omit_defaults=True):
     repair: str = ""
 
 
-class LogonHold(msgspec.Struct, frozen=True):
+Credential = tuple[str, int]
+"""Key of an account, and the generation of its password: two accounts have a first generation each."""
+
+
+class LogonHold(msgspec.Struct, frozen=True, omit_defaults=True):
     """No password of this generation is presented before ``due``; see ``keyfast.agent.hold``.
 
     Attributes:
         generation: credential generation it is about; any other is free.
         due: when the next try may be made.
+        account: key of the account it is about, empty in records that knew only one.
     """
 
     generation: int
     due: Due
+    account: str = ""
+
+
+class KeptAccount(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A client authentication account beside the one in use.
+
+    Attributes:
+        name: logon name without the domain.
+        domain: short (NetBIOS) name of the domain.
+        password: secret.
+        generation: number of the credential generation the password is.
+        realm: the domain's Kerberos realm, empty where none was named.
+    """
+
+    name: str
+    domain: str
+    password: str
+    generation: int
+    realm: str = ""
+
+    @property
+    def credential(self) -> Credential:
+        """What a hold is about."""
+        return account_key(self.domain, self.name), self.generation
+
+    def __repr__(self) -> str:
+        """Never the password."""
+        return f"KeptAccount({self.domain}\\{self.name}, generation={self.generation})"
+
+
+class HeldChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A change of the web access server that this endpoint took; its profile is the slot ``candidate``.
+
+    Attributes:
+        id: command id.
+        seq: number of the command.
+        epoch: of the installation.
+        state: how far it has come.
+        rotation: id of the rotation it belongs to.
+        mode: authentication mode of its profile.
+        profile_seq: number of its profile.
+        profile_epoch: epoch of its profile.
+        account: to log on with, in Windows mode.
+        token: access token for the candidate (OAuth mode); secret.
+        token_expires_at: server time.
+        tries: probes begun.
+        due: when to probe next; None means now.
+        good: accepted check-ins since the commit.
+        missed: failed visits in a row since the commit.
+        instance: id of the agent process that committed.
+        reason: why it failed or was taken back, or why the last probe did not pass.
+    """
+
+    id: str
+    seq: int
+    epoch: int
+    state: ChangeState = ChangeState.STAGED
+    rotation: str = ""
+    mode: Mode = Mode.OAUTH
+    profile_seq: int = 0
+    profile_epoch: int = 1
+    account: KeptAccount | None = None
+    token: str = ""
+    token_expires_at: int = 0
+    tries: int = 0
+    due: Due | None = None
+    good: int = 0
+    missed: int = 0
+    instance: str = ""
+    reason: str = ""
+
+    def __repr__(self) -> str:
+        """Never the account or the token."""
+        return f"HeldChange(id={self.id!r}, epoch={self.epoch}, seq={self.seq}, state={self.state.value!r})"
+
+
+class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The endpoint asks for its access by its device key.
+
+    Attributes:
+        why: class of the refusal that made it ask, ``unreached`` if no server answered.
+        due: when to ask next.
+        asks: how often it has asked since the last accepted check-in.
+    """
+
+    why: str
+    due: Due
+    asks: int = 0
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,6 +212,15 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         results: command results not yet delivered.
         done: results of the last commands, for a server that asks again.
         epoch: of the installation, as last heard.
+        profile_epoch: epoch of the current access profile.
+        previous_mode: authentication mode of the previous access.
+        previous_seq: number of its profile.
+        previous_epoch: epoch of its profile.
+        previous_account: its account, where there was one; goes only when the server says so.
+        change: the change of the web access server in hand, or the last one that failed.
+        watch: the last change that was committed to.
+        probe_hold: like ``hold``, for the password of a change in hand.
+        recovery: set while the endpoint asks for its access by its device key.
     """
 
     installation: str
@@ -161,6 +265,33 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     results: tuple[CommandResult, ...] = ()
     done: tuple[CommandResult, ...] = ()
     epoch: int = 0
+    profile_epoch: int = 1
+    previous_mode: Mode = Mode.OAUTH
+    previous_seq: int = 0
+    previous_epoch: int = 1
+    previous_account: KeptAccount | None = None
+    change: HeldChange | None = None
+    watch: HeldChange | None = None
+    probe_hold: LogonHold | None = None
+    recovery: Recovery | None = None
+
+    @property
+    def account(self) -> KeptAccount | None:
+        """The account in use, whatever the mode; None where there is none."""
+        if not self.account_password:
+            return None
+        return KeptAccount(
+            self.account_name,
+            self.account_domain,
+            self.account_password,
+            self.credential_generation,
+            self.account_realm,
+        )
+
+    @property
+    def credential(self) -> Credential:
+        """What a hold on the password in use is about."""
+        return account_key(self.account_domain, self.account_name), self.credential_generation
 
     @property
     def must_join(self) -> bool:

@@ -26,7 +26,7 @@ from keyfast.agent.status import Status, five_lines, status_of
 from keyfast.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_FINISHED, ClientDatabaseError, UsageError
 from keyfast.wire.messages import Bundle
 
-MAX_STEPS = 16
+MAX_STEPS = 32
 PATIENCE = 60.0
 """Seconds to wait for a running agent to check in on our behalf."""
 

@@ -4,16 +4,18 @@ Nothing here ever clears a key, a receipt, a profile or the enrolment token. A r
 and with what the agent comes back; the worst it can do is to make the agent wait.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 from msgspec.structs import replace
 
-from keyfast.agent import hold
+from keyfast.agent import hold, recovery, transaction
 from keyfast.agent.client_database import Admission, LastRefusal, LogonHold, Record
 from keyfast.agent.outcome import Heard, Refused
 from keyfast.agent.timing import Anchor, Due, Moment, server_now
 from keyfast.core import schedule
+from keyfast.core.change import ChangeState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import RefusalClass
 from keyfast.wire import limits
@@ -55,6 +57,21 @@ class CheckIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """Try the access that a change of the web access server brought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Use the access that was proven."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Ask for this endpoint's access by its device key alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Do nothing for ``seconds``."""
 
@@ -62,7 +79,7 @@ class Wait:
     reason: str
 
 
-Action = MakeKeys | Enrol | FetchToken | CheckIn | Wait
+Action = MakeKeys | Enrol | FetchToken | CheckIn | Probe | Commit | Recover | Wait
 
 
 class Course(StrEnum):
@@ -109,6 +126,31 @@ class Circumstances:
 
 def decide(record: Record, here: Circumstances) -> Action:
     """Return the next action."""
+    ordinary = _ordinary(record, here)
+    if not (record.device_key and record.seal_key):
+        return ordinary
+    beside = _beside(record, here)
+    if not isinstance(beside, Wait):
+        return beside
+    return min(beside, ordinary, key=lambda wait: wait.seconds) if isinstance(ordinary, Wait) else ordinary
+
+
+def _beside(record: Record, here: Circumstances) -> Probe | Commit | Recover | Wait:
+    """What there is to do beside ordinary check-ins; neither the schedule nor a held password keeps it waiting."""
+    if record.change is not None and record.change.state is ChangeState.PROVEN:
+        return Commit()
+    probe = transaction.probe_in(record, here.now)
+    if probe is not None and probe <= 0:
+        return Probe()
+    ask = record.recovery.due.remaining(here.now) if record.recovery else None
+    if ask is not None and ask <= 0:
+        return Recover()
+    waits = [Wait(probe, "the new access is tried again later")] if probe is not None else []
+    waits += [Wait(ask, "the server is asked for an access again later")] if ask is not None else []
+    return min(waits, key=lambda wait: wait.seconds, default=Wait(math.inf, ""))
+
+
+def _ordinary(record: Record, here: Circumstances) -> MakeKeys | Enrol | FetchToken | CheckIn | Wait:
     remaining = record.due.remaining(here.now) if record.due else 0.0
     held = _held(record, here)
     if held > remaining:
@@ -129,7 +171,7 @@ def _by_token(record: Record, here: Circumstances) -> Enrol | FetchToken | Check
 
 
 def _held(record: Record, here: Circumstances) -> float:
-    return hold.remaining(record.hold, record.credential_generation, here.now) if record.mode is Mode.WINDOWS else 0.0
+    return hold.remaining(record.hold, record.credential, here.now) if record.mode is Mode.WINDOWS else 0.0
 
 
 def _check_in(record: Record, here: Circumstances) -> CheckIn:
@@ -145,7 +187,15 @@ def _check_in(record: Record, here: Circumstances) -> CheckIn:
 
 def by_hand(record: Record, now: Moment) -> Record:
     """Return the record of an agent that a person tells to check in now: once, and whatever it waits for."""
-    return replace(record, due=None, hold=hold.lifted(record.hold, now))
+    asking, change = record.recovery, record.change
+    return replace(
+        record,
+        due=None,
+        hold=hold.lifted(record.hold, now),
+        probe_hold=hold.lifted(record.probe_hold, now),
+        recovery=asking and replace(asking, due=Due(now, 0.0)),
+        change=change and replace(change, due=None),
+    )
 
 
 def reserved(record: Record, before: LogonHold | None, here: Circumstances) -> Record:
@@ -159,7 +209,7 @@ def reserved(record: Record, before: LogonHold | None, here: Circumstances) -> R
     record = replace(record, seq=record.seq + 1)
     if record.mode is not Mode.WINDOWS:
         return record
-    return replace(record, hold=hold.begun(before, record.credential_generation, here.now, here.chance))
+    return replace(record, hold=hold.begun(before, record.credential, here.now, here.chance))
 
 
 def hear(record: Record, heard: Heard, now: Moment) -> Record:
@@ -179,13 +229,21 @@ def refused(record: Record, action: Action, said: Refused, here: Circumstances) 
     if quick and course in _QUIET:
         return replace(known, due=None)
     failures = record.failures + 1
-    return replace(
+    after = replace(
         known,
         failures=failures,
         last_refusal=_last(known, said, here.now),
         trouble=f"the server refused: {said.kind}",
         due=None if quick else Due(here.now, _delay(said, failures, here.chance)),
     )
+    return after if quick else _given_up(after, action, said, here.now)
+
+
+def _given_up(record: Record, action: Action, said: Refused, now: Moment) -> Record:
+    """Return the record after a visit that ended in a refusal: back to what worked, and by another way."""
+    joining = isinstance(action, Enrol) or (isinstance(action, CheckIn) and action.join)
+    asking = recovery.after_refusal(record, said.kind, now, joining=joining)
+    return transaction.visit_failed(asking, f"{said.kind} ({said.detail})" if said.detail else said.kind, said.kind)
 
 
 def unreached(record: Record, why: str, here: Circumstances) -> Record:
@@ -193,7 +251,8 @@ def unreached(record: Record, why: str, here: Circumstances) -> Record:
     failures = record.failures + 1
     delay = schedule.backoff(failures, here.chance)
     kept = hold.undecided(record.hold, here.now) if record.mode is Mode.WINDOWS else record.hold
-    return replace(record, failures=failures, trouble=why[:300], due=Due(here.now, delay), hold=kept)
+    after = replace(record, failures=failures, trouble=why[:300], due=Due(here.now, delay), hold=kept)
+    return transaction.visit_failed(recovery.after_silence(after, here.now), why)
 
 
 def _answered(record: Record, said: Refused, here: Circumstances) -> Record:
@@ -201,7 +260,7 @@ def _answered(record: Record, said: Refused, here: Circumstances) -> Record:
     if record.mode is not Mode.WINDOWS:
         return record
     if said.tried:
-        return replace(record, hold=hold.refused(record.credential_generation, here.now, here.chance))
+        return replace(record, hold=hold.refused(record.credential, here.now, here.chance))
     return replace(record, hold=hold.undecided(record.hold, here.now))
 
 

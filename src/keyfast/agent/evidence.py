@@ -5,25 +5,36 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
-from keyfast.agent.absorb import SignedProfile
-from keyfast.agent.client_database import Record
+from keyfast.agent.absorb import Brought, SignedProfile
+from keyfast.agent.client_database import KeptAccount, Record
+from keyfast.agent.transaction import Offered
 from keyfast.core.mode import Mode
 from keyfast.core.secret import Secret
 from keyfast.errors import TrustError
 from keyfast.trust.device import DeviceKey
+from keyfast.trust.hpke import open_sealed
 from keyfast.trust.keyset import TrustChain
-from keyfast.trust.roles import COMMAND_TYP, PROFILE_TYP, RECEIPT_TYP, TIME_TYP
+from keyfast.trust.roles import CHANGE_TYP, COMMAND_TYP, PROBE_TYP, PROFILE_TYP, RECEIPT_TYP, TIME_TYP
+from keyfast.trust.statement import label
 from keyfast.wire.messages import (
     AccessProfile,
     Bundle,
+    BundleAccount,
+    Change,
     CheckInAnswer,
     Command,
+    ProbeAnswer,
+    ProbeProof,
     Receipt,
+    Recovered,
     Registered,
     SignedTime,
 )
 
+SEAL_PURPOSE = "web access server"
+"""What the account in a change is sealed for."""
 MODES = frozenset({Mode.OAUTH.value, Mode.WINDOWS.value})
 
 
@@ -67,17 +78,6 @@ def profile_in(chain: TrustChain, statement: str) -> SignedProfile:
     return SignedProfile(statement, profile)
 
 
-def usable_by(record: Record, new: SignedProfile) -> SignedProfile:
-    """Return the profile if this endpoint has what its mode takes.
-
-    Raises:
-        TrustError: it has not.
-    """
-    if new.profile.mode == Mode.WINDOWS and not record.account_password:
-        raise TrustError(f"access profile {new.profile.seq} asks for Windows mode, and this endpoint has no account")
-    return new
-
-
 def _usable(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -93,15 +93,9 @@ def check_registered(record: Record, answer: Registered) -> SignedProfile:
         TrustError: the receipt is not for this endpoint's keys, or a signature does not hold.
     """
     chain = chain_of(record, answer.keyfast_delegations)
-    receipt = chain.verify(answer.keyfast_receipt, RECEIPT_TYP, Receipt)
-    expected = (
-        answer.client_id,
-        device_key(record.device_key).thumbprint,
-        device_key(record.seal_key).thumbprint,
-    )
-    if (receipt.endpoint, receipt.thumbprint, receipt.seal_thumbprint) != expected:
+    if own_receipt(record, chain, answer.keyfast_receipt).endpoint != answer.client_id:
         raise TrustError("the receipt is for another endpoint or another key")
-    return usable_by(record, profile_in(chain, answer.keyfast_profile))
+    return profile_in(chain, answer.keyfast_profile)
 
 
 def check_bundle(bundle: Bundle) -> SignedProfile:
@@ -116,26 +110,135 @@ def check_bundle(bundle: Bundle) -> SignedProfile:
     return profile
 
 
-def commands_in(chain: TrustChain, statements: Iterable[str]) -> tuple[list[Command], list[TrustError]]:
+def commands_in(
+    record: Record, chain: TrustChain, statements: Iterable[str]
+) -> tuple[list[Command | Offered], list[TrustError]]:
     """Verify commands one by one; one that does not hold does not keep others from being obeyed."""
-    good: list[Command] = []
+    good: list[Command | Offered] = []
     bad: list[TrustError] = []
     for statement in statements:
         try:
-            good.append(chain.verify(statement, COMMAND_TYP, Command))
+            good.append(_command_in(record, chain, statement))
         except TrustError as cause:
             bad.append(cause)
     return good, bad
 
 
-def all_hold(chain: TrustChain, answer: CheckInAnswer) -> bool:
+def _command_in(record: Record, chain: TrustChain, statement: str) -> Command | Offered:
+    if label(statement).typ == CHANGE_TYP:
+        return change_in(record, chain, statement)
+    return chain.verify(statement, COMMAND_TYP, Command)
+
+
+def change_in(record: Record, chain: TrustChain, statement: str) -> Offered:
+    """Verify a change of the web access server, and open what is in it.
+
+    Raises:
+        TrustError: no key that may move an endpoint has signed it.
+    """
+    change = chain.verify(statement, CHANGE_TYP, Change)
+    if not change.profile:
+        return Offered(change)
+    try:
+        profile = profile_in(chain, change.profile).profile
+        return Offered(change, profile, _account_in(record, change) if profile.mode == Mode.WINDOWS else None)
+    except TrustError as cause:
+        return Offered(change, fault=cause.message)
+
+
+def _account_in(record: Record, change: Change) -> KeptAccount:
+    """Open the account that a change brings.
+
+    Raises:
+        TrustError: it brings none, or it is sealed for another endpoint, key or change.
+    """
+    if not change.account:
+        raise TrustError("it asks for Windows mode and brings no account")
+    sealed_for = f"{change.epoch}.{change.seq}"
+    key = device_key(record.seal_key)
+    plain = open_sealed(change.account, key, purpose=SEAL_PURPOSE, endpoint=change.endpoint, reference=sealed_for)
+    try:
+        account = msgspec.json.decode(plain.reveal(), type=BundleAccount)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # The cause is dropped: a parser's message may quote what it was given.
+        raise TrustError("the account it brings cannot be read") from None
+    if not account.password:
+        raise TrustError("the account it brings has no password")
+    return KeptAccount(account.name, account.domain, account.password, account.generation, account.realm)
+
+
+def all_hold(record: Record, chain: TrustChain, answer: CheckInAnswer) -> bool:
     """Tell whether everything signed in an answer can be verified with the keys known so far."""
     try:
         if answer.profile:
             chain.verify(answer.profile, PROFILE_TYP, AccessProfile)
+        found, bad = commands_in(record, chain, answer.commands)
+        for one in found:
+            if isinstance(one, Offered) and one.change.profile:
+                chain.verify(one.change.profile, PROFILE_TYP, AccessProfile)
     except TrustError:
         return False
-    return not commands_in(chain, answer.commands)[1]
+    return not bad
+
+
+def check_probe(record: Record, answer: ProbeAnswer, command: str, challenge: str) -> None:
+    """Verify that a server of this installation let this endpoint in, just now.
+
+    Raises:
+        TrustError: the proof does not say so.
+    """
+    claims = chain_of(record, answer.delegations).verify(answer.statement, PROBE_TYP, ProbeProof)
+    if (claims.endpoint, claims.command, claims.challenge) != (record.endpoint_id, command, challenge):
+        raise TrustError("the proof of the probe is for another endpoint, change or challenge")
+
+
+def own_receipt(record: Record, chain: TrustChain, statement: str) -> Receipt:
+    """Verify a receipt for this endpoint's keys.
+
+    Raises:
+        TrustError: it is not one.
+    """
+    receipt = chain.verify(statement, RECEIPT_TYP, Receipt)
+    expected = device_key(record.device_key).thumbprint, device_key(record.seal_key).thumbprint
+    if (receipt.thumbprint, receipt.seal_thumbprint) != expected or not receipt.endpoint:
+        raise TrustError("the receipt is for another endpoint or another key")
+    return receipt
+
+
+def check_recovered(record: Record, answer: Recovered, challenge: str, *, vouched: bool) -> Brought:
+    """Verify the answer of a recovery.
+
+    Args:
+        record: which knows the answer's delegations.
+        answer: as received.
+        challenge: of the request.
+        vouched: it came over TLS that was verified, so that what is not signed counts too.
+
+    Raises:
+        TrustError: a signature does not hold, or it answers another question.
+    """
+    chain = chain_of(record)
+    now = signed_time(chain, answer.statement, challenge)
+    receipt = _newer_receipt(record, chain, answer.receipt) if answer.receipt else ("", "")
+    known = replace(record, endpoint_id=receipt[1] or record.endpoint_id)
+    change = change_in(known, chain, answer.change) if answer.change else None
+    return Brought(now, answer.next_try_s, answer.state, answer.epoch if vouched else 0, receipt, change)
+
+
+def _newer_receipt(record: Record, chain: TrustChain, statement: str) -> tuple[str, str]:
+    """Return a receipt and its endpoint id; empty for one that is older than the endpoint's own.
+
+    With a new receipt the numbers of commands start again, which one that was overheard must not bring about.
+    """
+    receipt = own_receipt(record, chain, statement)
+    if record.receipt:
+        try:
+            own = own_receipt(record, chain, record.receipt)
+        except TrustError:
+            return statement, receipt.endpoint
+        if statement == record.receipt or receipt.issued_at < own.issued_at:
+            return "", ""
+    return statement, receipt.endpoint
 
 
 def signed_time(chain: TrustChain, statement: str, challenge: str) -> int:

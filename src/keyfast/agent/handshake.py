@@ -61,6 +61,11 @@ class Logon:
         return urlsplit(self.url).hostname or ""
 
     @property
+    def identity(self) -> tuple[str, str, int]:
+        """What a mechanism is remembered for: two accounts have a first generation each."""
+        return self.url, self.account.user, self.account.generation
+
+    @property
     def allowed(self) -> tuple[str, ...]:
         """Mechanisms that may be used; a profile that names none allows what hides the password."""
         return self.mechanisms or _HIDING
@@ -87,7 +92,7 @@ class Handshakes:
 
     def __init__(self, clock: Clock) -> None:
         self.tickets = Tickets(clock)
-        self._proven: tuple[str, int, Mechanism] | None = None
+        self._proven: tuple[tuple[str, str, int], Mechanism] | None = None
         self._bindings: dict[str, bytes | None] = {}
 
     async def run(self, send: Send, logon: Logon) -> Outcome:
@@ -109,8 +114,8 @@ class Handshakes:
         return _no_way(reply.outcome, passed)
 
     def _known(self, logon: Logon) -> Mechanism | None:
-        url, generation, mechanism = self._proven or ("", 0, Mechanism.KERBEROS)
-        if (url, generation) != (logon.url, logon.account.generation) or mechanism not in logon.allowed:
+        of, mechanism = self._proven or (("", "", 0), Mechanism.KERBEROS)
+        if of != logon.identity or mechanism not in logon.allowed:
             return None
         # Without a live ticket the password would go to a KDC that may no longer take it; the server knows.
         return None if mechanism is Mechanism.KERBEROS and not self.tickets.live(logon.account) else mechanism
@@ -118,7 +123,7 @@ class Handshakes:
     def _remembered(self, mechanism: Mechanism, logon: Logon, outcome: Outcome) -> Outcome:
         if not isinstance(outcome, Answered):
             return outcome
-        self._proven = (logon.url, logon.account.generation, mechanism)
+        self._proven = (logon.identity, mechanism)
         return replace(outcome, mechanism=mechanism.value)
 
     async def _sent(self, send: Send, logon: Logon, authorization: str) -> Reply:

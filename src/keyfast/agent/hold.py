@@ -7,7 +7,7 @@ The first try of a generation without a history holds for no time, so that a mac
 in the middle of a good one loses nothing; from the second on, the hold is for the whole time.
 """
 
-from keyfast.agent.client_database import LogonHold
+from keyfast.agent.client_database import Credential, LogonHold
 from keyfast.agent.timing import Due, Moment
 from keyfast.core import schedule
 
@@ -15,19 +15,23 @@ HOLD = 6 * 3600.0
 """Shortest time, in seconds, between two tries of a password that was refused."""
 
 
-def remaining(hold: LogonHold | None, generation: int, now: Moment) -> float:
-    """Seconds before the password of ``generation`` may be presented."""
-    return hold.due.carried(now).remaining(now) if _about(hold, generation) and hold else 0.0
+def remaining(hold: LogonHold | None, credential: Credential, now: Moment) -> float:
+    """Seconds before the password of ``credential`` may be presented."""
+    return hold.due.carried(now).remaining(now) if _about(hold, credential) and hold else 0.0
 
 
-def begun(hold: LogonHold | None, generation: int, now: Moment, chance: float) -> LogonHold:
+def begun(hold: LogonHold | None, credential: Credential, now: Moment, chance: float) -> LogonHold:
     """Return what to store before a try."""
-    return refused(generation, now, chance) if _about(hold, generation) else LogonHold(generation, Due(now, 0.0))
+    return (
+        refused(credential, now, chance)
+        if _about(hold, credential)
+        else LogonHold(credential[1], Due(now, 0.0), credential[0])
+    )
 
 
-def refused(generation: int, now: Moment, chance: float) -> LogonHold:
+def refused(credential: Credential, now: Moment, chance: float) -> LogonHold:
     """Return the hold after a refused password: jittered, never shorter than ``HOLD``."""
-    return LogonHold(generation, Due(now, schedule.retry_after(HOLD, chance)))
+    return LogonHold(credential[1], Due(now, schedule.retry_after(HOLD, chance)), credential[0])
 
 
 def undecided(hold: LogonHold | None, now: Moment) -> LogonHold | None:
@@ -37,13 +41,13 @@ def undecided(hold: LogonHold | None, now: Moment) -> LogonHold | None:
 
 def lifted(hold: LogonHold | None, now: Moment) -> LogonHold | None:
     """Return the hold with its history and without its wait."""
-    return LogonHold(hold.generation, Due(now, 0.0)) if hold else None
+    return LogonHold(hold.generation, Due(now, 0.0), hold.account) if hold else None
 
 
 def carried(hold: LogonHold | None, now: Moment) -> LogonHold | None:
     """Return the hold as it is after a restart."""
-    return LogonHold(hold.generation, hold.due.carried(now)) if hold else None
+    return LogonHold(hold.generation, hold.due.carried(now), hold.account) if hold else None
 
 
-def _about(hold: LogonHold | None, generation: int) -> bool:
-    return hold is not None and hold.generation == generation
+def _about(hold: LogonHold | None, credential: Credential) -> bool:
+    return hold is not None and (hold.account or credential[0], hold.generation) == credential

@@ -58,18 +58,26 @@ class Link:
         self._signed: Anchor | None = None
         self._handshakes = Handshakes(clock)
 
+    async def send_unverified(self, route: Route, request: Request) -> Outcome:
+        """Send ``request`` over TLS that proves nothing: it must hold no secret, and its answer be signed."""
+        try:
+            async with self._client_over(tls.unverified_context()) as client:
+                return (await self._leg(client, route, request, "")).outcome
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as cause:
+            return _unreached(route, cause)
+
     async def send(self, route: Route, request: Request, chain: TrustChain) -> Outcome:
         """Send ``request`` to ``route``; ``chain`` is asked only if the server must prove the time."""
         try:
             return await self._exchange(self._client(route.ca), route, request)
         except (httpx2.HTTPError, httpx2.InvalidURL, TrustError, OSError) as cause:
             if self._signed is not None or not tls.refused_for_time(cause):
-                return Unreached(_why(route, cause))
+                return _unreached(route, cause)
         try:
             await self._learn_time(route, chain)
             return await self._exchange(self._client(route.ca), route, request)
         except (httpx2.HTTPError, httpx2.InvalidURL, TrustError, OSError) as cause:
-            return Unreached(_why(route, cause))
+            return _unreached(route, cause)
 
     async def rest(self) -> None:
         """Close every connection."""
@@ -137,5 +145,5 @@ def _certificate(response: httpx2.Response) -> bytes | None:
     return tls_object.getpeercert(binary_form=True) if tls_object is not None else None
 
 
-def _why(route: Route, cause: BaseException) -> str:
-    return f"{route.url}: {str(cause) or type(cause).__name__}"
+def _unreached(route: Route, cause: BaseException) -> Unreached:
+    return Unreached(f"{route.url}: {str(cause) or type(cause).__name__}", tls.refused_for_trust(cause))

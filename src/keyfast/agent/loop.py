@@ -12,11 +12,21 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from keyfast.agent import absorb, decide, evidence, hold, requests
-from keyfast.agent.absorb import SignedProfile
+from keyfast.agent import absorb, decide, errands, evidence, hold, requests, transaction
 from keyfast.agent.client_database import ClientDatabase, LogonHold, Record
 from keyfast.agent.clock import Clock
-from keyfast.agent.decide import Action, CheckIn, Circumstances, Enrol, FetchToken, MakeKeys, Wait
+from keyfast.agent.decide import (
+    Action,
+    CheckIn,
+    Circumstances,
+    Commit,
+    Enrol,
+    FetchToken,
+    MakeKeys,
+    Probe,
+    Recover,
+    Wait,
+)
 from keyfast.agent.link import Link
 from keyfast.agent.machine import Machine, Snapshot
 from keyfast.agent.new_keys import with_published
@@ -28,7 +38,6 @@ from keyfast.core import schedule
 from keyfast.errors import ClientDatabaseError, KeyfastError, TrustError
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, sha256
-from keyfast.trust.keyset import TrustChain
 from keyfast.wire.messages import CheckInAnswer, Registered
 
 T = TypeVar("T")
@@ -65,7 +74,10 @@ class Agent:
         record = database.load()
         if record is None:
             raise ClientDatabaseError("this endpoint has no package", repair="keyfast-agent install --bundle FOLDER")
-        self.record = replace(record, hold=hold.carried(record.hold, clock.now()))
+        now = clock.now()
+        self.record = replace(
+            record, hold=hold.carried(record.hold, now), probe_hold=hold.carried(record.probe_hold, now)
+        )
         self._database = database
         self._link = link
         self._machine = machine
@@ -76,6 +88,7 @@ class Agent:
         self._quick = 0
         self._observed: Snapshot | None = None
         self._faults = 0
+        self._means = errands.Means(link, clock, chance, new_id, self._store)
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Go on until ``stop``; ``hurry`` makes the next check-in due now."""
@@ -122,6 +135,13 @@ class Agent:
             self._quick, self._observed = 0, None
         elif isinstance(action, MakeKeys):
             self._make_keys()
+        elif isinstance(action, Commit):
+            self._store(transaction.committed(self.record, self._instance))
+        elif isinstance(action, Probe):
+            self._store(await errands.probe(self.record, self._means))
+        elif isinstance(action, Recover):
+            hostname = (await self._observe()).inventory.hostname
+            self._store(await errands.recover(self.record, hostname, self._machine.hardware(), self._means))
         else:
             observed = await self._observe()
             action = decide.decide(self.record, self._here(observed.digest))
@@ -173,7 +193,7 @@ class Agent:
     async def _learn_keys(self, route: Route, answer: CheckInAnswer) -> None:
         """Fetch delegations if an answer was signed by a key that is new here; stored with what follows."""
         chain = evidence.chain_of(self.record)
-        if evidence.all_hold(chain, answer):
+        if evidence.all_hold(self.record, chain, answer):
             return
         outcome = await self._link.send(route, Request("GET", requests.JWKS, {}), chain)
         if isinstance(outcome, Answered):
@@ -221,7 +241,8 @@ class Agent:
             self._quick = 0
         elif isinstance(action, Enrol):
             answer = _decoded(outcome, Registered)
-            self._store(absorb.registered(known, answer, evidence.check_registered(known, answer), self._here()))
+            evidence.check_registered(known, answer)
+            self._store(absorb.registered(known, answer, self._here()))
         else:
             token = _decoded(outcome, absorb.Token)
             self._store(absorb.token_granted(known, token, server_now(known.anchor, self._clock.now())))
@@ -231,23 +252,21 @@ class Agent:
         """What is signed and does not hold is left out; the check-in counts all the same."""
         answer, here = _decoded(outcome, CheckInAnswer), self._here()
         if answer.registered:
-            joined = evidence.check_registered(known, answer.registered)
-            known = absorb.registered(known, answer.registered, joined, here)
+            evidence.check_registered(known, answer.registered)
+            known = absorb.registered(known, answer.registered, here)
         record = absorb.accepted(replace(known, mechanism=outcome.mechanism), answer, sent, here)
+        record = transaction.checked_in(record, sent.slot, self._instance, here.now)
         chain = evidence.chain_of(record)
         if answer.profile:
             try:
-                record = absorb.adopted(record, _usable(record, chain, answer.profile), sent.slot)
+                in_use = evidence.profile_in(chain, record.slots.current).profile
+                record = absorb.adopted(record, evidence.profile_in(chain, answer.profile), in_use)
             except TrustError as cause:
                 _log.warning("a new access profile is not used: %s", cause.message)
-        commands, untrusted = evidence.commands_in(chain, answer.commands)
+        commands, untrusted = evidence.commands_in(record, chain, answer.commands)
         for fault in untrusted:
             _log.warning("a command is not obeyed: %s", fault.message)
         return absorb.obeyed(record, commands, self._clock.now())
-
-
-def _usable(record: Record, chain: TrustChain, statement: str) -> SignedProfile:
-    return evidence.usable_by(record, evidence.profile_in(chain, statement))
 
 
 def _decoded(outcome: Answered, kind: type[T]) -> T:

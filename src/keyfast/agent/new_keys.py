@@ -23,16 +23,21 @@ class _KeySet(msgspec.Struct, frozen=True):
 
 
 def with_published(record: Record, key_set: bytes) -> Record:
-    """Return the record that also knows the delegations of a published key set (RFC 7517).
-
-    Only texts that lead to the pinned root are taken, and only if every access profile that could be
-    verified before still can: new keys must not cost an endpoint the way it came.
-    """
+    """Return the record that also knows the delegations of a published key set (RFC 7517)."""
     try:
         keys = msgspec.json.decode(key_set, type=_KeySet).keys[:_MAX_KEYS]
     except (msgspec.DecodeError, UnicodeDecodeError):
         return record
-    texts = tuple(key.keyfast_delegation for key in keys if key.keyfast_delegation)
+    return with_delegations(record, tuple(key.keyfast_delegation for key in keys if key.keyfast_delegation))
+
+
+def with_delegations(record: Record, texts: tuple[str, ...]) -> Record:
+    """Return the record that also knows these root changes and delegations.
+
+    Only texts that lead to the pinned root are taken, and only if every access profile that could be
+    verified before still can: new keys must not cost an endpoint the way it came.
+    """
+    texts = texts[:_MAX_KEYS]
     chain = chain_of(record, texts)
     useful = tuple(text for text in texts if _leads_to_root(record, texts, text, chain))
     after = replace(record, delegations=tuple(dict.fromkeys((*record.delegations, *useful))))

@@ -68,9 +68,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unreached:
-    """No Keyfast server answered: network, certificate, or something else at that address."""
+    """No Keyfast server answered: network, certificate, or something else at that address.
+
+    Attributes:
+        untrusted: a server was there, and its certificate did not hold.
+    """
 
     why: str
+    untrusted: bool = False
 
 
 Outcome = Answered | Refused | Unreached

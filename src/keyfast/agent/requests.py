@@ -9,16 +9,18 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from keyfast import __version__
-from keyfast.agent.client_database import Record
+from keyfast.agent.client_database import HeldChange, KeptAccount, Record
 from keyfast.agent.evidence import device_key
 from keyfast.agent.logon import Account
 from keyfast.agent.machine import Snapshot
 from keyfast.agent.timing import Anchor, Moment, server_now
+from keyfast.core.change import WAITING
 from keyfast.core.mode import Mode
 from keyfast.core.secret import Secret
 from keyfast.trust import dpop
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, sha256
+from keyfast.trust.prior_password import prior_mac
 from keyfast.wire import limits, messages
 from keyfast.wire.messages import Hardware, Inventory
 
@@ -27,6 +29,8 @@ TOKEN = "/oauth/token"  # noqa: S105 - a path
 CHECK_IN = "/endpoint/v1/check-in"
 TIME = "/endpoint/v1/time"
 JWKS = "/oauth/jwks"
+PROBE = "/endpoint/v1/probe"
+RECOVER = "/endpoint/v1/recover"
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_LIFETIME = 60
 MAX_RESULTS = 16
@@ -159,6 +163,8 @@ def check_in_body(
         last_refusal=record.last_refusal.kind if record.failures and record.last_refusal else "",
         results=record.results[:MAX_RESULTS] if send_results else (),
         join=join,
+        epoch=record.epoch,
+        account=_account_in_use(record),
     )
 
 
@@ -172,27 +178,94 @@ def check_in_request(record: Record, body: bytes, by: Signing) -> Request:
 
     In Windows mode there is no token; who logs on is the account, and which endpoint it is says the proof.
     """
-    device = device_key(record.device_key)
-    if record.mode is Mode.WINDOWS:
-        headers = {
-            "content-type": "application/json",
-            "dpop": _proof(record, device, "POST", CHECK_IN, by, body=body),
-        }
-        return Request("POST", CHECK_IN, headers, body, account_of(record))
-    headers = {
-        "content-type": "application/json",
-        "authorization": f"DPoP {record.token}",
-        "dpop": _proof(record, device, "POST", CHECK_IN, by, access_token=record.token, body=body),
-    }
-    return Request("POST", CHECK_IN, headers, body)
+    account = account_of(record) if record.mode is Mode.WINDOWS else None
+    return _work_request(record, CHECK_IN, body, by, account, record.token)
+
+
+def probe_body(change: HeldChange, challenge: str) -> messages.Probe:
+    """Make the body of a probe."""
+    account, generation = change.account.credential if change.account else ("", 0)
+    return messages.Probe(challenge, change.id, account, generation)
+
+
+def probe_request(record: Record, change: HeldChange, body: bytes, by: Signing) -> Request:
+    """``POST /endpoint/v1/probe``: authenticated as a check-in will be once the candidate is in use."""
+    account = _opened(change.account) if change.account else None
+    return _work_request(record, PROBE, body, by, account, change.token)
+
+
+def recover_body(record: Record, hostname: str, hardware: Hardware, challenge: str) -> messages.Recover:
+    """Make the body of a recovery that the device key signs; it holds no secret."""
+    waiting = record.change if record.change and record.change.state in WAITING else None
+    enrolled = bool(record.receipt)
+    return messages.Recover(
+        challenge=challenge,
+        endpoint=record.endpoint_id,
+        receipt=record.receipt,
+        seal_jwk=device_key(record.seal_key).public_jwk(),
+        hostname=hostname,
+        epoch=record.epoch,
+        profile_seq=record.profile_seq,
+        account=_account_in_use(record),
+        credential_generation=record.credential_generation,
+        last_refusal=record.last_refusal.kind if record.failures and record.last_refusal else "",
+        command=waiting.id if waiting else "",
+        join=None if enrolled else join_of(record, hardware),
+        prior=None if enrolled else _prior(record),
+    )
+
+
+def anonymous_body(record: Record, challenge: str) -> messages.Recover:
+    """Make the body of a recovery that proves nothing: who is meant, and nothing else."""
+    return messages.Recover(challenge=challenge, endpoint=record.endpoint_id)
+
+
+def recover_request(record: Record, body: bytes, by: Signing, *, signed: bool) -> Request:
+    """``POST /endpoint/v1/recover``: no logon and no token, the device key alone."""
+    headers = {"content-type": "application/json"}
+    if signed:
+        headers["dpop"] = _proof(record, device_key(record.device_key), "POST", RECOVER, by, body=body)
+    return Request("POST", RECOVER, headers, body)
+
+
+def _prior(record: Record) -> messages.PriorPassword | None:
+    account = record.account
+    if account is None or record.mode is not Mode.WINDOWS or not record.nonce:
+        return None
+    key, generation = account.credential
+    mac = prior_mac(
+        Secret(account.password.encode()),
+        record.installation,
+        nonce=record.nonce,
+        device=device_key(record.device_key).thumbprint,
+        seal=device_key(record.seal_key).thumbprint,
+        account=key,
+        generation=generation,
+    )
+    return messages.PriorPassword(key, generation, mac)
+
+
+def _account_in_use(record: Record) -> str:
+    return record.credential[0] if record.mode is Mode.WINDOWS and record.account else ""
+
+
+def _work_request(record: Record, path: str, body: bytes, by: Signing, account: Account | None, token: str) -> Request:
+    device, headers = device_key(record.device_key), {"content-type": "application/json"}
+    if account is not None:
+        headers["dpop"] = _proof(record, device, "POST", path, by, body=body)
+        return Request("POST", path, headers, body, account)
+    headers["authorization"] = f"DPoP {token}"
+    headers["dpop"] = _proof(record, device, "POST", path, by, access_token=token, body=body)
+    return Request("POST", path, headers, body)
+
+
+def _opened(account: KeptAccount) -> Account:
+    return Account(account.name, account.domain, Secret(account.password.encode()), account.generation, account.realm)
 
 
 def account_of(record: Record) -> Account:
     """Return the client authentication account of the record."""
-    password = Secret(record.account_password.encode())
-    return Account(
-        record.account_name, record.account_domain, password, record.credential_generation, record.account_realm
-    )
+    return _opened(record.account or KeptAccount("", "", "", record.credential_generation))
 
 
 def observed(snapshot: Snapshot, now: Moment, instance: str) -> Observed:

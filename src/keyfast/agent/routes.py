@@ -1,12 +1,15 @@
 """Where to go, in order: every URL of every profile the endpoint holds, for ever."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keyfast.agent.client_database import Record
 from keyfast.agent.evidence import chain_of, profile_in
+from keyfast.core.change import ChangeState
 from keyfast.errors import TrustError
 
-ORDER = ("current", "candidate", "previous", "factory")
+CURRENT, CANDIDATE, PREVIOUS, FACTORY = "current", "candidate", "previous", "factory"
+ORDER = (CURRENT, CANDIDATE, PREVIOUS, FACTORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,33 @@ class Route:
 
 
 def routes(record: Record) -> tuple[Route, ...]:
-    """Return every route, the most hopeful first.
+    """Return every route for ordinary check-ins, the most hopeful first.
+
+    They all carry the access in use, so a profile of another mode names none. While a change is watched,
+    only its own routes count: over the old ones it would seem to work.
 
     After failed tries the list is rotated, so that a server which answers but always refuses cannot
     keep the endpoint from one that would accept it.
     """
+    watched = record.watch is not None and record.watch.state is ChangeState.COMMITTED
+    ways = _named(record, (CURRENT,) if watched else (CURRENT, PREVIOUS, FACTORY), record.mode.value)
+    return _rotated(ways, record.failures)
+
+
+def candidate_routes(record: Record) -> tuple[Route, ...]:
+    """Return the routes of the access that waits to be proven."""
+    return _named(record, (CANDIDATE,))
+
+
+def recovery_routes(record: Record) -> tuple[Route, ...]:
+    """Return every route the endpoint ever learned: a recovery needs no more than a server of its installation."""
+    return _rotated(_named(record, ORDER), record.recovery.asks - 1 if record.recovery and record.recovery.asks else 0)
+
+
+def _named(record: Record, slots: Iterable[str], mode: str = "") -> tuple[Route, ...]:
     chain = chain_of(record)
     found: dict[tuple[str, str], Route] = {}
-    for slot in ORDER:
+    for slot in slots:
         statement: str = getattr(record.slots, slot)
         if not statement:
             continue
@@ -42,9 +64,14 @@ def routes(record: Record) -> tuple[Route, ...]:
             profile = profile_in(chain, statement).profile
         except TrustError:
             continue  # a slot that does not hold is not used, and not erased either
+        if mode and profile.mode != mode:
+            continue
         for url in profile.urls:
             base = url.rstrip("/")
             found.setdefault((base, profile.ca), Route(base, profile.ca, slot, profile.mechanisms))
-    ways = tuple(found.values())
-    start = record.failures % len(ways) if ways else 0
+    return tuple(found.values())
+
+
+def _rotated(ways: tuple[Route, ...], failures: int) -> tuple[Route, ...]:
+    start = failures % len(ways) if ways else 0
     return ways[start:] + ways[:start]

@@ -7,7 +7,10 @@ import msgspec
 from keyfast.agent import hold, requests
 from keyfast.agent.client_database import Admission, Record
 from keyfast.agent.evidence import chain_of, device_key, profile_in
+from keyfast.agent.recovery import UNREACHED
 from keyfast.agent.timing import Moment, server_now
+from keyfast.core import change as rules
+from keyfast.core.change import ChangeState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import RefusalClass
 from keyfast.errors import TrustError
@@ -43,6 +46,8 @@ class Status(msgspec.Struct, frozen=True):
         reason: why the endpoint is not well, empty if it is.
         last_refusal: class of the last refusal, the server's or the domain's own.
         repair: the one command or act that helps, empty if none is needed.
+        change: what became of the last change of the web access server, empty if there was none.
+        recovery: that the endpoint asks for its access by its device key and why, empty if it does not.
     """
 
     well: bool
@@ -65,6 +70,8 @@ class Status(msgspec.Struct, frozen=True):
     last_refusal: str
     repair: str
     server_time: int
+    change: str = ""
+    recovery: str = ""
 
 
 def status_of(record: Record, now: Moment) -> Status:
@@ -74,7 +81,7 @@ def status_of(record: Record, now: Moment) -> Status:
     servers, mode = _servers(record)
     refusal = record.last_refusal
     windows = record.mode is Mode.WINDOWS
-    held = hold.remaining(record.hold, record.credential_generation, now) if windows else 0.0
+    held = hold.remaining(record.hold, record.credential, now) if windows else 0.0
     due = record.due.remaining(now) if record.due else 0.0
     return Status(
         well=well,
@@ -97,6 +104,8 @@ def status_of(record: Record, now: Moment) -> Status:
         last_refusal=refusal.kind if refusal else "",
         repair="" if well else _repair(record),
         server_time=server_now(record.anchor, now),
+        change=_change(record),
+        recovery=_recovery(record),
     )
 
 
@@ -110,17 +119,44 @@ def five_lines(status: Status) -> str:
         else f"token until {_utc(status.token_until)}"
     )
     held = f"; the password is not tried before {_utc(status.hold_until)}" if status.hold_until else ""
+    moved = f"; {status.change}" if status.change else ""
+    asks = f"; {status.recovery}" if status.recovery else ""
     lines = {
         "Endpoint": f"well; {seen}" if status.well else f"NOT WELL: {status.reason}; {seen}",
-        "Server": f"{', '.join(status.servers) or 'none'} (mode {status.mode}, profile {status.profile_seq})",
+        "Server": f"{', '.join(status.servers) or 'none'} (mode {status.mode}, profile {status.profile_seq}){moved}",
         "Credential": f"endpoint {status.endpoint or 'not enrolled'}, device key {key}, {credential}",
         "Check-in": (
             f"last {_utc(status.last_check_in)}, next in {status.next_check_in_s} s, "
-            f"{status.failures} failed tries since{held}"
+            f"{status.failures} failed tries since{held}{asks}"
         ),
         "Reason": f"last refusal: {status.last_refusal or 'none'}; to do: {status.repair or 'nothing'}",
     }
     return "\n".join(f"{name:<11}{text}" for name, text in lines.items())
+
+
+def _change(record: Record) -> str:
+    if record.change is not None:
+        tries = f"{record.change.tries} of {rules.PROBE_TRIES} tries"
+        if record.change.state is not ChangeState.FAILED:
+            why = f", {record.change.reason}" if record.change.reason else ""
+            return f"a change of the web access server is in hand and not proven yet ({tries}{why})"
+        return f"a change of the web access server failed: {record.change.reason}"
+    watch = record.watch
+    if watch is None:
+        return ""
+    if watch.state is ChangeState.REVERTED:
+        return f"a change of the web access server was taken back: {watch.reason}"
+    if watch.state is ChangeState.COMMITTED:
+        return f"changed, and watched: {watch.good} of {rules.GOOD_CHECK_INS} good check-ins, then a restart"
+    return "the last change of the web access server is verified"
+
+
+def _recovery(record: Record) -> str:
+    asking = record.recovery
+    if asking is None:
+        return ""
+    why = "no server answers" if asking.why == UNREACHED else f"the server said: {asking.why}"
+    return f"it asks for its access by its device key ({why}; asked {asking.asks} times)"
 
 
 def _servers(record: Record) -> tuple[tuple[str, ...], str]:

@@ -58,6 +58,24 @@ def dated_context(ca: str, server_time: TimeSource) -> ssl.SSLContext:
     return _prepared(context, ca)
 
 
+def unverified_context() -> ssl.SSLContext:
+    """Verify nothing: only for a recovery, whose answers are signed up to the pinned root."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def refused_for_trust(cause: BaseException | None) -> bool:
+    """Tell whether a connection failed because the server's certificate did not hold."""
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 def refused_for_time(cause: BaseException | None) -> bool:
     """Tell whether a connection failed because of the certificate's dates and nothing else."""
     while cause is not None:

@@ -212,43 +212,41 @@ async def test_a_url_that_always_refuses_cannot_keep_the_endpoint_from_one_that_
     await checked_in(server, rig)
 
 
-async def test_a_new_profile_is_used_and_the_old_one_kept():
+async def test_a_profile_that_leads_elsewhere_moves_nobody_without_a_change():
     server = FakeServer(("https://old.example.com",))
     rig = rig_for(server)
     await rig.visit()
-    old = rig.agent.record.slots.current
-    server.urls = ("https://old.example.com", "https://new.example.com")
+    before = rig.agent.record.slots
     server.change_profile(("https://new.example.com",))
     pass_time(server, rig, 3600)
     await rig.visit()
-    slots = rig.agent.record.slots
-    assert (slots.previous, slots.current, slots.factory) == (old, server.profile, old)
-    server.dead_hosts = {"old.example.com"}
+    assert rig.agent.record.slots == before
+    server.change_profile(("https://old.example.com",))  # the same servers, a newer number
     pass_time(server, rig, 3600)
     await rig.visit()
-    assert server.requests[-1][0] == "new.example.com"
-    assert server.only.bodies[-1].profile_seq == 2
+    assert rig.agent.record.slots == replace(before, current=server.profile)
+    assert rig.agent.record.profile_seq == 3
 
 
-async def test_a_profile_whose_server_is_dead_does_not_cost_the_one_that_works():
+async def test_a_change_to_a_server_that_is_dead_does_not_cost_the_one_that_works():
     server = FakeServer(("https://old.example.com",))
     rig = rig_for(server)
     await rig.visit()
-    works = rig.agent.record.slots.current
+    before = rig.agent.record.slots
     for number in range(3):
-        server.change_profile((f"https://typo{number}.example.com",))
         server.dead_hosts.add(f"typo{number}.example.com")
-        pass_time(server, rig, 3600)
-        await rig.visit()
-        assert rig.agent.record.slots.current == server.profile
-        assert rig.agent.record.slots.previous == works
-    server.urls = ("https://old.example.com", "https://right.example.com")
-    server.change_profile(("https://right.example.com",))
+        change = server.move(server.only, urls=(f"https://typo{number}.example.com",))
+        for _ in range(8):
+            pass_time(server, rig, 3600)
+            await rig.visit()
+        assert rig.agent.record.slots == before
+        assert server.states(change.id)[-1] == "failed"
+    change = server.move(server.only, urls=("https://right.example.com",))
     pass_time(server, rig, 3600)
     await rig.visit()
-    pass_time(server, rig, 3600)
-    await rig.visit()
-    assert server.requests[-1][0] == "right.example.com"
+    assert server.requests[-1] == ("right.example.com", "/endpoint/v1/check-in")
+    assert server.states(change.id) == ["applied"]
+    assert rig.agent.record.slots.previous == before.current
 
 
 async def test_a_profile_signed_by_nobody_is_ignored_and_the_check_in_counts():

@@ -5,7 +5,7 @@ from msgspec.structs import asdict, replace
 
 from keyfast.agent import decide
 from keyfast.agent.client_database import Admission, LastRefusal, Record, Slots
-from keyfast.agent.decide import CheckIn, Circumstances, Course, Enrol, FetchToken, MakeKeys, Wait
+from keyfast.agent.decide import CheckIn, Circumstances, Course, Enrol, FetchToken, MakeKeys, Recover, Wait
 from keyfast.agent.outcome import Heard, Refused
 from keyfast.agent.timing import Anchor, Due, Moment
 from keyfast.core.mode import Mode
@@ -141,7 +141,7 @@ CHECK_IN = CheckIn(send_inventory=False)
 def test_what_follows_a_refusal_at_once(action, kind, expected):
     after = decide.refused(RECORD, action, Refused(kind, Heard("fresh", SERVER), expected_seq=12), HERE)
     following = decide.decide(after, HERE)
-    assert isinstance(following, Wait) if expected is None else following == expected
+    assert isinstance(following, Wait | Recover) if expected is None else following == expected
 
 
 def test_no_immediate_retry_without_the_nonce_it_needs():
@@ -157,10 +157,12 @@ def test_replayed_takes_the_expected_number_and_the_nonce_of_the_answer():
 def test_a_token_refused_to_nobody_leads_to_registration_after_a_wait():
     after = decide.refused(RECORD, FetchToken(), Refused("unauthenticated", Heard()), HERE)
     later = Circumstances(Moment(NOW.wall, NOW.boot + 4000, NOW.boot_id), inventory_digest="D")
+    assert decide.decide(after, later) == Recover()
+    after = replace(after, recovery=None)
     assert decide.decide(after, later) == Enrol()
     refused_again = decide.refused(after, Enrol(), Refused("enrolment_expired", Heard()), later)
     much_later = Circumstances(Moment(NOW.wall, NOW.boot + 9000, NOW.boot_id), inventory_digest="D")
-    assert decide.decide(refused_again, much_later) in (FetchToken(), CHECK_IN)
+    assert decide.decide(replace(refused_again, recovery=None), much_later) in (FetchToken(), CHECK_IN)
 
 
 def test_retry_after_is_honoured_and_never_undercut():
@@ -206,11 +208,11 @@ def test_the_server_s_time_is_carried_by_the_boot_clock_and_never_runs_back():
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("tried", [False, True])
 @pytest.mark.parametrize("change", [{}, {"receipt": ""}, {"token": ""}, {"enrol_again": True}, {"seal_key": ""}])
-def test_in_windows_mode_there_is_nothing_but_keys_check_ins_and_waiting(kind, tried, change):
+def test_in_windows_mode_there_is_nothing_but_keys_check_ins_recoveries_and_waiting(kind, tried, change):
     record = replace(RECORD, mode=Mode.WINDOWS, account_password="p", credential_generation=1, **change)
     for _ in range(4):
         action = decide.decide(record, HERE)
-        assert isinstance(action, MakeKeys | CheckIn | Wait)
+        assert isinstance(action, MakeKeys | CheckIn | Recover | Wait)
         if isinstance(action, CheckIn):
             assert action.join is record.must_join
             assert action.send_inventory or not action.join

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from keyfast.agent import decide, hold
 from keyfast.agent.client_database import Admission, LogonHold, Record, Slots
-from keyfast.agent.decide import CheckIn, Circumstances, Wait
+from keyfast.agent.decide import CheckIn, Circumstances, Recover, Wait
 from keyfast.agent.outcome import Heard, Refused
 from keyfast.agent.timing import Due, Moment
 from keyfast.core.mode import Mode
@@ -29,6 +29,7 @@ RECORD = Record(
     account_password="hidden",
     credential_generation=3,
 )
+KEY = ("CORP\\svc", 3)
 CHECK_IN = CheckIn(send_inventory=False)
 
 
@@ -37,7 +38,7 @@ def later(seconds: float, boot_id: str = "boot") -> Moment:
 
 
 def left(record: Record, now: Moment) -> float:
-    return hold.remaining(record.hold, record.credential_generation, now)
+    return hold.remaining(record.hold, record.credential, now)
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.3, 0.999])
@@ -46,6 +47,8 @@ def test_a_refused_password_is_held_for_six_hours_and_a_little(chance):
         RECORD, CHECK_IN, Refused("account_refused", Heard(), tried=True), Circumstances(NOW, chance)
     )
     assert 6 * HOUR <= left(after, NOW) <= 7.5 * HOUR
+    assert decide.decide(after, Circumstances(NOW)) == Recover()  # which the hold does not keep waiting
+    after = replace(after, recovery=None)
     waiting = decide.decide(after, Circumstances(later(6 * HOUR - 1)))
     assert isinstance(waiting, Wait)
     assert "refused" in waiting.reason
@@ -64,12 +67,20 @@ def test_only_a_password_that_was_presented_is_held(kind, tried):
 def test_another_generation_is_free_at_once():
     after = decide.refused(RECORD, CHECK_IN, Refused("account_refused", Heard(), tried=True), HERE)
     assert left(replace(after, credential_generation=4), NOW) == 0
-    assert isinstance(decide.decide(replace(after, credential_generation=4, due=None), HERE), CheckIn)
+    assert isinstance(decide.decide(replace(after, credential_generation=4, due=None, recovery=None), HERE), CheckIn)
+
+
+def test_two_accounts_have_a_first_generation_each():
+    after = decide.refused(RECORD, CHECK_IN, Refused("account_refused", Heard(), tried=True), HERE)
+    assert left(replace(after, account_name="svc-b"), NOW) == 0
+    assert left(replace(after, account_name="SVC"), NOW) > 0  # logon names do not distinguish case
+    before_accounts_had_names = LogonHold(3, Due(NOW, 6 * HOUR))
+    assert left(replace(after, hold=before_accounts_had_names), NOW) > 0
 
 
 def test_other_modes_know_no_hold():
     after = decide.refused(RECORD, CHECK_IN, Refused("account_refused", Heard(), tried=True), HERE)
-    assert not isinstance(decide.decide(replace(after, mode=Mode.OAUTH, due=None), HERE), Wait)
+    assert not isinstance(decide.decide(replace(after, mode=Mode.OAUTH, due=None, recovery=None), HERE), Wait)
 
 
 def test_an_outage_leaves_what_there_was():
@@ -102,7 +113,8 @@ def test_a_second_route_is_no_second_try():
 def test_a_person_s_word_lifts_it_once():
     after = decide.refused(RECORD, CHECK_IN, Refused("account_refused", Heard(), tried=True), HERE)
     asked = decide.by_hand(after, NOW)
-    assert isinstance(decide.decide(asked, HERE), CheckIn)
+    assert decide.decide(asked, HERE) == Recover()  # it may bring a better one before this one is tried
+    assert isinstance(decide.decide(replace(asked, recovery=None), HERE), CheckIn)
     assert left(decide.reserved(asked, asked.hold, HERE), NOW) >= 6 * HOUR
 
 
@@ -118,7 +130,7 @@ def test_a_person_s_word_lifts_it_once():
 )
 def test_it_survives_restarts_and_is_never_shortened_by_a_clock_that_went_back(now, expected):
     held = LogonHold(3, Due(NOW, 6 * HOUR))
-    assert hold.remaining(held, 3, now) == expected
+    assert hold.remaining(held, KEY, now) == expected
     carried = hold.carried(held, now)
-    assert hold.remaining(carried, 3, now) == expected
-    assert hold.remaining(carried, 3, replace(now, boot=now.boot + 6 * HOUR)) == 0
+    assert hold.remaining(carried, KEY, now) == expected
+    assert hold.remaining(carried, KEY, replace(now, boot=now.boot + 6 * HOUR)) == 0

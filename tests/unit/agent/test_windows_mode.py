@@ -294,34 +294,37 @@ async def test_a_join_always_says_what_joins(kind):
     assert server.only.bodies[-1].inventory is not None
 
 
-async def test_the_mode_follows_the_profile_both_ways():
+async def test_a_change_moves_from_windows_mode_and_back():
     server = windows_server()
     rig = rig_for(server)
     await rig.visit()
-    for mode in ("oauth", "windows"):
-        server.mode = mode
-        server.change_profile(server.urls)
-        for _ in range(2):
-            pass_time(server, rig, HOUR)
-            await rig.visit()
-        assert rig.agent.record.mode == Mode(mode)
+    assert not rig.agent.record.token
+    for account in (None, BundleAccount("svc-b", "CORP", "another", 1)):
+        change = server.move(server.only, account=account)
+        pass_time(server, rig, HOUR)
+        await rig.visit()
+        assert rig.agent.record.mode == Mode("windows" if account else "oauth")
         assert rig.agent.record.failures == 0
+        assert server.states(change.id) == ["applied"]
+        logons = len(server.logons)
+        pass_time(server, rig, HOUR)
+        await rig.visit()
+        assert (len(server.logons) > logons) is (account is not None)
     assert len(server.by_id) == 1
+    assert server.only.bodies[-1].account == "CORP\\svc-b"
 
 
 async def test_windows_mode_is_not_taken_up_without_an_account():
     server = FakeServer()
     rig = rig_for(server)
     await rig.visit()
-    server.mode = "windows"
-    server.change_profile(server.urls)
-    server.mode = "oauth"
-    before = rig.agent.record.profile_seq
+    before = rig.agent.record.slots
+    change = server.move(server.only, account=BundleAccount("svc-b", "CORP", "", 1))
     for _ in range(2):
         pass_time(server, rig, HOUR)
         await rig.visit()
-    assert (rig.agent.record.mode, rig.agent.record.profile_seq) == (Mode.OAUTH, before)
-    assert len(server.only.bodies) == 3
+    assert (rig.agent.record.mode, rig.agent.record.slots) == (Mode.OAUTH, before)
+    assert server.states(change.id) == ["failed"]
 
 
 def test_a_windows_package_without_an_account_is_refused():

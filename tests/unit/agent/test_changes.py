@@ -1,0 +1,396 @@
+"""An endpoint moves: staged, probed, committed, watched, taken back, and killed at every step of it."""
+
+import itertools
+
+import httpx2
+import pytest
+from msgspec.structs import replace
+from tests.support.fake_agent import MemoryDatabase, Rig, pass_time, rig_for
+from tests.support.fake_server import Answer, FakeServer, Fault
+
+from keyfast.agent.client_database import Record, decode_record, encode_record
+from keyfast.agent.install import seed
+from keyfast.agent.status import five_lines, status_of
+from keyfast.core.change import ChangeState
+from keyfast.core.mode import Mode
+from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.errors import ClientDatabaseError
+from keyfast.wire.messages import ERASE, BundleAccount
+
+HOUR = 3600.0
+ACCOUNT_A = BundleAccount("svc-a", "CORP", "first-Secret", 1)
+ACCOUNT_B = BundleAccount("svc-b", "CORP", "second-Secret", 1)
+OLD, NEW = "https://old.example.com", "https://new.example.com"
+
+
+def windows_server() -> FakeServer:
+    return FakeServer((OLD,)).windows(ACCOUNT_A, "basic")
+
+
+async def hours(server: FakeServer, rig: Rig, count: int = 1) -> None:
+    for _ in range(count):
+        pass_time(server, rig, HOUR)
+        await rig.visit()
+
+
+async def enrolled(server: FakeServer) -> Rig:
+    rig = rig_for(server)
+    await rig.visit()
+    assert server.by_id
+    return rig
+
+
+def erase(server: FakeServer) -> str:
+    return server.move(server.only, new_profile=False, action=ERASE, profile="", account="").id
+
+
+async def test_the_whole_way_to_another_account_and_the_end_of_the_old_one():
+    server = windows_server()
+    rig = await enrolled(server)
+    old = rig.agent.record.slots.current
+    change = server.move(server.only, urls=(NEW,), account=ACCOUNT_B)
+    await hours(server, rig)
+    record = rig.agent.record
+    assert [(probe.command, probe.account, probe.credential_generation) for probe in server.probes] == [
+        (change.id, "CORP\\svc-b", 1)
+    ]
+    assert server.requests[-1] == ("new.example.com", "/endpoint/v1/check-in")
+    assert (record.account_name, record.previous_account.name) == ("svc-b", "svc-a")
+    assert (record.slots.previous, record.slots.candidate) == (old, "")
+    assert server.states(change.id) == ["applied"]
+    early = erase(server)
+    await hours(server, rig, 3)
+    assert server.states(early) == ["failed"]
+    assert record.watch.state is ChangeState.COMMITTED
+    rig.restart()
+    await hours(server, rig, 2)
+    assert server.states(change.id) == ["applied", "verified"]
+    assert "verified" in status_of(rig.agent.record, rig.clock.now()).change
+    late = erase(server)
+    await hours(server, rig, 2)
+    record = rig.agent.record
+    assert server.states(late) == ["applied"]
+    assert (record.slots.previous, record.previous_account) == ("", None)
+    assert b"first-Secret" not in rig.database.content
+    assert record.slots.factory == old
+    assert server.only.bodies[-1].account == "CORP\\svc-b"
+
+
+async def test_three_good_check_ins_without_a_restart_verify_nothing_and_a_restart_without_them_neither():
+    server = windows_server()
+    rig = await enrolled(server)
+    change = server.move(server.only, account=ACCOUNT_B)
+    await hours(server, rig)
+    rig.restart()
+    await hours(server, rig)
+    assert "verified" not in server.states(change.id)
+    assert "watched: 2 of 3" in five_lines(status_of(rig.agent.record, rig.clock.now()))
+    await hours(server, rig, 3)
+    assert server.states(change.id) == ["applied", "verified"]
+
+
+async def test_from_windows_mode_to_tokens_on_an_endpoint_that_never_had_one():
+    server = windows_server()
+    rig = await enrolled(server)
+    change = server.move(server.only, urls=(NEW,))
+    server.requests.clear()
+    await hours(server, rig)
+    tokens = [host for host, path in server.requests if path == "/oauth/token"]
+    assert set(tokens) == {"new.example.com"}
+    record = rig.agent.record
+    assert (record.mode, record.account_password, record.credential_generation) == (Mode.OAUTH, "", 0)
+    assert record.previous_account.password == "first-Secret"
+    logons = len(server.logons)
+    server.dead_hosts = {"old.example.com"}
+    await hours(server, rig, 3)
+    assert len(server.logons) == logons
+    assert (server.only.bodies[-1].account, server.only.bodies[-1].credential_generation) == ("", 0)
+    assert server.states(change.id)[-1] == "applied"
+    rig.restart()
+    await hours(server, rig, 2)
+    erase(server)
+    await hours(server, rig, 2)
+    assert b"first-Secret" not in rig.database.content
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_an_access_that_dies_while_it_is_watched_is_taken_back(restarts):
+    server = windows_server()
+    rig = await enrolled(server)
+    before = rig.agent.record
+    change = server.move(server.only, urls=(NEW,))
+    await hours(server, rig)
+    server.dead_hosts = {"new.example.com"}
+    for _ in range(3):
+        if restarts:
+            rig.restart()
+        await hours(server, rig)
+    await hours(server, rig)
+    record = rig.agent.record
+    assert (record.slots.current, record.mode) == (before.slots.current, before.mode)
+    assert record.credential == before.credential
+    assert server.states(change.id) == ["applied", "reverted"]
+    assert record.failures == 0
+    status = status_of(record, rig.clock.now())
+    assert "taken back" in status.change
+    assert "taken back" in five_lines(status)
+
+
+async def test_a_refused_access_is_taken_back_at_once_and_the_old_one_is_not_held():
+    server = windows_server()
+    rig = await enrolled(server)
+    change = server.move(server.only, account=ACCOUNT_B)
+    server.say_instead = lambda path: None
+    await hours(server, rig)
+    server.accounts["CORP\\svc-b"] = replace(ACCOUNT_B, password="other")
+    await hours(server, rig)
+    assert rig.agent.record.account_name == "svc-a"
+    assert rig.agent.record.failures == 0
+    assert server.states(change.id) == ["applied", "reverted"]
+
+
+async def test_what_was_taken_back_stays_as_a_way_and_the_next_change_goes_through():
+    server = windows_server()
+    rig = await enrolled(server)
+    server.move(server.only, urls=(NEW,))
+    await hours(server, rig)
+    lost = rig.agent.record.slots.current
+    server.dead_hosts = {"new.example.com"}
+    await hours(server, rig, 4)
+    assert rig.agent.record.slots.previous == lost
+    again = server.move(server.only, urls=("https://third.example.com",), account=ACCOUNT_B)
+    await hours(server, rig)
+    assert server.states(again.id) == ["applied"]
+    assert rig.agent.record.account_name == "svc-b"
+    assert rig.agent.record.previous_account.name == "svc-a"
+
+
+async def test_a_second_change_before_the_first_has_worked_keeps_the_way_back_that_did():
+    server = windows_server()
+    rig = await enrolled(server)
+    works = rig.agent.record.slots.current
+    server.move(server.only, urls=(NEW,))
+    await hours(server, rig)
+    server.move(server.only, urls=("https://third.example.com",))
+    await hours(server, rig)
+    assert rig.agent.record.slots.previous == works
+    assert rig.agent.record.previous_account.name == "svc-a"
+    server.dead_hosts = {"third.example.com"}
+    await hours(server, rig, 4)
+    assert (rig.agent.record.slots.current, rig.agent.record.account_name) == (works, "svc-a")
+
+
+@pytest.mark.parametrize("kind", ["account_refused", "account_not_allowed", "mode_closed"])
+async def test_a_refused_probe_fails_at_once_and_nothing_moves(kind):
+    server = windows_server()
+    rig = await enrolled(server)
+    before = rig.agent.record
+    server.fail_probe = lambda _host: Refusal(RefusalClass(kind), "no")
+    change = server.move(server.only, urls=(NEW,), account=ACCOUNT_B)
+    await hours(server, rig, 2)
+    assert sum(path == "/endpoint/v1/probe" for _, path in server.requests) == 1
+    assert server.states(change.id) == ["failed"]
+    assert kind in server.only.results[-1].detail
+    assert rig.agent.record.slots == before.slots
+    assert b"second-Secret" not in rig.database.content
+    assert "failed" in status_of(rig.agent.record, rig.clock.now()).change
+
+
+async def test_a_wrong_password_is_presented_once_and_held():
+    server = windows_server()
+    rig = await enrolled(server)
+    server.move(server.only, account=ACCOUNT_B)
+    server.accounts["CORP\\svc-b"] = replace(ACCOUNT_B, password="other")
+    logons = len(server.logons)
+    await hours(server, rig, 3)
+    assert len(server.logons) - logons == 1 + 3  # the probe's, and those of the ordinary check-ins
+    assert rig.agent.record.probe_hold.account == "CORP\\svc-b"
+    assert rig.agent.record.account_name == "svc-a"
+
+
+async def test_a_server_that_is_down_is_tried_four_times_while_check_ins_go_on():
+    server = windows_server()
+    rig = await enrolled(server)
+    server.dead_hosts = {"new.example.com"}
+    change = server.move(server.only, urls=(NEW,))
+    tries = []
+    for _ in range(8):
+        pass_time(server, rig, await rig.visit() if tries else HOUR)
+        tries.append(sum(host == "new.example.com" for host, _ in server.requests))
+    await hours(server, rig)
+    assert sum(host == "new.example.com" for host, _ in server.requests) == 4
+    assert server.states(change.id)[-1] == "failed"
+    assert rig.agent.record.failures == 0
+    assert server.requests[-1][0] == "old.example.com"
+
+
+async def test_any_url_of_the_candidate_may_pass():
+    server = windows_server()
+    rig = await enrolled(server)
+    server.dead_hosts = {"new.example.com"}
+    change = server.move(server.only, urls=(NEW, "https://second.example.com"), account=ACCOUNT_B)
+    await hours(server, rig, 2)
+    assert server.states(change.id) == ["applied"]
+    assert rig.agent.record.failures == 0
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"no json", b""])
+async def test_a_stranger_that_says_yes_is_not_believed(answer):
+    server = windows_server()
+    rig = await enrolled(server)
+    server.fail_probe = lambda _host: Answer(200, answer)
+    before = rig.agent.record.slots
+    change = server.move(server.only, urls=(NEW,), account=ACCOUNT_B)
+    await hours(server, rig, 6)
+    assert rig.agent.record.slots == before
+    assert server.states(change.id)[-1] == "failed"
+
+
+async def test_the_proof_of_another_endpoint_or_of_another_probe_is_not_believed():
+    server = windows_server()
+    rig = await enrolled(server)
+    seen: list[Answer] = []
+    genuine = server._probe
+
+    def probing(request: httpx2.Request) -> Answer:
+        answer = genuine(request)
+        seen.append(answer)
+        good = [one for one in seen if one.status == 200]
+        return good[0] if good and answer.status == 200 else answer
+
+    server._probe = probing
+    for _ in range(2):
+        change = server.move(server.only, account=replace(ACCOUNT_B, generation=2))
+        pass_time(server, rig, 1.0)
+        rig.agent.make_due()
+        await rig.visit()
+    rig.agent.make_due()
+    await rig.visit()
+    assert server.states(change.id) == ["received"]
+    assert rig.agent.record.change.state is ChangeState.STAGED
+    assert "another" in rig.agent.record.change.reason
+    assert "in hand" in status_of(rig.agent.record, rig.clock.now()).change
+
+
+async def test_a_newer_change_takes_the_place_of_one_that_waits():
+    server = windows_server()
+    rig = await enrolled(server)
+    server.dead_hosts = {"new.example.com"}
+    first = server.move(server.only, urls=(NEW,))
+    pass_time(server, rig, HOUR)
+    await rig.visit()
+    second = server.move(server.only, urls=("https://third.example.com",))
+    rig.agent.make_due()
+    await rig.visit()
+    await hours(server, rig)
+    assert server.states(first.id)[-1] == "failed"
+    assert server.states(second.id) == ["applied"]
+
+
+async def test_an_older_record_still_opens_and_a_record_shows_no_secret():
+    server = windows_server()
+    rig = await enrolled(server)
+    server.move(server.only, account=ACCOUNT_B, urls=(NEW,))
+    server.dead_hosts = {"new.example.com"}
+    await hours(server, rig)
+    record = rig.agent.record
+    assert record.change.account is not None
+    for shown in (repr(record), repr(record.change), repr(record.change.account)):
+        assert "Secret" not in shown
+    old = {"installation": "i", "root": "r", "delegations": [], "slots": {"factory": "f", "current": "c"}}
+    assert decode_record(httpx2.Response(200, json=old).content) == Record(
+        "i", "r", (), record.slots.__class__("f", "c")
+    )
+    assert decode_record(encode_record(record)) == record
+
+
+class _Killed(BaseException):
+    """kill -9."""
+
+
+def acceptable(server: FakeServer, record: Record) -> None:
+    """The record holds an access that the server takes, and the device key with which it recovers."""
+    account = record.account
+    good = record.mode is Mode.OAUTH or (
+        account is not None and server.accounts[f"CORP\\{account.name}"].password == account.password
+    )
+    assert good
+    assert record.device_key
+    assert record.receipt
+    assert record.slots.factory
+    assert record.slots.current
+
+
+@pytest.mark.parametrize("to", ["windows", "oauth"])
+@pytest.mark.parametrize("how", ["before", "after", "lost request", "lost answer"])
+async def test_killed_at_every_store_and_every_request_of_a_change_it_ends_on_the_new_access(to, how):
+    for at in range(40):
+        server = windows_server()
+        database = MemoryDatabase()
+        seed(database, server.bundle())
+        rig = Rig(server, database)
+        await rig.visit()
+        change = server.move(server.only, urls=(NEW,), account=ACCOUNT_B if to == "windows" else None)
+        count = itertools.count()
+        reached = _kill_at(server, database, at, how, count)
+        pass_time(server, rig, HOUR)
+        highest = (0, 0)
+        for _ in range(12):
+            try:
+                wait = await rig.visit()
+            except (ClientDatabaseError, _Killed):
+                rig.restart()
+                wait = 60.0
+            stored = database.load()
+            assert stored is not None
+            acceptable(server, stored)
+            assert (stored.epoch, stored.command_seq) >= highest
+            highest = (stored.epoch, stored.command_seq)
+            pass_time(server, rig, min(wait, 8 * HOUR))
+            if server.states(change.id)[-1:] == ["applied"]:
+                break
+        assert "applied" in server.states(change.id), (at, server.states(change.id), stored.change)
+        assert database.load().profile_seq == server.profile_seq
+        if not reached():
+            return
+    raise AssertionError("a change takes more steps than were tried")
+
+
+def _kill_at(server: FakeServer, database: MemoryDatabase, at: int, how: str, count: itertools.count):
+    hit: list[int] = []
+
+    def due() -> bool:
+        now = next(count)
+        if now == at:
+            hit.append(now)
+        return now == at
+
+    if how in ("before", "after"):
+        database.fail = lambda: how if due() else ""
+        return lambda: bool(hit)
+    genuine = server.handle_async_request
+
+    async def handled(request: httpx2.Request) -> httpx2.Response:
+        if due():
+            if how == "lost answer":
+                await genuine(request)
+            raise _Killed
+        return await genuine(request)
+
+    server.handle_async_request = handled
+    return lambda: bool(hit)
+
+
+async def test_lost_answers_and_gateways_on_the_way_cost_nothing():
+    server = windows_server()
+    rig = await enrolled(server)
+    change = server.move(server.only, urls=(NEW,))
+    faults = itertools.cycle([Fault.LOST_ANSWER, None, Fault.GATEWAY, None, None, Fault.LOST_REQUEST, None])
+    server.fault = lambda _request: next(faults)
+    for _ in range(30):
+        pass_time(server, rig, min(await rig.visit(), HOUR))
+        acceptable(server, rig.database.load())
+    server.fault = lambda _request: None
+    await hours(server, rig, 2)
+    assert rig.agent.record.failures == 0
+    assert server.states(change.id)
