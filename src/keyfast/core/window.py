@@ -94,9 +94,12 @@ def covers(window: Window, endpoint_id: str, ring: str, address: str, now: int, 
         now: server time.
         account: account on record, for windows that are for an account.
     """
-    if is_over(window, now) or now < window.opened_at or not _from_there(window, address):
-        return False
-    return holds(window, endpoint_id, ring, account)
+    return admits(window, address, now) and holds(window, endpoint_id, ring, account)
+
+
+def admits(window: Window, address: str, now: int) -> bool:
+    """Tell whether the window is open now to that address, for whomever it is."""
+    return window.opened_at <= now and not is_over(window, now) and _from_there(window, address)
 
 
 def holds(window: Window, endpoint_id: str, ring: str, account: str) -> bool:

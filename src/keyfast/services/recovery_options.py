@@ -157,7 +157,9 @@ class RecoveryOptionsService:
         if way is Way.RESTORE:
             await self._accounts.check(account)
             return await self.status(account)
-        to = running.to if running else await self._verified(way, account, order, by)
+        to = running.to if running else _target(way, account, order)
+        if to != OAUTH and (running is None or order.password):
+            to = await self._verified(to, order, by)
         if opens_window(way, always=self._always):
             await self._ensure_window(account, order, by)
         if sends_change(way):
@@ -220,13 +222,8 @@ class RecoveryOptionsService:
             status.account, "done", f"the recovery of {status.account} is over", status.rotation, status.to
         )
 
-    async def _verified(self, way: Way, account: str, order: RecoveryOrder, by: str) -> str:
-        """Make sure that what endpoints are to use is accepted everywhere; return where they move to."""
-        if way is Way.OAUTH:
-            return OAUTH
-        to = order.to if way is Way.ACCOUNT else account
-        if not to:
-            raise UsageError("to which account? say --to DOMAIN\\NAME")
+    async def _verified(self, to: str, order: RecoveryOrder, by: str) -> str:
+        """Make sure that what endpoints are to use is accepted everywhere; return the account's key."""
         if order.password:
             view = await self._accounts.add(to, Secret(order.password.encode()), order.despite, by)
         else:
@@ -369,6 +366,16 @@ def _way(text: str) -> Way:
         return Way(text)
     except ValueError:
         raise UsageError(f"no way '{text}'; ways: {', '.join(Way)}") from None
+
+
+def _target(way: Way, account: str, order: RecoveryOrder) -> str:
+    """Where endpoints move to, as it was named."""
+    if way is Way.OAUTH:
+        return OAUTH
+    to = order.to if way is Way.ACCOUNT else account
+    if not to:
+        raise UsageError("to which account? say --to DOMAIN\\NAME")
+    return to
 
 
 def _demand_available(account: str, way: Way, situation: Situation) -> WayOut:

@@ -17,7 +17,6 @@ from keyfast.core.window import (
     WindowState,
     banner,
     canonical_range,
-    holds,
     is_over,
     may_close,
     opening_fault,
@@ -25,7 +24,7 @@ from keyfast.core.window import (
 from keyfast.core.window_endpoint import WindowEndpointEvent, WindowEndpointState, derived
 from keyfast.errors import ConflictError, NotFoundError, UsageError
 from keyfast.services.live import LiveState
-from keyfast.store import accounts, endpoints, events, windows
+from keyfast.store import accounts, events, windows
 from keyfast.store.database import Database
 from keyfast.store.windows import MemberRow, WindowRow
 from keyfast.wire.window import WindowClose, WindowCounts, WindowLine, WindowMember, WindowOrder, WindowView
@@ -48,12 +47,14 @@ class RecoveryWindowService:
         live: read anew after a window was opened or closed.
         database: the store.
         clock: unix seconds.
+        page: endpoints that are judged at a time.
     """
 
-    def __init__(self, live: LiveState, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(self, live: LiveState, database: Database, clock: Callable[[], float], page: int = PAGE) -> None:
         self._live = live
         self._database = database
         self._clock = clock
+        self._page = page
         self._after = ""
 
     async def open_(self, order: WindowOrder, by: str) -> WindowView:
@@ -175,7 +176,7 @@ class RecoveryWindowService:
     async def _settle_page(self, window: Window, after: str) -> str:
         """Judge a page of endpoints; return after which to go on, empty when all were judged."""
         async with self._database.read() as conn:
-            rows = await windows.signs(conn, window, after=after, limit=PAGE)
+            rows = await windows.signs(conn, window, after=after, limit=self._page)
         happened: dict[WindowEndpointEvent, list[str]] = defaultdict(list)
         for row in rows:
             event = derived(row.sign, window.opened_at)
@@ -186,7 +187,7 @@ class RecoveryWindowService:
             async with self._database.write() as conn:
                 for event, who in happened.items():
                     await windows.tell(conn, window.id, who, event, at=now)
-        return rows[-1].endpoint_id if len(rows) == PAGE else ""
+        return rows[-1].endpoint_id if len(rows) == self._page else ""
 
     async def _expire(self, row: WindowRow) -> None:
         """Callers are refused since the deadline; put the end on record, with who is missing."""
@@ -218,29 +219,6 @@ class RecoveryWindowService:
         """What is told with every answer of the admin API, empty for nothing."""
         live = self._live.current
         return banner(live.window, live.installation.restored_at, int(self._clock()))
-
-
-async def reached(conn: AsyncConnection, endpoint_id: str, now: int) -> bool:
-    """Record that an endpoint asked for recovery, if a window is open that is for it.
-
-    One that was not on record yet when the window opened is taken in.
-
-    Returns:
-        Whether that is news; then it is an event, too.
-    """
-    window = await windows.open_now(conn, now)
-    if window is None:
-        return False
-    news = await windows.tell(conn, window.id, [endpoint_id], WindowEndpointEvent.ASKED, at=now) > 0
-    if not news:
-        record = await endpoints.get(conn, endpoint_id)
-        if record is None or not holds(window, endpoint_id, record.endpoint.ring, record.endpoint.account_key):
-            return False
-        if not await windows.join(conn, window.id, endpoint_id, at=now):
-            return False
-        await windows.tell(conn, window.id, [endpoint_id], WindowEndpointEvent.ASKED, at=now)
-    await events.add(conn, at=now, kind="window_reached", endpoint_id=endpoint_id, detail={"window": window.id})
-    return True
 
 
 async def account_named(conn: AsyncConnection, text: str) -> str:

@@ -187,6 +187,12 @@ async def join(conn: AsyncConnection, window_id: str, endpoint_id: str, *, at: i
     return await insert_once(conn, _member, row)
 
 
+async def is_member(conn: AsyncConnection, window_id: str, endpoint_id: str) -> bool:
+    """Tell whether an endpoint is one of those of a window; its id is in canonical form."""
+    of_it = (_member.c.window_id == window_id) & (_member.c.endpoint_id == endpoint_id)
+    return await conn.scalar(select(_member.c.state).where(of_it)) is not None
+
+
 async def signs(conn: AsyncConnection, window: Window, *, after: str, limit: int) -> list[SignRow]:
     """Return unproven endpoints in order of their id, beginning after ``after``, with what is on record of them."""
     sound = sa.or_(
