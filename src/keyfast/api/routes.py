@@ -7,6 +7,7 @@ from enum import StrEnum
 from operator import attrgetter
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,6 +18,8 @@ from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.recovery_api import RecoveryApi
+from keyfast.api.window_api import Banner, WindowApi
 from keyfast.core.refusal import Refusal, RefusalClass
 
 _log = logging.getLogger(__name__)
@@ -84,6 +87,15 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/directory", Who.ADMINISTRATOR, "access.directory"),
     Row("GET", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.local_accounts"),
     Row("POST", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.set_local_account"),
+    Row("GET", "/admin/v1/windows", Who.ADMINISTRATOR, "window.windows"),
+    Row("GET", "/admin/v1/windows/show", Who.ADMINISTRATOR, "window.window"),
+    Row("POST", "/admin/v1/windows/open", Who.ADMINISTRATOR, "window.open_window"),
+    Row("POST", "/admin/v1/windows/close", Who.ADMINISTRATOR, "window.close_window"),
+    Row("GET", "/admin/v1/recovery/situations", Who.ADMINISTRATOR, "recovery.situations"),
+    Row("GET", "/admin/v1/recovery/status", Who.ADMINISTRATOR, "recovery.status"),
+    Row("POST", "/admin/v1/recovery/begin", Who.ADMINISTRATOR, "recovery.begin"),
+    Row("POST", "/admin/v1/recovery/resume", Who.ADMINISTRATOR, "recovery.resume"),
+    Row("POST", "/admin/v1/recovery/finish", Who.ADMINISTRATOR, "recovery.finish"),
     Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect"),
 )
 
@@ -102,6 +114,8 @@ class AdminHandlers:
 
     admin: AdminApi
     access: AccessApi
+    window: WindowApi
+    recovery: RecoveryApi
 
 
 class EndpointApp:
@@ -129,8 +143,8 @@ class EndpointApp:
         return http.refused(_NOTHING_HERE, int(self._clock()))
 
 
-def admin_app(handlers: AdminHandlers, clock: Callable[[], float]) -> Starlette:
-    """The admin service's application."""
+def admin_app(handlers: AdminHandlers, clock: Callable[[], float], banner: Callable[[], str] = lambda: "") -> Starlette:
+    """The admin service's application; ``banner`` returns what every answer carries in a header."""
 
     def nothing_here(request: Request, cause: Exception) -> Response:  # noqa: ARG001 - the framework's signature
         return http.refused(_NOTHING_HERE, int(clock()))
@@ -142,5 +156,6 @@ def admin_app(handlers: AdminHandlers, clock: Callable[[], float]) -> Starlette:
         routes=[
             Route(row.path, guarded(attrgetter(row.handler)(handlers)), methods=[row.method]) for row in ADMIN_ROUTES
         ],
+        middleware=[Middleware(Banner, text=banner)],
         exception_handlers={404: nothing_here, 405: nothing_here, 500: failed},
     )

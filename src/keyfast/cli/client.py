@@ -6,12 +6,15 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import httpx2
 import msgspec
 
+from keyfast.cli import output
 from keyfast.errors import EXIT_FAILED, KeyfastError, NotReadyError
 from keyfast.wire.problems import read_problem
+from keyfast.wire.window import BANNER_HEADER
 
 Answer = TypeVar("Answer")
 
@@ -42,6 +45,7 @@ class AdminClient:
 
     def __init__(self, path: Path) -> None:
         self._socket = path
+        self._banner_shown = False
 
     def get(self, path: str, kind: type[Answer], query: Mapping[str, str | int] | None = None) -> Answer:
         """Read something."""
@@ -60,10 +64,17 @@ class AdminClient:
     def _call(self, method: str, path: str, kind: type[Answer], **request: Any) -> Answer:
         self._demand_listener()
         response = self._asked(method, path, **request)
+        self._show_banner(response.headers.get(BANNER_HEADER, ""))
         if response.is_success:
             return msgspec.json.decode(response.content, type=kind)
         problem = read_problem(response.content)
         raise AnsweredError(problem.detail or problem.title or f"status {response.status_code}", repair=problem.repair)
+
+    def _show_banner(self, text: str) -> None:
+        """Say once what the server wants said; on standard error, so that JSON stays JSON."""
+        if text and not self._banner_shown:
+            self._banner_shown = True
+            output.banner(unquote(text))
 
     def _asked(self, method: str, path: str, **request: Any) -> httpx2.Response:
         # A listener may go away after it was looked for: the library leaves the socket to Python then.

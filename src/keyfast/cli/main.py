@@ -7,7 +7,20 @@ from typing import Annotated, Literal
 import typer
 
 from keyfast import __version__
-from keyfast.cli import account, directory, endpoint, events, keys, mode, output, package, server, simulate
+from keyfast.cli import (
+    account,
+    directory,
+    endpoint,
+    events,
+    keys,
+    mode,
+    output,
+    package,
+    recover,
+    server,
+    simulate,
+    window,
+)
 from keyfast.errors import KeyfastError
 
 app = typer.Typer(
@@ -23,8 +36,10 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(mode.app, name="mode")
 app.add_typer(account.app, name="account")
 app.add_typer(directory.app, name="directory")
+app.add_typer(window.app, name="window")
 app.command()(events.events)
 app.command()(simulate.simulate)
+app.command()(recover.recover)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from keyfast.errors import KeyfastError
@@ -63,6 +64,11 @@ def span(seconds: int) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def banner(text: str) -> None:
+    """Say something that everybody should know, beside the output."""
+    errors.print(f"[yellow]keyfast:[/] {escape(text)}", soft_wrap=True)
 
 
 def fail(fault: KeyfastError) -> int:

@@ -13,7 +13,9 @@ from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
+from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
 from keyfast.core.mode import Mechanism
 from keyfast.directory.local import LocalDirectory
@@ -30,6 +32,8 @@ from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
 from keyfast.services.logon_tally import LogonTally
 from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
+from keyfast.services.recovery_options import RecoveryOptionsService
+from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
 from keyfast.services.tokens import TokenService
@@ -126,6 +130,7 @@ class AdminParts:
     app: Starlette
     watch: AccountWatch
     modes: ModeService
+    windows: RecoveryWindowService
     directory: Directory
 
 
@@ -143,6 +148,7 @@ def admin_service(parts: Parts) -> AdminParts:
     realm = settings.directory.realm if settings.directory else ""
     accounts = AccountService(database, directory, watch, kek, clock, realm)
     modes = ModeService(live, database, mechanisms, lambda: (settings.tls / "ca.pem").read_text("ascii"), clock)
+    windows = RecoveryWindowService(live, database, clock)
     handlers = AdminHandlers(
         AdminApi(
             live,
@@ -153,8 +159,10 @@ def admin_service(parts: Parts) -> AdminParts:
             clock,
         ),
         AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
+        WindowApi(windows),
+        RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, None, clock)),
     )
-    return AdminParts(admin_app(handlers, clock), watch, modes, directory)
+    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from keyfast.core.mode import Mode, Modes
 from keyfast.core.secret import Secret
+from keyfast.core.window import Window
 from keyfast.services.known_account import KnownAccount, known_accounts
-from keyfast.store import installations, keys, modes, policies, profiles
+from keyfast.store import installations, keys, modes, policies, profiles, windows
 from keyfast.store.database import Database
 from keyfast.store.installations import InstallationRow
 from keyfast.store.profiles import AccessProfileRow
@@ -37,6 +38,7 @@ class Live:
         modes: authentication modes that are open.
         oauth_everywhere: OAuth is open for every ring, so that no check-in by it need look up a ring.
         accounts: client authentication accounts by key.
+        window: recovery window that nobody closed; ``core.window.covers`` judges its deadline.
     """
 
     installation: InstallationRow
@@ -50,6 +52,7 @@ class Live:
     modes: Modes
     oauth_everywhere: bool
     accounts: Mapping[str, KnownAccount]
+    window: Window | None = None
 
     @property
     def issuer(self) -> str:
@@ -137,9 +140,11 @@ class LiveState:
             in_force = await profiles.in_force(conn)
             open_modes = await modes.load(conn)
             known = await known_accounts(conn)
+            opened = await windows.not_closed(conn)
         if installation is None or policy is None or not in_force:
             raise LookupError("the database holds no installation")
-        rows = (installation, tuple(key_rows), policy, in_force, open_modes, known)
+        window = None if opened is None else opened.window
+        rows = (installation, tuple(key_rows), policy, in_force, open_modes, known, window)
         if rows == self._rows:
             return
         keys_now = self._opened(installation.id, tuple(key_rows))
@@ -156,6 +161,7 @@ class LiveState:
             modes=open_now,
             oauth_everywhere=open_now.everywhere(Mode.OAUTH),
             accounts=known,
+            window=window,
         )
         self._rows = rows
 

@@ -1,0 +1,65 @@
+"""The admin API of recovery windows, and the banner that every answer carries while one is open."""
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keyfast.api import http
+from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, asked, ok
+from keyfast.services.recovery_window import RecoveryWindowService
+from keyfast.wire.window import BANNER_HEADER, WindowClose, WindowOrder
+
+PAGE = 20
+_PLAIN = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+class WindowApi:
+    """Handlers of ``/admin/v1/windows``."""
+
+    def __init__(self, windows: RecoveryWindowService) -> None:
+        self._windows = windows
+
+    async def windows(self, request: Request) -> Response:
+        """``GET /admin/v1/windows``: recovery windows, newest first."""
+        return ok(await self._windows.list_(http.query_int(request.query_params, "limit", PAGE, MAX_PAGE)))
+
+    async def window(self, request: Request) -> Response:
+        """``GET /admin/v1/windows/show?window=``: one window with who is missing; none named is the newest."""
+        return ok(await self._windows.show(request.query_params.get("window", "")))
+
+    async def open_window(self, request: Request) -> Response:
+        """``POST /admin/v1/windows/open``: open a recovery window."""
+        return ok(await self._windows.open_(await asked(request, WindowOrder), ADMINISTRATOR))
+
+    async def close_window(self, request: Request) -> Response:
+        """``POST /admin/v1/windows/close``: close it, refused while endpoints are missing."""
+        return ok(await self._windows.close(await asked(request, WindowClose), ADMINISTRATOR))
+
+
+class Banner:
+    """Puts the banner into the headers of every answer (ASGI middleware).
+
+    Args:
+        app: what answers.
+        text: returns the banner, empty for none.
+    """
+
+    def __init__(self, app: ASGIApp, text: Callable[[], str]) -> None:
+        self._app = app
+        self._text = text
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def with_banner(message: Message) -> None:
+            # Read when the answer begins: the request may have opened or closed the window.
+            text = self._text() if message["type"] == "http.response.start" else ""
+            if text:
+                line = (BANNER_HEADER.encode(), quote(text, safe=_PLAIN).encode("ascii"))
+                message = {**message, "headers": [*message["headers"], line]}
+            await send(message)
+
+        await self._app(scope, receive, with_banner)
