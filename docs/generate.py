@@ -27,7 +27,7 @@ from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
-from keyfast.core import command, endpoint, window, window_endpoint
+from keyfast.core import command, endpoint, generation, window, window_endpoint
 from keyfast.wire import limits, messages, oauth
 
 DOCS = Path(__file__).resolve().parent
@@ -177,6 +177,7 @@ MEANINGS = {
     "oauth.token": "access tokens (RFC 6749, 7523, 9449)",
     "oauth.revoke": "revocation of the caller's own tokens (RFC 7009)",
     "admin.installation": "which installation this is",
+    "admin.end_recovery": "the recovery of a restored server is over",
     "admin.endpoint": "everything on record about one endpoint",
     "admin.check_in_now": "queue the command `CheckInNow`",
     "admin.change_endpoint": "`approve`, `revoke`, `reinstate` or `clear`",
@@ -226,7 +227,13 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
 
 def lifecycle(noun: str) -> str:
     """Draw a lifecycle table as text: every state with what can happen in it."""
-    room = {"endpoint": endpoint, "command": command, "window": window, "window_endpoint": window_endpoint}[noun]
+    room = {
+        "endpoint": endpoint,
+        "command": command,
+        "generation": generation,
+        "window": window,
+        "window_endpoint": window_endpoint,
+    }[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
     states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))
     wide = max(len(event) for _, event in table)

@@ -55,6 +55,18 @@ class ActiveDirectorySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoverySettings:
+    """How endpoints recover (table ``recovery``).
+
+    Attributes:
+        device_key: ``always``: a device key brings an access back at any time; ``window``: only while a
+            recovery window is open that covers the endpoint.
+    """
+
+    device_key: str = "always"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings (docs/operate/settings.md).
 
@@ -66,6 +78,7 @@ class Settings:
         database: database URL; empty means SQLite in ``data``.
         windows: Windows Authentication.
         directory: Active Directory, None for the embedded directory.
+        recovery: who may recover when.
     """
 
     data: Path
@@ -75,6 +88,7 @@ class Settings:
     database: str = ""
     windows: WindowsSettings = WindowsSettings()
     directory: ActiveDirectorySettings | None = None
+    recovery: RecoverySettings = RecoverySettings()
 
     @property
     def database_url(self) -> str:
@@ -108,7 +122,7 @@ def load(data: Path) -> Settings:
         found = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
         raise UsageError(f"{path} is not TOML: {cause}") from cause
-    _demand_known(path, found, {"listen", "port", "urls", "database", "windows", "directory"})
+    _demand_known(path, found, {"listen", "port", "urls", "database", "windows", "directory", "recovery"})
     return Settings(
         data=data,
         listen=_text(path, found, "listen", default.listen),
@@ -117,6 +131,7 @@ def load(data: Path) -> Settings:
         database=_text(path, found, "database", ""),
         windows=_windows(path, _table(path, found, "windows") or {}),
         directory=_directory(path, _table(path, found, "directory")),
+        recovery=_recovery(path, _table(path, found, "recovery") or {}),
     )
 
 
@@ -163,6 +178,7 @@ def _urls(path: Path, value: object) -> tuple[str, ...]:
     return tuple(str(url).rstrip("/") for url in value)
 
 
+DEVICE_KEY = ("always", "window")
 EXTENDED_PROTECTION = ("allow", "require", "off")
 
 
@@ -193,6 +209,14 @@ def _windows(path: Path, found: dict[str, object]) -> WindowsSettings:
     if not isinstance(basic, bool):
         raise UsageError(f"{path}: basic must be true or false")
     return WindowsSettings(_file(path, found, "keytab"), _file(path, found, "ntlm_auth"), protection, basic)
+
+
+def _recovery(path: Path, found: dict[str, object]) -> RecoverySettings:
+    _demand_known(path, found, {"device_key"})
+    device_key = _text(path, found, "device_key", DEVICE_KEY[0])
+    if device_key not in DEVICE_KEY:
+        raise UsageError(f"{path}: recovery.device_key must be one of {', '.join(DEVICE_KEY)}")
+    return RecoverySettings(device_key)
 
 
 def _directory(path: Path, found: dict[str, object] | None) -> ActiveDirectorySettings | None:

@@ -19,6 +19,7 @@ from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
 from keyfast.services.package import PackageService
 from keyfast.services.report import ReportService
+from keyfast.services.went_back import EndRecovery
 from keyfast.store.packages import PackageRow
 from keyfast.trust.keyset import Role
 from keyfast.wire import admin
@@ -66,6 +67,7 @@ class AdminApi:
         packages: PackageService,
         keyring: KeyringService,
         commands: CommandService,
+        recovery: EndRecovery,
         clock: Callable[[], float],
     ) -> None:
         self._live = live
@@ -73,13 +75,19 @@ class AdminApi:
         self._packages = packages
         self._keyring = keyring
         self._commands = commands
+        self._recovery = recovery
         self._clock = clock
 
     async def installation(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """``GET /admin/v1/installation``."""
         live = self._live.current
-        row = live.installation
-        return ok(admin.Installation(row.id, row.name, row.epoch, live.urls, __version__, int(self._clock())))
+        row, now = live.installation, int(self._clock())
+        return ok(admin.Installation(row.id, row.name, row.epoch, live.urls, __version__, now, row.restored_at))
+
+    async def end_recovery(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``POST /admin/v1/installation/end-recovery``."""
+        await self._recovery.end(ADMINISTRATOR)
+        return ok(admin.Changed("ended"))
 
     async def endpoints(self, request: Request) -> Response:
         """``GET /admin/v1/endpoints``: a page in order of name."""

@@ -1,7 +1,7 @@
-"""The endpoint API: check-in, own record, signed time, and a probe of Windows Authentication."""
+"""The endpoint API: check-in, recovery, own record, signed time, and probes."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,9 +10,11 @@ from keyfast.api import http
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import NotReadyError
-from keyfast.services.authenticate import endpoint_caller
-from keyfast.services.check_in import CheckInService
+from keyfast.services.authenticate import SignedRequest, endpoint_caller
+from keyfast.services.check_in import CheckInService, Reply
 from keyfast.services.live import LiveState
+from keyfast.services.probe import ProbeService
+from keyfast.services.recover import RecoverService
 from keyfast.services.report import ReportService
 from keyfast.services.windows_check_in import WindowsCheckInService
 from keyfast.services.windows_logon import Challenge, LoggedOn
@@ -35,6 +37,8 @@ class EndpointApi:
         check_ins: CheckInService,
         windows: WindowsCheckInService,
         reports: ReportService,
+        recoveries: RecoverService,
+        probes: ProbeService,
         clock: Callable[[], float],
     ) -> None:
         self._live = live
@@ -42,17 +46,38 @@ class EndpointApi:
         self._windows = windows
         self._told: dict[str, float] = {}
         self._reports = reports
+        self._recoveries = recoveries
+        self._probes = probes
         self._clock = clock
 
     async def check_in(self, request: Request) -> Response:
         """``POST /endpoint/v1/check-in``: one request in the steady state."""
-        body = await http.read_body(request, http.JSON, limits.MAX_CHECK_IN_BYTES)
-        if isinstance(body, Refusal):
-            return self._refused(body)
         signed = http.signed_request(request)
         service = self._check_ins if signed.presents_token else self._windows
+        return await self._answered(request, signed, limits.MAX_CHECK_IN_BYTES, service.check_in)
+
+    async def probe_access(self, request: Request) -> Response:
+        """``POST /endpoint/v1/probe``: an endpoint tries a new access as it will check in with it."""
+        return await self._answered(request, http.signed_request(request), limits.MAX_PROBE_BYTES, self._probes.probe)
+
+    async def recover(self, request: Request) -> Response:
+        """``POST /endpoint/v1/recover``: brings an access back, by the device key alone."""
+        return await self._answered(
+            request, http.signed_request(request), limits.MAX_RECOVER_BYTES, self._recoveries.recover
+        )
+
+    async def _answered(
+        self,
+        request: Request,
+        signed: SignedRequest,
+        limit: int,
+        serve: Callable[[SignedRequest, bytes], Awaitable[Reply]],
+    ) -> Response:
+        body = await http.read_body(request, http.JSON, limit)
+        if isinstance(body, Refusal):
+            return self._refused(body)
         try:
-            reply = await service.check_in(signed, body)
+            reply = await serve(signed, body)
         except NotReadyError as fault:
             return self._not_ready(fault)
         if isinstance(reply.outcome, Refusal):

@@ -30,6 +30,7 @@ ERRORS: Mapping[RefusalClass, tuple[int, str]] = {
     K.REPLAYED: (401, "invalid_client"),
     K.PENDING: (400, "unauthorized_client"),
     K.REVOKED: (400, "unauthorized_client"),
+    K.KEY_SUPERSEDED: (400, "unauthorized_client"),
     K.MALFORMED: (400, "invalid_request"),
     K.TOO_LARGE: (413, "invalid_request"),
     K.WRONG_MEDIA_TYPE: (415, "invalid_request"),

@@ -35,6 +35,7 @@ class Who(StrEnum):
     TOKEN = "an endpoint with an access token and its key"  # noqa: S105 - a description
     ACCOUNT = "a client authentication account"
     ENDPOINT = "an endpoint with its key, and an access token or a client authentication account"
+    RECOVERY = "whoever proves a device key; while a recovery window is open also an endpoint that it covers"
     ADMINISTRATOR = "an administrator on the local socket"
 
 
@@ -53,6 +54,8 @@ ENDPOINT_ROUTES: Sequence[Row] = (
     Row("GET", "/endpoint/v1/self", Who.TOKEN, "endpoint.self_"),
     Row("GET", "/endpoint/v1/time", Who.ANYONE, "endpoint.time"),
     Row("GET", "/endpoint/v1/probe", Who.ACCOUNT, "endpoint.probe"),
+    Row("POST", "/endpoint/v1/probe", Who.ENDPOINT, "endpoint.probe_access"),
+    Row("POST", "/endpoint/v1/recover", Who.RECOVERY, "endpoint.recover"),
     Row("GET", "/.well-known/oauth-authorization-server", Who.ANYONE, "oauth.metadata"),
     Row("GET", "/oauth/jwks", Who.ANYONE, "oauth.jwks"),
     Row("POST", "/oauth/register", Who.DEVICE_KEY, "oauth.register"),
@@ -62,6 +65,7 @@ ENDPOINT_ROUTES: Sequence[Row] = (
 
 ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/installation", Who.ADMINISTRATOR, "admin.installation"),
+    Row("POST", "/admin/v1/installation/end-recovery", Who.ADMINISTRATOR, "admin.end_recovery"),
     Row("GET", "/admin/v1/endpoints", Who.ADMINISTRATOR, "admin.endpoints"),
     Row("GET", "/admin/v1/endpoints/{id}", Who.ADMINISTRATOR, "admin.endpoint"),
     Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now"),

@@ -1,4 +1,4 @@
-"""``keyfast server init|run|info``.
+"""``keyfast server init|run|info|end-recovery``.
 
 The server's rooms are imported by the commands that run one, so that all others start at once.
 """
@@ -14,7 +14,7 @@ from keyfast import settings as settings_room
 from keyfast.cli import output
 from keyfast.cli.client import default_data
 from keyfast.cli.options import Data, Json, client, load
-from keyfast.wire.admin import Installation
+from keyfast.wire.admin import Changed, Installation
 
 app = typer.Typer(no_args_is_help=True, help="The server.")
 
@@ -67,6 +67,18 @@ def info(data: Data = None, json: Json = False) -> None:
             ("epoch", str(found.epoch)),
             ("URLs", ", ".join(found.urls)),
             ("version", found.version),
+            *([("went back in time", _restored(found))] if found.restored_at else []),
         ),
         "",
     )
+
+
+@app.command("end-recovery")
+def end_recovery(data: Data = None) -> None:
+    """Say that a restored server is complete again: what would destroy anything is no longer held back."""
+    client(data).post("/admin/v1/installation/end-recovery", Changed)
+    output.console.print("the recovery after the restore is over")
+
+
+def _restored(found: Installation) -> str:
+    return f"noticed {output.moment(found.restored_at)}; nothing is destroyed until: keyfast server end-recovery"

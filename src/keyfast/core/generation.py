@@ -3,6 +3,9 @@
 A generation is one value of an account's password. When the directory says that the password was set
 again, nobody knows yet whether to another value or to the same one: it is in question until it is
 proven or refused. Restoring the old password brings an old generation back.
+
+A rotation retires a generation by decision: it is refused for work and serves recovery only, whatever happens
+to the password in the directory, until somebody trusts it again. Once it is destroyed only its number is left.
 """
 
 from enum import StrEnum
@@ -16,6 +19,8 @@ class GenerationState(StrEnum):
     PROVEN = "proven"
     IN_QUESTION = "in_question"
     REFUSED = "refused"
+    RETIRED = "retired"
+    DESTROYED = "destroyed"
 
 
 class GenerationEvent(StrEnum):
@@ -24,6 +29,9 @@ class GenerationEvent(StrEnum):
     PASSWORD_SET = "password_set"  # noqa: S105 - a name: the directory's stamp of the password moved
     PROVED = "proved"
     DENIED = "denied"
+    RETIRED = "retired"
+    RETRUSTED = "retrusted"
+    DESTROYED = "destroyed"
 
 
 S, E = GenerationState, GenerationEvent
@@ -37,7 +45,16 @@ TABLE: dict[tuple[GenerationState, GenerationEvent], GenerationState] = {
     (S.REFUSED, E.PROVED): S.PROVEN,
     (S.IN_QUESTION, E.DENIED): S.REFUSED,
     (S.REFUSED, E.DENIED): S.REFUSED,
+    (S.RETIRED, E.PASSWORD_SET): S.RETIRED,
+    (S.DESTROYED, E.PASSWORD_SET): S.DESTROYED,
+    **{(state, E.RETIRED): S.RETIRED for state in (S.PROVEN, S.IN_QUESTION, S.REFUSED, S.RETIRED)},
+    (S.RETIRED, E.RETRUSTED): S.IN_QUESTION,
+    (S.RETIRED, E.DESTROYED): S.DESTROYED,
+    (S.DESTROYED, E.DESTROYED): S.DESTROYED,
 }
+
+GONE = frozenset({S.RETIRED, S.DESTROYED})
+"""States in which a generation is refused for work by decision."""
 
 
 def step(state: GenerationState, event: GenerationEvent) -> GenerationState:

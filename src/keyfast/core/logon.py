@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from keyfast.core.directory import Logon
-from keyfast.core.generation import GenerationState
+from keyfast.core.generation import GONE, GenerationState
 from keyfast.core.mode import Mechanism
 from keyfast.core.refusal import Refusal, RefusalClass
 
@@ -54,14 +54,26 @@ class GenerationStanding(msgspec.Struct, frozen=True):
 
 def offer(standing: GenerationStanding, configured: Sequence[Mechanism], now: int) -> tuple[Mechanism, ...] | Refusal:
     """Return the mechanisms to offer, strongest first, or why no logon makes sense now."""
+    if standing.state in GONE:
+        return retired(standing)
     if standing.unusable is not None:
         return refused(standing, standing.unusable)
-    if standing.state is GenerationState.PROVEN:
-        return tuple(configured)
+    if standing.state is GenerationState.PROVEN or (standing.state is None and standing.generation > standing.newest):
+        return tuple(configured)  # above the newest on record: not stale, this server went back in time
     in_grace = tuple(mechanism for mechanism in configured if mechanism in IN_GRACE)
     if now < standing.grace_ends_at and in_grace:
         return in_grace
     return refused(standing, Logon.WRONG_PASSWORD)
+
+
+def retired(standing: GenerationStanding) -> Refusal:
+    """The refusal of a generation that serves recovery only; the account itself is not looked at."""
+    return Refusal(
+        RefusalClass.RETIRED_GENERATION,
+        "a rotation retired this credential generation; the device key gets the endpoint a newer one",
+        presented=f"credential generation {standing.generation} of {standing.account}",
+        expected=f"credential generation {standing.newest}" if standing.newest > standing.generation else "",
+    )
 
 
 def refused(standing: GenerationStanding, why: Logon) -> Refusal:

@@ -33,6 +33,10 @@ class RefusalClass(StrEnum):
     ACCOUNT_NOT_ALLOWED = "account_not_allowed"
     MODE_CLOSED = "mode_closed"
     CONNECTION_BROKEN = "connection_broken"
+    RETIRED_GENERATION = "retired_generation"
+    KEY_SUPERSEDED = "key_superseded"
+    WINDOW_CLOSED = "window_closed"
+    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,10 @@ RULES: dict[RefusalClass, Rule] = {
     RefusalClass.ACCOUNT_NOT_ALLOWED: Rule(403, "This is not a client authentication account", anonymous=True),
     RefusalClass.MODE_CLOSED: Rule(403, "This authentication mode is switched off", anonymous=True),
     RefusalClass.CONNECTION_BROKEN: Rule(401, "The legs of this logon took different connections", anonymous=True),
+    RefusalClass.RETIRED_GENERATION: Rule(403, "The credential generation was retired; recover by the device key"),
+    RefusalClass.KEY_SUPERSEDED: Rule(403, "The device key has a successor; it serves for recovery only"),
+    RefusalClass.WINDOW_CLOSED: Rule(403, "Recovery is possible only while a recovery window is open"),
+    RefusalClass.QUARANTINED: Rule(403, "The endpoint is in quarantine until an administrator lets it in"),
 }
 
 

@@ -22,6 +22,7 @@ from keyfast.directory.local import LocalDirectory
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
 from keyfast.services.basic_cache import BasicCache
+from keyfast.services.change import ChangeService, NoTargets
 from keyfast.services.check_in import CheckInService
 from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
@@ -32,12 +33,16 @@ from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
 from keyfast.services.logon_tally import LogonTally
 from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
+from keyfast.services.probe import ProbeService
+from keyfast.services.recover import RecoverService
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
 from keyfast.services.tokens import TokenService
 from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
+from keyfast.services.went_back import EndRecovery, WentBack
+from keyfast.services.window_gate import WindowGate
 from keyfast.services.windows_check_in import WindowsCheckInService
 from keyfast.services.windows_logon import Doors, WindowsLogon
 from keyfast.settings import Settings
@@ -102,21 +107,34 @@ async def check_in_service(parts: Parts) -> CheckInParts:
     tally = LogonTally(parts.database, clock)
     writer = await open_writer(parts.settings.database_url)
     identities = open_identities(parts.settings.database_url)
-    check_ins = CheckInService(parts.live, writer, parts.database, identities, clock, random.random)
-    enrolments = EnrolService(parts.live, parts.database, clock, entropy)
-    logon = WindowsLogon(parts.live, doors, BasicCache(cache_key(), clock), tally, clock)
+    database, live, windows = parts.database, parts.live, WindowGate(parts.live, parts.database)
+    realm = parts.settings.directory.realm if parts.settings.directory else ""
+    changes = ChangeService(live, NoTargets(), entropy, realm)
+    ahead = WentBack(live, database, clock)
+    check_ins = CheckInService(live, writer, database, identities, changes, ahead, clock, random.random)
+    enrolments = EnrolService(live, database, clock, entropy)
+    logon = WindowsLogon(live, doors, BasicCache(cache_key(), clock), tally, clock)
+    windows_mode = WindowsCheckInService(live, logon, check_ins, enrolments, database, identities, ahead, clock)
+    recoveries = RecoverService(
+        live,
+        database,
+        identities,
+        changes,
+        enrolments,
+        windows,
+        ahead,
+        SeenOnce(),
+        clock,
+        random.random,
+        always=parts.settings.recovery.device_key == "always",
+    )
+    probes = ProbeService(live, database, identities, windows_mode, windows, clock)
     handlers = EndpointHandlers(
-        endpoint=EndpointApi(
-            parts.live,
-            check_ins,
-            WindowsCheckInService(parts.live, logon, check_ins, enrolments, parts.database, identities, clock),
-            ReportService(parts.database, clock),
-            clock,
-        ),
+        endpoint=EndpointApi(live, check_ins, windows_mode, ReportService(database, clock), recoveries, probes, clock),
         oauth=OAuthApi(
-            parts.live,
+            live,
             enrolments,
-            TokenService(parts.live, parts.database, SeenOnce(), clock, entropy),
+            TokenService(live, database, SeenOnce(), clock, entropy),
             clock,
         ),
     )
@@ -156,6 +174,7 @@ def admin_service(parts: Parts) -> AdminParts:
             PackageService(live, database, settings.data / "packages", accounts, modes, clock),
             KeyringService(live, database, parts.opened.kek, settings.kek_file, clock),
             CommandService(live, database, clock),
+            EndRecovery(live, database, clock),
             clock,
         ),
         AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),

@@ -180,8 +180,9 @@ class AccountService:
         async with self._database.write() as conn:
             used = [built for built in await accounts.built(conn, row.key) if built.endpoints]
             if used:
+                packages = f" of {count} packages" if (count := sum(bool(built.package) for built in used)) else ""
                 raise ConflictError(
-                    f"{sum(built.endpoints for built in used)} endpoints of {len(used)} packages use {row.key}",
+                    f"{sum(built.endpoints for built in used)} endpoints{packages} use {row.key}",
                     repair="move them to another account or to OAuth first",
                 )
             await accounts.remove(conn, row.key)
@@ -210,7 +211,10 @@ class AccountService:
             held = [found for found in await accounts.generations(conn) if found.account_key == row.key]
             known = next((found for found in reversed(held) if _sealed_same(kek, found, password)), None)
             if known is not None:  # restored, or simply told again: endpoints that hold it are right
-                state = generation.step(known.state, GenerationEvent.PROVED)
+                doubted = known.state
+                if doubted is GenerationState.RETIRED:  # by telling it, the administrator trusts it again
+                    doubted = generation.step(doubted, GenerationEvent.RETRUSTED)
+                state = generation.step(doubted, GenerationEvent.PROVED)
                 proven = replace(known, state=state, password_stamp=stamp, seen_stamp=stamp, judged_at=now)
                 await accounts.set_generation(conn, known, proven)
                 number = known.generation
@@ -241,6 +245,8 @@ def _names(account: str, home: str) -> tuple[str, str]:
 
 
 def _sealed_same(kek: Kek, row: GenerationRow, password: Secret) -> bool:
+    if row.state is GenerationState.DESTROYED:  # only its number is left
+        return False
     return kek.open(row.password_sealed, bound_to=bound_to(row.account_key, row.generation)).same(password)
 
 

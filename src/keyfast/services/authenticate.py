@@ -10,6 +10,7 @@ import msgspec
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass, masked
 from keyfast.services.live import Live
+from keyfast.store.identities import Identity
 from keyfast.trust import dpop
 from keyfast.trust.access_token import AccessToken
 from keyfast.trust.dpop import Proof
@@ -107,6 +108,19 @@ def fresh_nonce(live: Live, proof: Proof, now: int, lifetime: int, endpoint_id: 
     if now - facts.issued_at > lifetime:
         return Refusal(RefusalClass.USE_NONCE, "the nonce has expired")
     return facts
+
+
+def unknown_or_superseded(identity: Identity | None) -> Refusal | None:
+    """Refuse a device key that is not on record, or has a successor."""
+    if identity is None:
+        return Refusal(RefusalClass.UNKNOWN_DEVICE, expected="a device key this server enrolled")
+    if identity.current:
+        return None
+    return Refusal(
+        RefusalClass.KEY_SUPERSEDED,
+        presented=f"a former device key of endpoint {identity.endpoint_id}",
+        expected="its newest device key, or a recovery check-in",
+    )
 
 
 def mode_refusal(live: Live, ring: str, mode: Mode) -> Refusal | None:

@@ -3,14 +3,17 @@
 from collections.abc import Callable
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import schedule
 from keyfast.core.check_in import Accepted, Grant, Report
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.services.authenticate import SignedRequest, endpoint_caller, mode_refusal
+from keyfast.services.authenticate import SignedRequest, endpoint_caller, mode_refusal, unknown_or_superseded
+from keyfast.services.change import ChangeService
 from keyfast.services.live import Live, LiveState
-from keyfast.store import commands
+from keyfast.services.went_back import Heard, WentBack
+from keyfast.store import endpoints, uses
 from keyfast.store.database import Database
 from keyfast.store.identities import Identities
 from keyfast.store.writer import CheckIn as CheckInRow
@@ -36,6 +39,14 @@ class Reply(msgspec.Struct, frozen=True):
     challenges: tuple[str, ...] = ()
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """What an endpoint authenticates with."""
+
+    mode: Mode = Mode.OAUTH
+    account: str = ""
+    generation: int = 0
+
+
 class Sender(msgspec.Struct, frozen=True):
     """Who sent a check-in, however it was authenticated.
 
@@ -45,6 +56,8 @@ class Sender(msgspec.Struct, frozen=True):
         token_issued_at: server time from which its authentication is; a later revocation voids it.
         grant: resync grant of its nonce.
         registered: answer to its joining, in the same exchange.
+        shown: what it authenticated with.
+        held: what is on record; None where that was not looked up.
     """
 
     endpoint_id: str
@@ -52,6 +65,8 @@ class Sender(msgspec.Struct, frozen=True):
     token_issued_at: int
     grant: Grant | None
     registered: Registered | None = None
+    shown: Shown = Shown()
+    held: Shown | None = None
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -70,6 +85,8 @@ class CheckInService:
         writer: the group-commit writer.
         database: for the rare reads (pending commands).
         identities: for the rings of endpoints, where OAuth is not open for all.
+        changes: makes the changes of the web access server among the commands.
+        ahead: hears what endpoints know that this server may have forgotten.
         clock: server time in unix seconds.
         chance: uniform random numbers in [0, 1).
     """
@@ -80,6 +97,8 @@ class CheckInService:
         writer: GroupCommit,
         database: Database,
         identities: Identities,
+        changes: ChangeService,
+        ahead: WentBack,
         clock: Callable[[], float],
         chance: Callable[[], float],
     ) -> None:
@@ -87,6 +106,8 @@ class CheckInService:
         self._writer = writer
         self._database = database
         self._identities = identities
+        self._changes = changes
+        self._ahead = ahead
         self._clock = clock
         self._chance = chance
 
@@ -117,17 +138,23 @@ class CheckInService:
         Raises:
             NotReadyError: the store is down or its queue is full; nothing was written.
         """
+        message = letter.message
+        if await self._ahead.hear(sender.endpoint_id, heard_in(message)):
+            live = self._live.current
         wait = schedule.next_check_in(live.policy.check_in_interval_s, self._chance())
         verdict = await self._writer.submit(_row(sender, request, letter, now, now + wait))
         if isinstance(verdict, Refusal):
             return Reply(verdict, self._nonce_for(live, verdict, sender.endpoint_id, now))
+        if _is_news(live, sender, message):
+            async with self._database.write() as conn:
+                await note_access(conn, sender.endpoint_id, sender.shown)
         answer = await self._answer(live, verdict, letter.message, sender, wait, now)
         return Reply(messages.encode(answer), live.nonces.issue(now))
 
     async def _closed(self, live: Live, thumbprint: str) -> Refusal | None:
         """Refuse an endpoint whose ring is not to use OAuth (any more)."""
         identity = await self._identities.find(thumbprint)
-        return mode_refusal(live, identity.ring, Mode.OAUTH) if identity else Refusal(RefusalClass.UNKNOWN_DEVICE)
+        return unknown_or_superseded(identity) or mode_refusal(live, identity.ring if identity else "", Mode.OAUTH)
 
     def _nonce_for(self, live: Live, refusal: Refusal, endpoint_id: str, now: int) -> str:
         """A replayed number is answered with a grant: only the key's holder can use it, once."""
@@ -154,7 +181,28 @@ class CheckInService:
 
     async def _pending(self, endpoint_id: str, now: int) -> tuple[str, ...]:
         async with self._database.write() as conn:
-            return tuple(row.statement for row in await commands.offer(conn, endpoint_id, now=now, limit=MAX_COMMANDS))
+            return await self._changes.offer(conn, endpoint_id, now=now, limit=MAX_COMMANDS)
+
+
+def heard_in(message: messages.CheckIn) -> Heard:
+    """What an endpoint knows of this installation."""
+    return Heard(message.epoch, message.profile_seq, message.account, message.credential_generation)
+
+
+def _is_news(live: Live, sender: Sender, message: messages.CheckIn) -> bool:
+    """Whether it may use something else than is on record: it went back by itself, or this server did."""
+    if sender.registered is not None:
+        return False
+    if sender.held is None:
+        return message.epoch not in (0, live.installation.epoch)
+    return sender.shown != sender.held
+
+
+async def note_access(conn: AsyncConnection, endpoint_id: str, shown: Shown) -> None:
+    """Put on record what an endpoint has authenticated with."""
+    record = await endpoints.get(conn, endpoint_id)
+    if record is not None:
+        await uses.move(conn, record.endpoint, shown.mode, shown.account, shown.generation)
 
 
 def read_letter(body: bytes) -> Letter | Refusal:

@@ -18,19 +18,20 @@ from keyfast.errors import ConflictError, ForeignError, TrustError
 from keyfast.services.admission import prove
 from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
 from keyfast.services.live import Live, LiveState
-from keyfast.store import endpoints, events, packages
+from keyfast.store import endpoints, events, packages, uses
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord, EndpointRow
 from keyfast.store.packages import PackageRow
 from keyfast.trust import dpop
 from keyfast.trust.device import parse_public_jwk
+from keyfast.trust.dpop import Proof
 from keyfast.trust.encoding import decode_json, thumbprint
 from keyfast.trust.enrolment import TYP as ENROLMENT_TYP
 from keyfast.trust.enrolment import EnrolmentToken, judge
 from keyfast.trust.roles import RECEIPT_TYP
 from keyfast.wire import limits
-from keyfast.wire.messages import Receipt, Registered
-from keyfast.wire.oauth import RegisterRequest
+from keyfast.wire.messages import Join, Receipt, Registered
+from keyfast.wire.oauth import Jwks, PublicKey, RegisterRequest
 
 _NOT_PROVEN = frozenset({EndpointState.PENDING, EndpointState.REGISTERED})
 
@@ -85,6 +86,35 @@ class EnrolService:
         refusal = await prove(self._database, row, state, now)
         return refusal or self._answer(self._live.current, row, state, now, Mode.WINDOWS)
 
+    async def hold(
+        self, asked: RegisterRequest, token: EnrolmentToken, now: int, *, prior_password: bool
+    ) -> EndpointState | Refusal:
+        """Register an endpoint that cannot enrol by itself any more, to wait for approval; return its state.
+
+        Whatever the package says, and whether or not its token has expired: a person decides.
+
+        Raises:
+            NotReadyError: the store is down; nothing was written.
+        """
+        async with self._database.write() as conn:
+            record = await packages.token(conn, token.jti)
+            if record is None or record.revoked_at is not None:
+                return Refusal(RefusalClass.ENROLMENT_REVOKED, "this enrolment token is void, or not on record")
+            built = await packages.get(conn, token.package)
+            row = _endpoint_row(asked, token, built, ids.endpoint_id(self._entropy(16)), now)
+            try:
+                await endpoints.insert(conn, row, EndpointState.PENDING)
+            except ConflictError:  # the same key asked twice at once
+                return EndpointState.PENDING
+            detail = {
+                "name": row.name,
+                "package": row.package_id,
+                "thumbprint": row.thumbprint,
+                "prior_password": prior_password,
+            }
+            await events.add(conn, at=now, kind="endpoint_pending", endpoint_id=row.id, detail=detail)
+        return EndpointState.PENDING
+
     async def _find_or_insert(
         self, asked: RegisterRequest, token: EnrolmentToken, now: int
     ) -> tuple[EndpointRow, EndpointState] | Refusal:
@@ -115,7 +145,7 @@ class EnrolService:
                 return
             if not await packages.count_use(conn, token.jti):
                 return
-            await packages.count_leaving(conn, known.endpoint.enrolment_jti)
+            await uses.leave(conn, known.endpoint)
             await endpoints.take_package(conn, known.endpoint.id, token.package, token.jti)
             detail = {"package": token.package, "from": known.endpoint.package_id}
             await events.add(
@@ -166,22 +196,10 @@ class EnrolService:
     def _answer(
         self, live: Live, row: EndpointRow, state: EndpointState, now: int, mode: Mode = Mode.OAUTH
     ) -> Registered:
-        receipt = Receipt(
-            installation=live.installation.id,
-            endpoint=row.id,
-            thumbprint=row.thumbprint,
-            seal_thumbprint=thumbprint(row.seal_jwk),
-            epoch=live.installation.epoch,
-            issued_at=now,
-            ring=row.ring,
-            package=row.package_id,
-            account=row.account_key,
-            generation=row.generation,
-        )
         return Registered(
             client_id=row.id,
             client_id_issued_at=row.registered_at,
-            keyfast_receipt=live.keyset.sign(RECEIPT_TYP, receipt),
+            keyfast_receipt=receipt_of(live, row, now),
             keyfast_profile=live.profile(mode).statement,
             keyfast_delegations=live.keyset.delegations(),
             keyfast_state=state.value if state is EndpointState.PENDING else EndpointState.REGISTERED.value,
@@ -208,10 +226,60 @@ def _verified_request(live: Live, signed: SignedRequest, body: bytes, now: int) 
     return asked
 
 
+def asked_to_join(join: Join, hostname: str, proof: Proof) -> RegisterRequest | Refusal:
+    """What ``POST /oauth/register`` would say, of one who asks to join inside another request."""
+    try:
+        seal = parse_public_jwk(join.seal_jwk)
+    except TrustError as cause:
+        return Refusal(RefusalClass.MALFORMED, cause.message)
+    return RegisterRequest(
+        software_statement=join.statement,
+        client_name=hostname,
+        jwks=Jwks((_key(proof.public_jwk, "sig"), _key(seal, "enc"))),
+        keyfast_hardware=join.hardware,
+    )
+
+
+def _key(jwk: dict[str, str], use: str) -> PublicKey:
+    return PublicKey(jwk["kty"], jwk["crv"], jwk["x"], jwk["y"], use)
+
+
+def receipt_of(live: Live, row: EndpointRow, now: int) -> str:
+    """Sign the receipt of an endpoint as it is on record."""
+    receipt = Receipt(
+        installation=live.installation.id,
+        endpoint=row.id,
+        thumbprint=row.thumbprint,
+        seal_thumbprint=thumbprint(row.seal_jwk),
+        epoch=live.installation.epoch,
+        issued_at=now,
+        ring=row.ring,
+        package=row.package_id,
+        account=row.account_key,
+        generation=row.generation,
+    )
+    return live.keyset.sign(RECEIPT_TYP, receipt)
+
+
 def enrolment_token(live: Live, statement: str, mode: Mode) -> EnrolmentToken | Refusal:
     """Verify an enrolment token, and that it lets an endpoint join in this mode."""
+    token = any_enrolment_token(live, statement)
+    if isinstance(token, Refusal):
+        return token
+    if token.mode != mode.value:
+        return Refusal(
+            RefusalClass.MODE_CLOSED,
+            presented=f"an enrolment token of a package for the mode {token.mode}",
+            expected=f"one for the mode {mode.value}",
+            repair=f"keyfast package create --mode {mode.value}",
+        )
+    return mode_refusal(live, token.ring, mode) or token
+
+
+def any_enrolment_token(live: Live, statement: str) -> EnrolmentToken | Refusal:
+    """Verify an enrolment token, whatever its mode."""
     try:
-        token = live.keyset.verify(statement, ENROLMENT_TYP, EnrolmentToken)
+        return live.keyset.verify(statement, ENROLMENT_TYP, EnrolmentToken)
     except ForeignError as cause:
         return Refusal(
             RefusalClass.FOREIGN_INSTALLATION,
@@ -221,14 +289,6 @@ def enrolment_token(live: Live, statement: str, mode: Mode) -> EnrolmentToken | 
         )
     except TrustError:
         return Refusal(RefusalClass.UNAUTHENTICATED, "the enrolment token does not verify")
-    if token.mode != mode.value:
-        return Refusal(
-            RefusalClass.MODE_CLOSED,
-            presented=f"an enrolment token of a package for the mode {token.mode}",
-            expected=f"one for the mode {mode.value}",
-            repair=f"keyfast package create --mode {mode.value}",
-        )
-    return mode_refusal(live, token.ring, mode) or token
 
 
 def _device_thumbprint(asked: RegisterRequest) -> str:

@@ -124,7 +124,7 @@ class KeyringService:
         return len(rows) + passwords
 
     async def _reseal_passwords(self, conn: AsyncConnection) -> int:
-        rows = await accounts.generations(conn)
+        rows = [row for row in await accounts.generations(conn) if row.password_sealed]  # the destroyed have none
         for row in rows:
             where = bound_to(row.account_key, row.generation)
             again = self._kek.seal(self._kek.open(row.password_sealed, bound_to=where), bound_to=where)

@@ -24,11 +24,14 @@ class KnownAccount:
         key: ``DOMAIN\name``, the domain in upper and the name in lower case.
         generations: what is known of each credential generation on record.
         readings: the last reading of each domain controller.
+        name, domain: as the administrator spelled them.
     """
 
     key: str
     generations: Mapping[int, GenerationRow] = field(default_factory=dict)
     readings: tuple[AccountReading, ...] = ()
+    name: str = ""
+    domain: str = ""
 
     @property
     def password_stamps(self) -> tuple[int, ...]:
@@ -96,6 +99,8 @@ async def known_accounts(conn: AsyncConnection) -> dict[str, KnownAccount]:
                 for found in outcomes(kept for kept in readings if kept.account_key == row.key)
                 if isinstance(found, AccountReading)
             ),
+            name=row.name,
+            domain=row.domain,
         )
         for row in rows
     }

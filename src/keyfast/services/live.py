@@ -39,6 +39,7 @@ class Live:
         oauth_everywhere: OAuth is open for every ring, so that no check-in by it need look up a ring.
         accounts: client authentication accounts by key.
         window: recovery window that nobody closed; ``core.window.covers`` judges its deadline.
+        highest_profile: highest number of any access profile there ever was here.
     """
 
     installation: InstallationRow
@@ -53,6 +54,7 @@ class Live:
     oauth_everywhere: bool
     accounts: Mapping[str, KnownAccount]
     window: Window | None = None
+    highest_profile: int = 0
 
     @property
     def issuer(self) -> str:
@@ -107,6 +109,7 @@ class _Keys:
     keyset: Keyset
     tokens: AccessTokens
     nonces: Nonces
+    kek: Kek
 
 
 class LiveState:
@@ -138,13 +141,14 @@ class LiveState:
             key_rows = await keys.load(conn)
             policy = await policies.newest(conn)
             in_force = await profiles.in_force(conn)
+            highest = await profiles.next_seq(conn) - 1
             open_modes = await modes.load(conn)
             known = await known_accounts(conn)
             opened = await windows.not_closed(conn)
         if installation is None or policy is None or not in_force:
             raise LookupError("the database holds no installation")
         window = None if opened is None else opened.window
-        rows = (installation, tuple(key_rows), policy, in_force, open_modes, known, window)
+        rows = (installation, tuple(key_rows), policy, in_force, open_modes, known, highest, window)
         if rows == self._rows:
             return
         keys_now = self._opened(installation.id, tuple(key_rows))
@@ -162,8 +166,19 @@ class LiveState:
             oauth_everywhere=open_now.everywhere(Mode.OAUTH),
             accounts=known,
             window=window,
+            highest_profile=highest,
         )
         self._rows = rows
+
+    def kek(self) -> Kek:
+        """Return the KEK that sealed the keys of the current reading.
+
+        Raises:
+            LookupError: nothing was read yet.
+        """
+        if self._keys is None:
+            raise LookupError("nothing was read yet")
+        return self._keys[1].kek
 
     def _opened(self, installation: str, rows: tuple[keys.SigningKeyRow, ...]) -> "_Keys":
         """Open the keys, if they are not those that are open already."""
@@ -171,7 +186,8 @@ class LiveState:
             kek = self._open_kek(installation)
             keyset = Keyset(installation, tuple(key_from_row(row, kek) for row in rows))
             secrets, current = keyset.access_token_keys()
-            opened = _Keys(keyset, AccessTokens(installation, secrets, current), Nonces(keyset.nonce_keys()))
+            tokens, nonces = AccessTokens(installation, secrets, current), Nonces(keyset.nonce_keys())
+            opened = _Keys(keyset, tokens, nonces, kek)
             self._keys = ((installation, rows), opened)
         return self._keys[1]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from keyfast.core.mode import Mechanism, Mode, Modes
 from keyfast.errors import ConflictError, UsageError
 from keyfast.services.live import Live, LiveState
-from keyfast.store import events, modes, packages, profiles
+from keyfast.store import events, modes, packages, profiles, uses
 from keyfast.store.database import Database
 from keyfast.store.modes import ModeRow
 from keyfast.store.profiles import AccessProfileRow
@@ -80,6 +80,7 @@ class ModeService:
             if own == {mode}:
                 raise UsageError(f"{mode.value} is the last mode open{_for(ring)}; open another one first")
             used = await packages.enrolled(conn, mode.value, ring)
+            used += 0 if ring else await uses.by_command(conn, mode)
             if used and not despite_endpoints:
                 raise ConflictError(
                     f"{used} endpoints enrolled in the mode {mode.value}{_for(ring)} and would go silent",
@@ -98,8 +99,9 @@ class ModeService:
             offered = tuple(found.value for found in self._mechanisms) if mode is Mode.WINDOWS else ()
             if mode in in_force and _offers(live, in_force[mode]) == offered:
                 return
-            seq = 1 + max(row.seq for row in in_force.values())
-            claims = AccessProfile(live.installation.id, seq, mode.value, live.urls, self._ca(), offered)
+            seq = await profiles.next_seq(conn)
+            epoch = live.installation.epoch
+            claims = AccessProfile(live.installation.id, seq, mode.value, live.urls, self._ca(), offered, epoch)
             await profiles.add(conn, AccessProfileRow(seq, now, live.keyset.sign(PROFILE_TYP, claims), mode))
         await self._live.refresh()
 

@@ -55,7 +55,7 @@ class TokenService:
             return proof
         record = await self._client(live, signed, form, now)
         if isinstance(record, Refusal):
-            return record
+            return await self._superseded(form, proof) or record
         refusal = await self._closed(live, record) or await prove(
             self._database, record.endpoint, record.presence.state, now
         )
@@ -100,6 +100,20 @@ class TokenService:
         if record is None or not _signed_by(assertion, record.endpoint.public_jwk):
             return Refusal(RefusalClass.UNAUTHENTICATED, "no such device key is on record")
         return _stale(live, signed, claims, now) or self._once(endpoint_id, claims, now) or record
+
+    async def _superseded(self, form: Mapping[str, str], proof: Proof) -> Refusal | None:
+        """Tell the holder of a former device key that it is one, and nobody else."""
+        if not _signed_by(form.get("client_assertion", ""), proof.public_jwk):
+            return None
+        async with self._database.read() as conn:
+            record = await endpoints.by_thumbprint(conn, proof.thumbprint)
+        if record is None or record.endpoint.thumbprint == proof.thumbprint:
+            return None
+        return Refusal(
+            RefusalClass.KEY_SUPERSEDED,
+            presented=f"a former device key of endpoint {record.endpoint.id}",
+            expected="its newest device key, or a recovery check-in",
+        )
 
     async def _closed(self, live: Live, record: EndpointRecord) -> Refusal | None:
         """Refuse an endpoint whose ring is not to use OAuth (any more)."""

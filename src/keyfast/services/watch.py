@@ -33,6 +33,8 @@ SPARE_TRIES = 3
 """Wrong passwords that must still be free before one is risked."""
 ASSUMED_THRESHOLD = 5
 """Lockout threshold where it cannot be read: as low as the usual baselines ask for."""
+BY_COMMAND = "(by command)"
+"""Stands where others have their package, for endpoints that came to a credential by a command."""
 
 
 def built_with(rows: Iterable[BuiltRow], generations: Sequence[GenerationRow]) -> tuple[Built, ...]:
@@ -40,7 +42,11 @@ def built_with(rows: Iterable[BuiltRow], generations: Sequence[GenerationRow]) -
     stamps = {(row.account_key, row.generation): row.password_stamp for row in generations}
     return tuple(
         Built(
-            row.package, row.generation, stamps.get((row.account_key, row.generation), 0), row.endpoints, row.created_at
+            row.package or BY_COMMAND,
+            row.generation,
+            stamps.get((row.account_key, row.generation), 0),
+            row.endpoints,
+            row.created_at,
         )
         for row in rows
     )

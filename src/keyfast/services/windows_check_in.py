@@ -14,24 +14,22 @@ from msgspec.structs import replace
 from keyfast.core.logon import offer
 from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.errors import TrustError
-from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
-from keyfast.services.check_in import CheckInService, Letter, Reply, Sender, read_letter
-from keyfast.services.enrol import EnrolService, enrolment_token
+from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal, unknown_or_superseded
+from keyfast.services.check_in import CheckInService, Letter, Reply, Sender, Shown, heard_in, read_letter
+from keyfast.services.enrol import EnrolService, asked_to_join, enrolment_token
 from keyfast.services.known_account import KnownAccount
 from keyfast.services.live import Live, LiveState
+from keyfast.services.went_back import WentBack
 from keyfast.services.windows_logon import Challenge, LoggedOn, WindowsLogon, offer_lines
 from keyfast.store import packages
 from keyfast.store.database import Database
 from keyfast.store.identities import Identities
 from keyfast.trust import dpop
-from keyfast.trust.device import parse_public_jwk
 from keyfast.trust.dpop import Proof
 from keyfast.trust.enrolment import EnrolmentToken
 from keyfast.trust.nonce import NonceFacts
 from keyfast.wire import limits
 from keyfast.wire.messages import Registered
-from keyfast.wire.oauth import Jwks, PublicKey, RegisterRequest
 
 DOUBT_SECONDS = 60
 """Longest time for which a refused password keeps the others of its generation waiting for the watch."""
@@ -43,19 +41,35 @@ class Knocker(msgspec.Struct, frozen=True):
     """Who proved a device key.
 
     Attributes:
-        letter: its check-in.
         proof, nonce: verified.
+        named: account that it says it logs on with, empty for an agent that does not say.
+        generation: credential generation of that account.
         endpoint_id: empty for one that is not on record.
-        account_key: account its package was built with.
+        account_key: account to judge it by: the one it names, or else the one on record.
+        held: what is on record, None where it is not on record or asks to join.
         token: its enrolment token, where it asks to join.
     """
 
-    letter: Letter
     proof: Proof
     nonce: NonceFacts
-    endpoint_id: str
-    account_key: str
+    named: str
+    generation: int
+    endpoint_id: str = ""
+    account_key: str = ""
+    held: Shown | None = None
     token: EnrolmentToken | None = None
+
+    def shown(self, found: LoggedOn) -> Shown:
+        """What it authenticated with."""
+        return Shown(Mode.WINDOWS, found.account, self.generation)
+
+
+class Entered(msgspec.Struct, frozen=True):
+    """A probe whose device key and logon hold."""
+
+    endpoint_id: str
+    shown: Shown
+    lines: tuple[str, ...]
 
 
 class WindowsCheckInService:
@@ -69,6 +83,7 @@ class WindowsCheckInService:
         enrolments: EnrolService,
         database: Database,
         identities: Identities,
+        ahead: WentBack,
         clock: Callable[[], float],
     ) -> None:
         self._live = live
@@ -77,6 +92,7 @@ class WindowsCheckInService:
         self._enrolments = enrolments
         self._database = database
         self._identities = identities
+        self._ahead = ahead
         self._clock = clock
         self._doubts: dict[tuple[str, int], int] = {}
 
@@ -89,10 +105,47 @@ class WindowsCheckInService:
         live, now = self._live.current, int(self._clock())
         if not live.modes.anywhere(Mode.WINDOWS):
             return self._refused(live, _NO_TOKEN, now)
-        knocker = await self._knocker(live, request, body, now)
+        letter = _read(live, request, body)
+        if isinstance(letter, Refusal):
+            return self._refused(live, letter, now)
+        return await self._judge(live, request, *letter, now)
+
+    async def _judge(self, live: Live, request: SignedRequest, letter: Letter, proof: Proof, now: int) -> Reply:
+        message = letter.message
+        join = message.join.statement if message.join else None
+        knocker = await self._knocker(live, proof, message.account, message.credential_generation, now, join)
         if isinstance(knocker, Refusal):
             return self._refused(live, knocker, now)
-        return await self._logged_on(live, request, knocker, now)
+        if knocker.endpoint_id and await self._ahead.hear(knocker.endpoint_id, heard_in(message)):
+            live = self._live.current
+        found = await self._log_on(live, request, knocker, now)
+        if isinstance(found, Reply):
+            return found
+        sender = await self._sender(letter, knocker, found, now)
+        if isinstance(sender, Refusal):
+            return self._refused(live, sender, now)
+        reply = await self._check_ins.record(live, sender, letter, request, now)
+        return replace(reply, challenges=(found.answer,) if found.answer else ())
+
+    async def enter(self, request: SignedRequest, body: bytes, account: str, generation: int) -> Entered | Reply:
+        """Authenticate one leg of an endpoint's probe as if it were a check-in.
+
+        Raises:
+            NotReadyError: store, directory or winbind cannot serve now.
+        """
+        live, now = self._live.current, int(self._clock())
+        if not live.modes.anywhere(Mode.WINDOWS):
+            return self._refused(live, _NO_TOKEN, now)
+        proof = _proof(live, request, body)
+        if isinstance(proof, Refusal):
+            return self._refused(live, proof, now)
+        knocker = await self._knocker(live, proof, account, generation, now)
+        if isinstance(knocker, Refusal):
+            return self._refused(live, knocker, now)
+        found = await self._log_on(live, request, knocker, now)
+        if isinstance(found, Reply):
+            return found
+        return Entered(knocker.endpoint_id, knocker.shown(found), (found.answer,) if found.answer else ())
 
     async def probe(self, request: SignedRequest) -> LoggedOn | Challenge | Refusal:
         """Authenticate the account alone.
@@ -107,39 +160,36 @@ class WindowsCheckInService:
             return Challenge(offer_lines(self._logon.doors.mechanisms))
         return await self._logon.log_on(request)
 
-    async def _knocker(self, live: Live, request: SignedRequest, body: bytes, now: int) -> Knocker | Refusal:
+    async def _knocker(
+        self, live: Live, proof: Proof, named: str, generation: int, now: int, join: str | None = None
+    ) -> Knocker | Refusal:
         """Find who proved a device key: an endpoint, or one that asks to join by its package."""
-        proof = dpop.verify_proof(
-            request.proof, method=request.method, path=request.path, origins=live.origins, body=body
-        )
-        if isinstance(proof, Refusal):
-            return proof
-        letter = read_letter(body)
-        if isinstance(letter, Refusal):
-            return letter
         known = await self._identities.find(proof.thumbprint)
         endpoint_id = known.endpoint_id if known else ""
         nonce = fresh_nonce(live, proof, now, limits.NONCE_LIFETIME, endpoint_id)
         if isinstance(nonce, Refusal):
             return nonce
-        if letter.message.join is not None:
-            return await self._joining(live, letter, endpoint_id, proof, nonce)
-        if known is None:
-            return Refusal(RefusalClass.UNKNOWN_DEVICE, expected="a device key this server enrolled")
-        knocker = Knocker(letter, proof, nonce, endpoint_id, known.account_key)
-        return mode_refusal(live, known.ring, Mode.WINDOWS) or knocker
+        knocker = Knocker(proof, nonce, named, generation, endpoint_id)
+        if join is not None:
+            return await self._joining(live, knocker, join)
+        refusal = unknown_or_superseded(known)
+        if refusal is not None or known is None:
+            return refusal or Refusal(RefusalClass.UNKNOWN_DEVICE)
+        held = Shown(known.mode, known.account_key, known.generation)
+        account = named if named in live.accounts else known.account_key
+        return mode_refusal(live, known.ring, Mode.WINDOWS) or replace(knocker, account_key=account, held=held)
 
-    async def _joining(
-        self, live: Live, letter: Letter, endpoint_id: str, proof: Proof, nonce: NonceFacts
-    ) -> Knocker | Refusal:
-        token = enrolment_token(live, letter.message.join.statement if letter.message.join else "", Mode.WINDOWS)
+    async def _joining(self, live: Live, knocker: Knocker, statement: str) -> Knocker | Refusal:
+        token = enrolment_token(live, statement, Mode.WINDOWS)
         if isinstance(token, Refusal):
             return token
         async with self._database.read() as conn:
             package = await packages.get(conn, token.package)
-        return Knocker(letter, proof, nonce, endpoint_id, package.account_key if package else "", token)
+        account = knocker.named if knocker.named in live.accounts else package.account_key if package else ""
+        return replace(knocker, account_key=account, token=token)
 
-    async def _logged_on(self, live: Live, request: SignedRequest, knocker: Knocker, now: int) -> Reply:
+    async def _log_on(self, live: Live, request: SignedRequest, knocker: Knocker, now: int) -> LoggedOn | Reply:
+        """Offer what can succeed, and judge the logon; it must be that of the account that was named."""
         offered = self._offered(live, knocker, now)
         if isinstance(offered, Refusal):
             return self._refused(live, offered, now)
@@ -151,18 +201,16 @@ class WindowsCheckInService:
         if isinstance(found, Refusal):
             self._doubt(knocker, found, now)
             return self._refused(live, found, now)
-        sender = await self._sender(knocker, now)
-        if isinstance(sender, Refusal):
-            return self._refused(live, sender, now)
-        reply = await self._check_ins.record(live, sender, knocker.letter, request, now)
-        return replace(reply, challenges=(found.answer,) if found.answer else ())
+        if knocker.named and found.account != knocker.named:
+            return self._refused(live, _another(found.account, knocker.named), now)
+        return found
 
     def _offered(self, live: Live, knocker: Knocker, now: int) -> tuple[Mechanism, ...] | Refusal:
         configured = self._logon.doors.mechanisms
         account = live.accounts.get(knocker.account_key)
         if account is None:
             return configured  # nothing is known of what it holds; whoever logs on is judged by the account
-        generation = knocker.letter.message.credential_generation
+        generation = knocker.generation
         offered = offer(account.standing(generation, now), configured, now)
         if isinstance(offered, Refusal) or not self._doubted(account, generation, now):
             return offered
@@ -172,7 +220,7 @@ class WindowsCheckInService:
     def _doubt(self, knocker: Knocker, refusal: Refusal, now: int) -> None:
         """Have the watch look before the next endpoint with the same password tries it: each try counts."""
         if refusal.kind is RefusalClass.ACCOUNT_REFUSED and knocker.account_key in self._live.current.accounts:
-            self._doubts[knocker.account_key, knocker.letter.message.credential_generation] = now
+            self._doubts[knocker.account_key, knocker.generation] = now
 
     def _doubted(self, account: KnownAccount, generation: int, now: int) -> bool:
         since = self._doubts.get((account.key, generation))
@@ -185,28 +233,22 @@ class WindowsCheckInService:
             return False
         return True
 
-    async def _sender(self, knocker: Knocker, now: int) -> Sender | Refusal:
+    async def _sender(self, letter: Letter, knocker: Knocker, found: LoggedOn, now: int) -> Sender | Refusal:
+        sender = Sender(knocker.endpoint_id, Mode.WINDOWS, now, knocker.nonce.grant, None, knocker.shown(found))
         if knocker.token is None:
-            return Sender(knocker.endpoint_id, Mode.WINDOWS, now, knocker.nonce.grant)
-        registered = await self._join(knocker.letter, knocker.token, knocker.proof, now)
+            return replace(sender, held=knocker.held)
+        registered = await self._join(letter, knocker.token, knocker.proof, now)
         if isinstance(registered, Refusal):
             return registered
-        return Sender(registered.client_id, Mode.WINDOWS, now, knocker.nonce.grant, registered)
+        return replace(sender, endpoint_id=registered.client_id, registered=registered)
 
     async def _join(self, letter: Letter, token: EnrolmentToken, proof: Proof, now: int) -> Registered | Refusal:
         join, inventory = letter.message.join, letter.message.inventory
         if join is None or inventory is None:
             return Refusal(RefusalClass.MALFORMED, "whoever joins encloses the inventory")
-        try:
-            seal = parse_public_jwk(join.seal_jwk)
-        except TrustError as cause:
-            return Refusal(RefusalClass.MALFORMED, cause.message)
-        asked = RegisterRequest(
-            software_statement=join.statement,
-            client_name=inventory.hostname,
-            jwks=Jwks((_key(proof.public_jwk, "sig"), _key(seal, "enc"))),
-            keyfast_hardware=join.hardware,
-        )
+        asked = asked_to_join(join, inventory.hostname, proof)
+        if isinstance(asked, Refusal):
+            return asked
         return await self._enrolments.join(asked, token, now)
 
     def offers(self, refusal: Refusal) -> tuple[str, ...]:
@@ -223,5 +265,22 @@ class WindowsCheckInService:
         return Reply(refusal, live.nonces.issue(now), lines)
 
 
-def _key(jwk: dict[str, str], use: str) -> PublicKey:
-    return PublicKey(jwk["kty"], jwk["crv"], jwk["x"], jwk["y"], use)
+def _proof(live: Live, request: SignedRequest, body: bytes) -> Proof | Refusal:
+    return dpop.verify_proof(request.proof, method=request.method, path=request.path, origins=live.origins, body=body)
+
+
+def _read(live: Live, request: SignedRequest, body: bytes) -> tuple[Letter, Proof] | Refusal:
+    proof = _proof(live, request, body)
+    if isinstance(proof, Refusal):
+        return proof
+    letter = read_letter(body)
+    return letter if isinstance(letter, Refusal) else (letter, proof)
+
+
+def _another(found: str, named: str) -> Refusal:
+    return Refusal(
+        RefusalClass.ACCOUNT_NOT_ALLOWED,
+        "the account that logged on is not the one the endpoint says it uses",
+        presented=f"the account {found}",
+        expected=f"the account {named}",
+    )

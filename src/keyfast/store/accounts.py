@@ -15,6 +15,7 @@ from keyfast.store.tables import (
     account_change,
     account_reading,
     credential_generation,
+    credential_use,
     enrolment_token,
     package,
 )
@@ -77,7 +78,10 @@ class ReadingRow:
 
 @dataclass(frozen=True, slots=True)
 class BuiltRow:
-    """A package built with an account, and how many endpoints enrolled with it."""
+    """A package built with an account, and how many endpoints use the credential that it brought them.
+
+    ``package`` is empty, and ``created_at`` 0, for endpoints that came to a generation by a command.
+    """
 
     package: str
     account_key: str
@@ -194,7 +198,7 @@ async def history(conn: AsyncConnection, key: str, *, limit: int) -> list[Readin
 
 
 async def built(conn: AsyncConnection, key: str) -> list[BuiltRow]:
-    """Return the packages built with an account, newest first, with the endpoints that enrolled with each."""
+    """Return the packages built with an account, newest first, then what endpoints came to by a command."""
     uses = func.coalesce(func.max(enrolment_token.c.uses - enrolment_token.c.left), 0)
     found = (
         select(package.c.id, package.c.account_key, package.c.generation, package.c.created_at, uses)
@@ -203,7 +207,13 @@ async def built(conn: AsyncConnection, key: str) -> list[BuiltRow]:
         .group_by(package.c.id, package.c.account_key, package.c.generation, package.c.created_at)
         .order_by(package.c.created_at.desc(), package.c.id)
     )
-    return [BuiltRow(*row) for row in await conn.execute(found)]
+    packages = [BuiltRow(*row) for row in await conn.execute(found)]
+    used = credential_use.c
+    moved = select(used.generation, used.endpoints).where(used.account_key == key, used.endpoints > 0)
+    return packages + [
+        BuiltRow("", key, row.generation, 0, row.endpoints)
+        for row in await conn.execute(moved.order_by(used.generation))
+    ]
 
 
 def _generation(row: tuple[Any, ...]) -> GenerationRow:

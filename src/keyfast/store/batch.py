@@ -147,7 +147,13 @@ def with_commands(verdicts: Sequence[Verdict], batch: Sequence[CheckIn], waiting
 
 RESULTS = {
     event.value: ", ".join(f"'{state}'" for state in sorted(from_states(event)))
-    for event in (CommandEvent.RECEIVED, CommandEvent.APPLIED, CommandEvent.FAILED)
+    for event in (
+        CommandEvent.RECEIVED,
+        CommandEvent.APPLIED,
+        CommandEvent.VERIFIED,
+        CommandEvent.REVERTED,
+        CommandEvent.FAILED,
+    )
 }
 """For each result an endpoint may tell of a command, the states in which it is taken, as SQL."""
 

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.command import WAITING, CommandEvent, CommandState, from_states
 from keyfast.errors import NotFoundError
 from keyfast.store.tables import command, presence
+from keyfast.wire.messages import CHANGE_WEB_ACCESS_SERVER, ERASE
+
+MADE_WHEN_OFFERED = (CHANGE_WEB_ACCESS_SERVER, ERASE)
+"""Actions whose statement is signed when it is sent, see ``services.change``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ async def next_seq(conn: AsyncConnection, endpoint_id: str) -> int:
     Raises:
         NotFoundError: there is no such endpoint.
     """
-    await _lock(conn, endpoint_id)
+    await lock(conn, endpoint_id)
     last = await conn.scalar(select(func.max(command.c.seq)).where(command.c.endpoint_id == endpoint_id))
     return (last or 0) + 1
 
@@ -56,20 +61,25 @@ async def queue(conn: AsyncConnection, row: CommandRow) -> None:
     gone = {"state": CommandState.SUPERSEDED, "updated_at": row.created_at}
     await conn.execute(update(command).where(older, superseded).values(gone))
     await conn.execute(insert(command).values(asdict(row)))
-    await _recount(conn, row.endpoint_id)
+    await recount(conn, row.endpoint_id)
 
 
 async def offer(conn: AsyncConnection, endpoint_id: str, *, now: int, limit: int) -> list[CommandRow]:
-    """Take what to send with an answer, oldest first; what has expired is marked so instead."""
-    await _lock(conn, endpoint_id)
+    """Take what to send with an answer, oldest first; what has expired is marked so instead.
+
+    A change of the web access server has no statement yet, or one that is made anew when it expires: it is
+    only returned, and marked by whoever makes its statement (``store.changes.put``).
+    """
+    await lock(conn, endpoint_id)
     waiting = update(command).where(command.c.endpoint_id == endpoint_id, command.c.state.in_(WAITING))
+    signed = command.c.action.not_in(MADE_WHEN_OFFERED)
     late = await conn.execute(
-        waiting.where(command.c.expires_at <= now).values(state=CommandState.EXPIRED, updated_at=now)
+        waiting.where(signed, command.c.expires_at <= now).values(state=CommandState.EXPIRED, updated_at=now)
     )
     if late.rowcount:
-        await _recount(conn, endpoint_id)
+        await recount(conn, endpoint_id)
     rows = await pending(conn, endpoint_id, limit=limit)
-    fresh = [row.seq for row in rows if row.state is CommandState.QUEUED]
+    fresh = [row.seq for row in rows if row.state is CommandState.QUEUED and row.action not in MADE_WHEN_OFFERED]
     if fresh:
         await conn.execute(waiting.where(command.c.seq.in_(fresh)).values(state=CommandState.OFFERED, updated_at=now))
     return rows
@@ -95,18 +105,23 @@ async def _select(
 ) -> list[CommandRow]:
     order = command.c.seq.desc() if newest_first else command.c.seq
     found = select(command).where(command.c.endpoint_id == endpoint_id, command.c.state.in_(list(states)))
-    rows = (row._asdict() for row in await conn.execute(found.order_by(order).limit(limit)))
-    return [CommandRow(**(row | {"state": CommandState(row["state"])})) for row in rows]
+    return [command_row(row) for row in await conn.execute(found.order_by(order).limit(limit))]
 
 
-async def _lock(conn: AsyncConnection, endpoint_id: str) -> None:
+def command_row(row: Row[Any]) -> CommandRow:
+    """Return a row of the table as what it means."""
+    return CommandRow(**(row._asdict() | {"state": CommandState(row.state)}))
+
+
+async def lock(conn: AsyncConnection, endpoint_id: str) -> None:
     """Take the endpoint's row before its commands, in the order of the check-in writer, so none deadlock."""
     held = select(presence.c.seq).where(presence.c.endpoint_id == endpoint_id).with_for_update()
     if (await conn.execute(held)).one_or_none() is None:
         raise NotFoundError(f"no endpoint {endpoint_id}", repair="keyfast endpoint list")
 
 
-async def _recount(conn: AsyncConnection, endpoint_id: str) -> None:
+async def recount(conn: AsyncConnection, endpoint_id: str) -> None:
+    """Write how many commands wait for the endpoint, so that its next check-in asks for them."""
     waiting = select(func.count()).where(command.c.endpoint_id == endpoint_id, command.c.state.in_(WAITING))
     await conn.execute(
         update(presence).where(presence.c.endpoint_id == endpoint_id).values(commands=waiting.scalar_subquery())

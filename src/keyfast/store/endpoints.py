@@ -194,6 +194,21 @@ async def set_access(conn: AsyncConnection, endpoint_id: str, mode: Mode, accoun
     await conn.execute(update(endpoint).where(endpoint.c.id == endpoint_id).values(proved))
 
 
+async def take_key(conn: AsyncConnection, row: EndpointRow, now: int) -> None:
+    """Make the keys in ``row`` those of an endpoint on record; what it had until now serves for recovery only.
+
+    Raises:
+        ConflictError: the device key is another endpoint's.
+    """
+    older = update(device_key).where(device_key.c.endpoint_id == row.id, device_key.c.status == "current")
+    await conn.execute(older.values(status="superseded", since=now))
+    key = {"thumbprint": row.thumbprint, "endpoint_id": row.id, "status": "current", "since": now}
+    if not await insert_once(conn, device_key, key):
+        raise ConflictError("this device key is on record already")
+    keys = {"thumbprint": row.thumbprint, "public_jwk": row.public_jwk, "seal_jwk": row.seal_jwk}
+    await conn.execute(update(endpoint).where(endpoint.c.id == row.id).values(keys))
+
+
 async def forget_fork(conn: AsyncConnection, endpoint_id: str) -> None:
     """Forget the branch that was displaced, so that the one that stays is not taken for it."""
     await conn.execute(update(presence).where(presence.c.endpoint_id == endpoint_id).values(displaced=NO_DIGEST))

@@ -12,16 +12,19 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from keyfast.core.mode import Mode
 from keyfast.store import postgres
 from keyfast.store.outage import is_outage, not_ready
 from keyfast.store.sqlite import file_uri
 from keyfast.store.url import sqlite_path
 
 POOL = 4
+CURRENT = "current"
+"""Status of the device key by which an endpoint works; every other one is superseded."""
 _FIND = (
-    "SELECT endpoint.id, endpoint.ring, endpoint.account_key FROM device_key"
-    " JOIN endpoint ON endpoint.id = device_key.endpoint_id"
-    " WHERE device_key.thumbprint = {} AND device_key.status = 'current'"
+    "SELECT endpoint.id, endpoint.ring, endpoint.account_key, endpoint.mode, endpoint.generation, device_key.status"
+    " FROM device_key JOIN endpoint ON endpoint.id = device_key.endpoint_id"
+    " WHERE device_key.thumbprint = {}"
 )
 
 
@@ -32,18 +35,24 @@ class Identity:
     Attributes:
         ring: of its package.
         account_key: account it last proved to use, at first its package's; empty if none.
+        mode: authentication mode that it last proved to use.
+        generation: credential generation of that account.
+        current: it was found by its current device key; a superseded one serves for recovery only.
     """
 
     endpoint_id: str
     ring: str
     account_key: str
+    mode: Mode = Mode.OAUTH
+    generation: int = 0
+    current: bool = True
 
 
 class Identities(Protocol):
     """Finds endpoints by their device key."""
 
     async def find(self, thumbprint: str) -> Identity | None:
-        """Return the endpoint whose current device key has this RFC 7638 thumbprint.
+        """Return the endpoint that has, or had, a device key with this RFC 7638 thumbprint.
 
         Raises:
             NotReadyError: the database cannot serve now.
@@ -73,7 +82,7 @@ class SqliteIdentities:
             if is_outage(cause):
                 raise not_ready(cause) from cause
             raise
-        return None if row is None else Identity(str(uuid.UUID(bytes=row[0])), row[1], row[2])
+        return None if row is None else _identity(str(uuid.UUID(bytes=row[0])), *row[1:])
 
     async def close(self) -> None:
         """See ``Identities.close``."""
@@ -99,13 +108,17 @@ class PostgresIdentities:
             if is_outage(cause):
                 raise not_ready(cause) from cause
             raise
-        return None if row is None else Identity(str(row[0]), row[1], row[2])
+        return None if row is None else _identity(str(row[0]), *tuple(row)[1:])
 
     async def close(self) -> None:
         """See ``Identities.close``."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
+
+
+def _identity(endpoint_id: str, ring: str, account_key: str, mode: str, generation: int, status: str) -> Identity:
+    return Identity(endpoint_id, ring, account_key, Mode(mode), generation, status == CURRENT)
 
 
 def open_identities(url: str) -> Identities:

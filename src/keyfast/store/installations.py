@@ -48,3 +48,14 @@ async def create(conn: AsyncConnection, row: InstallationRow) -> None:
 async def set_kek(conn: AsyncConnection, kek_id: str) -> None:
     """Record which key seals stored secrets."""
     await conn.execute(update(installation).values(kek_id=kek_id))
+
+
+async def lock(conn: AsyncConnection) -> InstallationRow | None:
+    """Return the installation, and hold its row until the commit."""
+    row = (await conn.execute(select(installation).with_for_update())).one_or_none()
+    return None if row is None else InstallationRow(*row)
+
+
+async def set_epoch(conn: AsyncConnection, epoch: int, restored_at: int) -> None:
+    """Record the epoch, and since when it is known that the server went back in time (0: that is over)."""
+    await conn.execute(update(installation).values(epoch=epoch, restored_at=restored_at))

@@ -101,10 +101,10 @@ async def count_use(conn: AsyncConnection, jti: str) -> bool:
     return counted.rowcount == 1
 
 
-async def count_leaving(conn: AsyncConnection, jti: str) -> None:
-    """Count an endpoint that enrolled with this token and has another package now."""
+async def count_leaving(conn: AsyncConnection, jti: str, more: int = 1) -> None:
+    """Count an endpoint that enrolled with this token and uses something else now, or (-1) came back to it."""
     columns = enrolment_token.c
-    await conn.execute(update(enrolment_token).where(columns.jti == jti).values(left=columns.left + 1))
+    await conn.execute(update(enrolment_token).where(columns.jti == jti).values(left=columns.left + more))
 
 
 async def enrolled(conn: AsyncConnection, mode: str, ring: str) -> int:

@@ -75,7 +75,7 @@ _FORK = (
 )
 _EVENT = "INSERT INTO event (at, kind, endpoint_id, detail) VALUES ($1, $2, $3, $4)"
 _RESULT = {
-    told: "UPDATE command SET state = $1, updated_at = $2, detail = $3"  # noqa: S608 - states of the table, not input
+    told: "UPDATE command SET state = $1, updated_at = $2, detail = coalesce(nullif($3::text, ''), detail)"  # noqa: S608 - states of the table, not input
     f" WHERE endpoint_id = $4 AND id = $5 AND state IN ({states})"
     for told, states in batches.RESULTS.items()
 }

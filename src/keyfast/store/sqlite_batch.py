@@ -58,7 +58,7 @@ _FORK = (
 )
 _EVENT = "INSERT INTO event (at, kind, endpoint_id, detail) VALUES (?, ?, ?, ?)"
 _RESULT = {
-    told: "UPDATE command SET state = ?, updated_at = ?, detail = ?"  # noqa: S608 - states of the table, not input
+    told: "UPDATE command SET state = ?, updated_at = ?, detail = coalesce(nullif(?, ''), detail)"  # noqa: S608 - states of the table, not input
     f" WHERE endpoint_id = ? AND id = ? AND state IN ({states})"
     for told, states in batches.RESULTS.items()
 }

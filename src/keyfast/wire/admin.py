@@ -140,7 +140,7 @@ class Changed(View, frozen=True):
 
 
 class Installation(View, frozen=True):
-    """Which installation this is."""
+    """Which installation this is; ``restored_at`` is since when it is known to have gone back in time, or 0."""
 
     id: str
     name: str
@@ -148,6 +148,7 @@ class Installation(View, frozen=True):
     urls: tuple[str, ...]
     version: str
     now: int
+    restored_at: int = 0
 
 
 class Introspection(View, frozen=True, omit_defaults=True):

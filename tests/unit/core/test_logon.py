@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from keyfast.core.directory import Logon
-from keyfast.core.generation import GenerationState
+from keyfast.core.generation import GONE, GenerationState
 from keyfast.core.logon import ASK_AGAIN_SECONDS, IN_GRACE, SENTENCES, GenerationStanding, offer
 from keyfast.core.mode import Mechanism
 from keyfast.core.refusal import Refusal, RefusalClass
@@ -26,7 +26,10 @@ def test_every_standing_is_offered_what_can_succeed_and_nothing_else(state, ends
     for configured in OFFERS:
         told = offer(standing(state, ends, unusable), configured, NOW)
         graced = tuple(found for found in configured if found is not Mechanism.KERBEROS)
-        if unusable is not None:
+        if state in GONE:
+            assert isinstance(told, Refusal)
+            assert told.kind is RefusalClass.RETIRED_GENERATION
+        elif unusable is not None:
             assert isinstance(told, Refusal)
             assert told.detail == SENTENCES[unusable]
         elif state is S.PROVEN:
@@ -59,6 +62,25 @@ def test_the_newest_generation_is_not_told_to_expect_another(newest):
     told = offer(standing(S.REFUSED, newest=newest), ALL, NOW)
     assert isinstance(told, Refusal)
     assert told.expected == ""
+
+
+@pytest.mark.parametrize("state", sorted(GONE))
+def test_a_retired_generation_is_named_with_the_one_to_have(state):
+    told = offer(standing(state, generation=3, newest=5), ALL, NOW)
+    assert isinstance(told, Refusal)
+    assert told.presented == "credential generation 3 of CORP\\svc-see"
+    assert told.expected == "credential generation 5"
+    assert (told.rule.status, told.retry_after) == (403, 0)
+    newest = offer(standing(state, generation=5, newest=5), ALL, NOW)
+    assert isinstance(newest, Refusal)
+    assert newest.expected == ""
+
+
+@pytest.mark.parametrize(("generation", "tried"), [(1, False), (2, False), (3, True)])
+def test_a_generation_above_the_newest_on_record_is_not_stale_but_unknown(generation, tried):
+    told = offer(standing(None, generation=generation, newest=2), ALL, NOW)
+    assert (told == ALL) is tried
+    assert isinstance(offer(standing(None, unusable=Logon.LOCKED, generation=generation), ALL, NOW), Refusal)
 
 
 def test_there_is_a_sentence_for_every_refusal():

@@ -18,7 +18,7 @@ from keyfast.core.generation import GenerationState
 from keyfast.core.refusal import RULES, RefusalClass
 from keyfast.directory.entry import ACCOUNT, BASE_ONLY
 from keyfast.services.keyring import MIN_PASSPHRASE
-from keyfast.settings import ActiveDirectorySettings, Settings, WindowsSettings
+from keyfast.settings import ActiveDirectorySettings, RecoverySettings, Settings, WindowsSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
@@ -66,7 +66,10 @@ def test_every_setting_has_its_heading():
     assert {head for head in found if head.islower() and " " not in head} == settings
 
 
-@pytest.mark.parametrize(("table", "kind"), [("windows", WindowsSettings), ("directory", ActiveDirectorySettings)])
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [("windows", WindowsSettings), ("directory", ActiveDirectorySettings), ("recovery", RecoverySettings)],
+)
 def test_every_member_of_a_table_of_settings_has_its_heading(table, kind):
     found = {head for head in _headings("operate/settings.md", 3) if head.startswith(f"{table}.")}
     assert found == {f"{table}.{field.name}" for field in dataclasses.fields(kind)}

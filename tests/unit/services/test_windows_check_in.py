@@ -15,10 +15,12 @@ from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.core.secret import Secret
 from keyfast.services.authenticate import SignedRequest
 from keyfast.services.basic_cache import BasicCache
+from keyfast.services.change import ChangeService, NoTargets
 from keyfast.services.check_in import CheckInService
 from keyfast.services.enrol import EnrolService
 from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
+from keyfast.services.went_back import WentBack
 from keyfast.services.windows_check_in import WindowsCheckInService
 from keyfast.services.windows_logon import Challenge, Doors, LoggedOn, WindowsLogon, offer_lines
 from keyfast.store import accounts, packages
@@ -53,10 +55,14 @@ class Desk:
         )
         logon = WindowsLogon(site.live, self.doors, BasicCache(Secret(bytes(32)), site.clock), Heard(), site.clock)
         self.identities = open_identities(site.settings.database_url)
-        check_ins = CheckInService(site.live, writer, site.database, self.identities, site.clock, lambda: 0.5)
+        ahead = WentBack(site.live, site.database, site.clock)
+        changes = ChangeService(site.live, NoTargets(), lambda size: uuid.uuid4().bytes[:size])
+        check_ins = CheckInService(
+            site.live, writer, site.database, self.identities, changes, ahead, site.clock, lambda: 0.5
+        )
         enrolments = EnrolService(site.live, site.database, site.clock, lambda size: uuid.uuid4().bytes[:size])
         self.service = WindowsCheckInService(
-            site.live, logon, check_ins, enrolments, site.database, self.identities, site.clock
+            site.live, logon, check_ins, enrolments, site.database, self.identities, ahead, site.clock
         )
         self.packages = PackageService(
             site.live, site.database, site.settings.data / "packages", site.accounts, modes, site.clock
@@ -181,10 +187,17 @@ async def test_a_stale_generation_is_refused_before_any_password_is_tried(joined
     assert joined.site.directory.tried == []
 
 
-async def test_a_generation_that_is_not_on_record_is_refused(joined):
-    joined.generation = 7
+async def test_a_generation_below_the_newest_that_is_not_on_record_is_refused(joined):
+    joined.generation = 0
     assert kind(await joined.check_in("")) is C.ACCOUNT_REFUSED
     assert joined.site.directory.tried == []
+
+
+async def test_a_generation_above_the_newest_on_record_may_be_tried(joined):
+    """This server was restored from a backup: what it does not know is not stale."""
+    joined.generation = 7
+    assert (await joined.check_in("")).challenges == offer_lines(joined.doors.mechanisms)
+    assert answered(await joined.check_in())
 
 
 async def test_a_restored_password_lets_everybody_back_in(joined):
