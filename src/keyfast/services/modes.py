@@ -98,8 +98,10 @@ class ModeService:
             offered = tuple(found.value for found in self._mechanisms) if mode is Mode.WINDOWS else ()
             if mode in in_force and _offers(live, in_force[mode]) == offered:
                 return
-            seq = 1 + max(row.seq for row in in_force.values())
-            claims = AccessProfile(live.installation.id, seq, mode.value, live.urls, self._ca(), offered)
+            # Above every one there ever was: a rotation may have signed one that is not in force.
+            seq = await profiles.next_seq(conn)
+            epoch = live.installation.epoch
+            claims = AccessProfile(live.installation.id, seq, mode.value, live.urls, self._ca(), offered, epoch)
             await profiles.add(conn, AccessProfileRow(seq, now, live.keyset.sign(PROFILE_TYP, claims), mode))
         await self._live.refresh()
 

@@ -54,7 +54,9 @@ async def put_in_force(conn: AsyncConnection, seq: int, *, in_force: bool) -> No
 
 async def add(conn: AsyncConnection, row: AccessProfileRow) -> None:
     """Put an access profile on record; a number that exists is an IntegrityError."""
-    await conn.execute(insert(access_profile).values(asdict(row) | {"mode": row.mode.value, "in_force": int(row.in_force)}))
+    await conn.execute(
+        insert(access_profile).values(asdict(row) | {"mode": row.mode.value, "in_force": int(row.in_force)})
+    )
 
 
 def _row(row: Row[Any]) -> AccessProfileRow:
