@@ -8,7 +8,7 @@ be done, as data. Effects are written down with the decision and done afterwards
 from msgspec.structs import replace
 
 from keyfast.core import machine
-from keyfast.core.rotation_effects import Effect, decided, last_wave
+from keyfast.core.rotation_effects import Effect, decided
 from keyfast.core.rotation_evidence import MOVED, Evidence
 from keyfast.core.rotation_guards import GUARDS
 from keyfast.core.rotation_pauses import reason_to_pause, tolerated
@@ -118,7 +118,7 @@ def _marked(after: Rotation, event: RotationEvent, evidence: Evidence, now: int,
         E.APPROVED: {"approvals": tuple(dict.fromkeys((*after.approvals, by)))},
         E.OFFERED: {"wave": 1, "wave_at": now, "started_bad": evidence.bad_passwords},
         E.WIDENED: {"wave": after.wave + 1, "wave_at": now},
-        E.HASTENED: {"wave": last_wave(after), "wave_at": now},
+        E.HASTENED: {"wave": after.facts.waves, "wave_at": now},
         E.PAUSED: {"paused": reason},
         E.RESUMED: {"paused": "", "wave_at": now, "tolerated": tolerated(evidence)},
         E.ROLLED_BACK: {"paused": ""},

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from keyfast.core.rotation_evidence import BACK
-from keyfast.core.rotation_plan import Kind, cuts
+from keyfast.core.rotation_plan import Kind
 from keyfast.core.rotation_state import Rotation, RotationEvent, RotationState
 
 S, E = RotationState, RotationEvent
@@ -166,8 +166,3 @@ _MAKERS: dict[RotationEvent, Callable[[Rotation, Rotation], tuple[Effect, ...]]]
     E.ROLLED_BACK: _roll_back,
     E.ABANDONED: _abandon,
 }
-
-
-def last_wave(rotation: Rotation) -> int:
-    """Return the number of waves, 0 without targets."""
-    return len(cuts(rotation.plan, rotation.facts.targets))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from keyfast.core.command import CommandState as C
 from keyfast.core.rotation_evidence import MOVED, Evidence
-from keyfast.core.rotation_plan import Kind, cuts
+from keyfast.core.rotation_plan import Kind
 from keyfast.core.rotation_state import Rotation, RotationEvent, RotationState
 
 Guard = Callable[[Rotation, Evidence, int], str | None]
@@ -134,12 +134,12 @@ def soaked(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
 
 def waves_left(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
     """There is another wave."""
-    return None if rotation.wave < len(cuts(rotation.plan, rotation.facts.targets)) else "there is no further wave"
+    return None if rotation.wave < rotation.facts.waves else "there is no further wave"
 
 
 def last_wave(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
     """There is no further wave."""
-    last = len(cuts(rotation.plan, rotation.facts.targets))
+    last = rotation.facts.waves
     return f"wave {rotation.wave} of {last} is not the last" if rotation.wave < last else None
 
 

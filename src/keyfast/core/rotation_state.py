@@ -51,18 +51,22 @@ class Facts(msgspec.Struct, frozen=True):
 
     Attributes:
         targets: endpoints that it is to move.
+        waves: in how many waves.
         longest_gap_s: longest time without a check-in among them when they were listed.
         profile_seq, profile_epoch: access profile signed for it, 0 if it needs none.
         generation: credential generation of the target account.
+        old_seq: access profile that was in force before it.
         back_seq: access profile signed to undo it, 0 if none.
         back_generation: credential generation of the source account that it goes back to.
     """
 
     targets: int = 0
+    waves: int = 0
     longest_gap_s: int = 0
     profile_seq: int = 0
     profile_epoch: int = 0
     generation: int = 0
+    old_seq: int = 0
     back_seq: int = 0
     back_generation: int = 0
 

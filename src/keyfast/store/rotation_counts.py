@@ -4,15 +4,17 @@ Only the counts by wave and state read every row of a rotation, from the index a
 or are asked for once by an operator.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Select, case, func, literal, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.command import CommandState
-from keyfast.core.rotation_evidence import BACK, FETCHED, Count
+from keyfast.core.rotation_evidence import BACK, FETCHED, MOVED, Count
+from keyfast.core.rotation_state import IN_EFFECT, Rotation, RotationState
 from keyfast.store.rotation_targets import CHANGE, Scope, scoped
 from keyfast.store.tables import command, endpoint, presence, rotation
 
@@ -68,32 +70,58 @@ async def missing(conn: AsyncConnection, rotation_id: str, *, limit: int) -> lis
 
 @dataclass(frozen=True, slots=True)
 class TargetRow:
-    """The newest change of the web access server that a rotation has for an endpoint.
+    r"""What the newest rotation of an endpoint wants it to have.
 
     Attributes:
-        rotation_id, rotation_state, document: of the rotation (``core.rotation_state.Rotation`` as JSON).
-        wave: of the change; ``BACK`` when it is to come back.
-        state: of the change.
+        rotation_id: the rotation.
+        state: of the rotation.
+        mode: authentication mode.
+        profile_seq: access profile, 0 for the one in force of the mode.
+        account_key: account (``DOMAIN\name``), empty in OAuth mode.
+        generation: credential generation of that account, 0 for its newest that is proven.
+        command_id: the change that brings it there.
+        command_state: how far that has come; ``failed`` and ``reverted`` are only tried again when it recovers.
+        back: the rotation is being undone.
     """
 
     rotation_id: str
-    rotation_state: str
-    document: Mapping[str, Any]
-    wave: int
-    state: CommandState
+    state: RotationState
+    mode: str
+    profile_seq: int
+    account_key: str
+    generation: int
+    command_id: str
+    command_state: CommandState
+    back: bool = False
 
 
-async def newest_of(conn: AsyncConnection, endpoint_id: str) -> TargetRow | None:
-    """Return the newest change that any rotation has for an endpoint, None if there is none."""
+async def target_of(conn: AsyncConnection, endpoint_id: str) -> TargetRow | None:
+    """Return what an endpoint is to have by its newest rotation; None if that wants nothing of it (yet, or any more).
+
+    After the end only those are still led there who were left behind: what they have is gone.
+    """
     found = (
-        select(rotation.c.id, rotation.c.state, rotation.c.document, command.c.wave, command.c.state)
+        select(rotation.c.id, rotation.c.state, rotation.c.document, command.c.wave, command.c.id, command.c.state)
         .join_from(command, rotation, rotation.c.id == command.c.rotation_id)
         .where(command.c.endpoint_id == endpoint_id, command.c.action == CHANGE)
         .order_by(command.c.seq.desc())
         .limit(1)
     )
     row = (await conn.execute(found)).one_or_none()
-    return None if row is None else TargetRow(row[0], row[1], row[2], row[3], CommandState(row[4]))
+    if row is None:
+        return None
+    rotation_id, state, document, wave, command_id, command_state = row
+    known, change = msgspec.convert(document, Rotation), CommandState(command_state)
+    plan, facts = known.plan, known.facts
+    if change is CommandState.PLANNED or (known.state is RotationState.DONE and change in MOVED):
+        return None
+    if known.state is RotationState.ROLLING_BACK and wave == BACK:
+        content = plan.from_mode, facts.back_seq, plan.source, facts.back_generation
+    elif known.state in IN_EFFECT and wave > 0:
+        content = plan.mode, facts.profile_seq, plan.target, facts.generation
+    else:
+        return None
+    return TargetRow(rotation_id, RotationState(state), *content, command_id, change, back=wave == BACK)
 
 
 async def waited_for(
