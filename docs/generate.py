@@ -23,9 +23,10 @@ from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.cli.main import app
-from keyfast.core import command, endpoint
+from keyfast.core import command, endpoint, rotation
 from keyfast.wire import limits, messages, oauth
 
 DOCS = Path(__file__).resolve().parent
@@ -203,6 +204,7 @@ MEANINGS = {
 
 def _route_table(rows: Iterable[Row]) -> Iterator[str]:
     homes: dict[str, type] = {"endpoint": EndpointApi, "oauth": OAuthApi, "admin": AdminApi, "access": AccessApi}
+    homes["rotation"] = RotationApi
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"
     for row in rows:
@@ -217,7 +219,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
 
 def lifecycle(noun: str) -> str:
     """Draw a lifecycle table as text: every state with what can happen in it."""
-    room = {"endpoint": endpoint, "command": command}[noun]
+    room = {"endpoint": endpoint, "command": command, "rotation": rotation}[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
     states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))
     wide = max(len(event) for _, event in table)

@@ -17,6 +17,7 @@ from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.rotation_api import RotationApi
 from keyfast.core.refusal import Refusal, RefusalClass
 
 _log = logging.getLogger(__name__)
@@ -84,6 +85,13 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/directory", Who.ADMINISTRATOR, "access.directory"),
     Row("GET", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.local_accounts"),
     Row("POST", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.set_local_account"),
+    Row("GET", "/admin/v1/rotations", Who.ADMINISTRATOR, "rotation.list_"),
+    Row("POST", "/admin/v1/rotations", Who.ADMINISTRATOR, "rotation.plan"),
+    Row("POST", "/admin/v1/rotations/preview", Who.ADMINISTRATOR, "rotation.preview"),
+    Row("GET", "/admin/v1/rotations/{id}", Who.ADMINISTRATOR, "rotation.show"),
+    Row("POST", "/admin/v1/rotations/{id}/approve", Who.ADMINISTRATOR, "rotation.approve"),
+    Row("POST", "/admin/v1/rotations/{id}/waive", Who.ADMINISTRATOR, "rotation.waive"),
+    Row("POST", "/admin/v1/rotations/{id}/{act}", Who.ADMINISTRATOR, "rotation.act"),
     Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect"),
 )
 
@@ -102,6 +110,7 @@ class AdminHandlers:
 
     admin: AdminApi
     access: AccessApi
+    rotation: RotationApi
 
 
 class EndpointApp:

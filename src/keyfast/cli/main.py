@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from keyfast import __version__
-from keyfast.cli import account, directory, endpoint, events, keys, mode, output, package, server
+from keyfast.cli import account, directory, endpoint, events, keys, mode, output, package, rotation, server
 from keyfast.errors import KeyfastError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(mode.app, name="mode")
 app.add_typer(account.app, name="account")
 app.add_typer(directory.app, name="directory")
+app.add_typer(rotation.app, name="rotation")
 app.command()(events.events)
 
 

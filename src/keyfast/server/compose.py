@@ -12,6 +12,7 @@ from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
 from keyfast.core.directory import Directory
 from keyfast.core.mode import Mechanism
@@ -31,6 +32,13 @@ from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
+from keyfast.services.rotate import RotationService
+from keyfast.services.rotation_acts import RotationActs
+from keyfast.services.rotation_generations import StoredGenerations
+from keyfast.services.rotation_ledger import RotationLedger
+from keyfast.services.rotation_password import PasswordSetter
+from keyfast.services.rotation_profile import ProfileSigner
+from keyfast.services.rotation_runner import RotationRunner
 from keyfast.services.tokens import TokenService
 from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
 from keyfast.services.windows_check_in import WindowsCheckInService
@@ -124,6 +132,7 @@ class AdminParts:
     watch: AccountWatch
     modes: ModeService
     directory: Directory
+    rotations: RotationRunner
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -140,18 +149,32 @@ def admin_service(parts: Parts) -> AdminParts:
     realm = settings.directory.realm if settings.directory else ""
     accounts = AccountService(database, directory, watch, kek, clock, realm)
     modes = ModeService(live, database, mechanisms, lambda: (settings.tls / "ca.pem").read_text("ascii"), clock)
+    keyring = KeyringService(live, database, parts.opened.kek, settings.kek_file, clock)
+    ledger = RotationLedger(database, clock)
+    acts = RotationActs(
+        database,
+        PasswordSetter(database, directory, watch, kek, entropy, clock),
+        ProfileSigner(live, clock),
+        modes,
+        keyring,
+        StoredGenerations(),
+        clock,
+        chance,
+    )
     handlers = AdminHandlers(
         AdminApi(
             live,
             ReportService(database, clock),
             PackageService(live, database, settings.data / "packages", accounts, modes, clock),
-            KeyringService(live, database, parts.opened.kek, settings.kek_file, clock),
+            keyring,
             CommandService(live, database, clock),
             clock,
         ),
         AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
+        RotationApi(RotationService(database, ledger, directory, clock, entropy)),
     )
-    return AdminParts(admin_app(handlers, clock), watch, modes, directory)
+    rotations = RotationRunner(database, ledger, acts, clock)
+    return AdminParts(admin_app(handlers, clock), watch, modes, directory, rotations)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

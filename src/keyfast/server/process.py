@@ -63,17 +63,17 @@ async def admin(settings: Settings) -> None:
         websockets=False,
         log_level=LogLevels.warning,
     )
-    await _serve(server, parts, service.watch.follow(_watch_failed))
+    await _serve(server, parts, service.watch.follow(_watch_failed), service.rotations.follow(_rotation_failed))
     await service.directory.close()
     await parts.database.close()
 
 
-async def _serve(server: Server, parts: compose.Parts, beside: Coroutine[None, None, None]) -> None:
-    """Serve until told to stop, with a job beside it."""
+async def _serve(server: Server, parts: compose.Parts, *beside: Coroutine[None, None, None]) -> None:
+    """Serve until told to stop, with jobs beside it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    jobs = [asyncio.create_task(job) for job in (parts.live.follow(_refresh_failed), beside)]
+    jobs = [asyncio.create_task(job) for job in (parts.live.follow(_refresh_failed), *beside)]
     try:
         await server.serve()
     finally:
@@ -106,6 +106,10 @@ def _refresh_failed(cause: Exception) -> None:
 
 def _watch_failed(cause: Exception) -> None:
     log.get().error("watch_failed", reason=str(cause)[:300])
+
+
+def _rotation_failed(cause: Exception) -> None:
+    log.get().error("rotation_failed", reason=str(cause)[:300])
 
 
 def _tally_failed(cause: Exception) -> None:
