@@ -24,10 +24,11 @@ from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.recovery_api import RecoveryApi
+from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
-from keyfast.core import command, endpoint, generation, window, window_endpoint
+from keyfast.core import command, endpoint, generation, rotation, window, window_endpoint
 from keyfast.wire import limits, messages, oauth
 
 DOCS = Path(__file__).resolve().parent
@@ -212,6 +213,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "access": AccessApi,
         "window": WindowApi,
         "recovery": RecoveryApi,
+        "rotation": RotationApi,
     }
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"
@@ -233,6 +235,7 @@ def lifecycle(noun: str) -> str:
         "generation": generation,
         "window": window,
         "window_endpoint": window_endpoint,
+        "rotation": rotation,
     }[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
     states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from keyfast.core.account import unusable
 from keyfast.core.directory import AccountReading, Logon, Unreachable
 from keyfast.core.secret import Secret
-from keyfast.errors import NotReadyError
+from keyfast.errors import ConflictError, NotFoundError, NotReadyError
 
 TICKS = 10_000_000
 EPOCH = 11_644_473_600
@@ -38,6 +38,8 @@ class FakeDirectory:
         self.tried: list[tuple[str, str, bytes]] = []
         self.unsure = False
         self.reads = 0
+        self.denied = False
+        self.resets = 0
 
     def set_password(self, name: str, password: str) -> None:
         """Set a password now, as an administrator does."""
@@ -51,6 +53,19 @@ class FakeDirectory:
             lockout_threshold=reading.lockout_threshold or 0,
         )
         self.accounts[name] = FakeAccount(password.encode(), known.password if known else b"", stamped)
+
+    can_reset_password = True
+
+    async def reset_password(self, name: str, password: Secret) -> None:
+        """See ``PasswordDirectory.reset_password``; ``denied`` lacks the right, ``resets`` counts."""
+        self.resets += 1
+        if self.down >= set(self.servers):
+            raise NotReadyError("no domain controller answers")
+        if self.denied:
+            raise ConflictError(f"this server may not set the password of {name}")
+        if name not in self.accounts:
+            raise NotFoundError(f"no account {name!r}")
+        self.set_password(name, password.reveal().decode())
 
     def alter(self, name: str, **changes: object) -> None:
         """Change attributes of an account."""

@@ -19,6 +19,7 @@ from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.recovery_api import RecoveryApi
+from keyfast.api.rotation_api import RotationApi
 from keyfast.api.window_api import Banner, WindowApi
 from keyfast.core.refusal import Refusal, RefusalClass
 
@@ -100,6 +101,13 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("POST", "/admin/v1/recovery/begin", Who.ADMINISTRATOR, "recovery.begin"),
     Row("POST", "/admin/v1/recovery/resume", Who.ADMINISTRATOR, "recovery.resume"),
     Row("POST", "/admin/v1/recovery/finish", Who.ADMINISTRATOR, "recovery.finish"),
+    Row("GET", "/admin/v1/rotations", Who.ADMINISTRATOR, "rotation.list_"),
+    Row("POST", "/admin/v1/rotations", Who.ADMINISTRATOR, "rotation.plan"),
+    Row("POST", "/admin/v1/rotations/preview", Who.ADMINISTRATOR, "rotation.preview"),
+    Row("GET", "/admin/v1/rotations/{id}", Who.ADMINISTRATOR, "rotation.show"),
+    Row("POST", "/admin/v1/rotations/{id}/approve", Who.ADMINISTRATOR, "rotation.approve"),
+    Row("POST", "/admin/v1/rotations/{id}/waive", Who.ADMINISTRATOR, "rotation.waive"),
+    Row("POST", "/admin/v1/rotations/{id}/{act}", Who.ADMINISTRATOR, "rotation.act"),
     Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect"),
 )
 
@@ -120,6 +128,7 @@ class AdminHandlers:
     access: AccessApi
     window: WindowApi
     recovery: RecoveryApi
+    rotation: RotationApi
 
 
 class EndpointApp:

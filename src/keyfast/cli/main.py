@@ -17,6 +17,7 @@ from keyfast.cli import (
     output,
     package,
     recover,
+    rotation,
     server,
     simulate,
     window,
@@ -37,6 +38,7 @@ app.add_typer(mode.app, name="mode")
 app.add_typer(account.app, name="account")
 app.add_typer(directory.app, name="directory")
 app.add_typer(window.app, name="window")
+app.add_typer(rotation.app, name="rotation")
 app.command()(events.events)
 app.command()(simulate.simulate)
 app.command()(recover.recover)

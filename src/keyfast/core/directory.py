@@ -155,3 +155,22 @@ class Directory(Protocol):
     async def close(self) -> None:
         """Let go of every connection."""
         ...
+
+
+class PasswordDirectory(Directory, Protocol):
+    """A directory in which this server may be allowed to set passwords."""
+
+    @property
+    def can_reset_password(self) -> bool:
+        """Whether it can be tried at all; whether it is allowed is found out by trying."""
+        ...
+
+    async def reset_password(self, name: str, password: Secret) -> None:
+        """Set an account's password, as an administrator does; may be done twice.
+
+        Raises:
+            NotFoundError: there is no such account.
+            ConflictError: the directory does not let this server do it, or does not take such a password.
+            NotReadyError: no domain controller could be asked.
+        """
+        ...

@@ -1,10 +1,11 @@
-"""Read one account at one domain controller: the searches, and nothing of what they mean."""
+"""Read one account at one domain controller, or set its password: the messages, and nothing of what they mean."""
 
 from keyfast.core.directory import AccountReading, Group
+from keyfast.core.secret import Secret
 from keyfast.directory import entry
 from keyfast.directory.connection import Connection
-from keyfast.directory.ldap_message import Both, Entry, Equals, Present, Scope
-from keyfast.errors import NotReadyError
+from keyfast.directory.ldap_message import Both, Entry, Equals, Present, Result, Scope
+from keyfast.errors import NotReadyError, UsageError
 
 _ANYTHING = Present("objectClass")
 _MAX_NAMED = 32
@@ -48,6 +49,24 @@ async def read_account(connection: Connection, base_dn: str, server: str, name: 
         )
     except ValueError:
         raise NotReadyError(f"{server} returned an attribute that is not of its type") from None
+
+
+async def reset_password(connection: Connection, base_dn: str, name: str, password: Secret) -> Result | None:
+    """Set an account's password; None if there is no such account, else what the directory said.
+
+    Raises:
+        NotReadyError: the domain controller cannot be asked.
+        UsageError: the password is no text.
+    """
+    by_name = Both((Equals("objectClass", "user"), Equals("sAMAccountName", name)))
+    found = await connection.search(base_dn or await _domain(connection), Scope.SUBTREE, by_name, ("objectClass",))
+    if not found:
+        return None
+    try:
+        quoted = f'"{password.reveal().decode()}"'.encode("utf-16-le")
+    except UnicodeDecodeError:
+        raise UsageError("a password is text") from None
+    return await connection.replace(found[0].dn, "unicodePwd", quoted)
 
 
 async def _domain(connection: Connection) -> str:

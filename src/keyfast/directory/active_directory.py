@@ -9,13 +9,13 @@ from keyfast.core.account import GRACE
 from keyfast.core.directory import AccountReading, Logon, Unreachable
 from keyfast.core.secret import Secret
 from keyfast.directory import address, kerberos, ldap_message, logon_codes
-from keyfast.directory.account_reader import read_account
+from keyfast.directory.account_reader import read_account, reset_password
 from keyfast.directory.address import Address
 from keyfast.directory.connection import Connection
 from keyfast.directory.ldap_message import Code, Result
 from keyfast.directory.pool import Pool
 from keyfast.directory.settings import DirectorySettings, KeytabReader, SimpleReader
-from keyfast.errors import NotReadyError, UsageError
+from keyfast.errors import ConflictError, NotFoundError, NotReadyError, UsageError
 
 PROVE_MARGIN = 600
 """Seconds added to the grace, for clocks of domain controllers and for replication."""
@@ -117,6 +117,35 @@ class ActiveDirectory:
                 repair="set the Kerberos realm of the directory, or try again later",
             ) from cause
 
+    @property
+    def can_reset_password(self) -> bool:
+        """Every connection is inside TLS or sealed, so it can be tried."""
+        return True
+
+    async def reset_password(self, name: str, password: Secret) -> None:
+        """Set an account's password with the reader's rights, at the first domain controller that answers.
+
+        Sources: MS-ADTS 3.1.1.3.1.5 (``unicodePwd``); it needs the right to reset the account's password.
+
+        Raises:
+            NotFoundError, ConflictError, NotReadyError: see ``core.directory.PasswordDirectory``.
+        """
+        if not _can_be_name(name) or not 0 < len(password.reveal()) <= _MAX_PASSWORD:
+            raise UsageError("an account needs a name and a password")
+        fault = NotReadyError("no domain controller answers")
+        for server in sorted(self._readers, key=lambda server: server != self._preferred):
+            try:
+                result = await self._readers[server].run(
+                    lambda connection: reset_password(connection, self._settings.base_dn, name, password)
+                )
+            except NotReadyError as cause:
+                fault = cause
+                continue
+            self._preferred = server
+            _demand_taken(result, name, server)
+            return
+        raise fault
+
     async def close(self) -> None:
         """Let go of every connection."""
         for pool in (*self._readers.values(), *self._binders.values()):
@@ -186,6 +215,18 @@ async def _identify(connection: Connection, place: Address, reader: SimpleReader
             f"{place.host} refused the reader account: {logon_codes.of_refused_bind(result.text)}",
             repair="check the name and the password or keytab of the reader account",
         )
+
+
+def _demand_taken(result: Result | None, name: str, server: str) -> None:
+    if result is None:
+        raise NotFoundError(f"{server} has no account {name!r}")
+    if result.code == Code.INSUFFICIENT_ACCESS:
+        raise ConflictError(
+            f"{server} does not let this server set the password of {name}",
+            repair="grant the reader the right to reset it, or set it yourself and tell: keyfast account add",
+        )
+    if result.code != Code.SUCCESS:
+        raise ConflictError(f"{server} does not take the new password of {name} (LDAP result {result.code})")
 
 
 def _context(settings: DirectorySettings) -> ssl.SSLContext:

@@ -114,6 +114,17 @@ class Connection:
             raise NotReadyError(f"{self._address.host} refused the search (LDAP result {result.code})")
         return tuple(entry for entry in entries if isinstance(entry, Entry))
 
+    async def replace(self, dn: str, attribute: str, value: bytes) -> Result:
+        """Replace an attribute's values by one; the result may be a refusal.
+
+        Raises:
+            TrustError: the connection has neither TLS nor sealing.
+        """
+        if self._tls is None and self._session is None:
+            raise TrustError("a password is never sent in the clear")
+        (result,) = await self._ask(ldap_message.replace_value(self._next(), dn, attribute, value))
+        return _ended(result)
+
     @property
     def _tls(self) -> ssl.SSLObject | None:
         found: ssl.SSLObject | None = self._writer.get_extra_info("ssl_object")

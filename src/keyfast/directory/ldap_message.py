@@ -16,6 +16,7 @@ from keyfast.errors import MissingToolError
 
 _START_TLS = b"1.3.6.1.4.1.1466.20037"
 _VERSION = 3
+_REPLACE = 2
 
 
 class Scope(IntEnum):
@@ -32,6 +33,7 @@ class Code(IntEnum):
     SASL_BIND_IN_PROGRESS = 14
     NO_SUCH_OBJECT = 32
     INVALID_CREDENTIALS = 49
+    INSUFFICIENT_ACCESS = 50
 
 
 class Equals(msgspec.Struct, frozen=True):
@@ -143,6 +145,17 @@ def search(number: int, base: str, scope: Scope, filter_: Filter, attributes: Se
     return _encoded(message)
 
 
+def replace_value(number: int, dn: str, attribute: str, value: bytes) -> bytes:
+    """Replace an attribute's values by one (section 4.6)."""
+    message, asked = _request(number, "modifyRequest")
+    asked["object"] = _octets(dn)
+    change = asked["modification"][0]
+    change["operation"] = _REPLACE
+    change["modification"]["type"] = _octets(attribute)
+    change["modification"]["vals"][0] = value
+    return _encoded(message)
+
+
 def start_tls(number: int) -> bytes:
     """Ask for TLS (section 4.14)."""
     message, asked = _request(number, "extendedReq")
@@ -203,7 +216,7 @@ class _Stream(io.BytesIO):
 
 def _answer(operation: Any) -> Answer:
     kind, body = operation.getName(), operation.getComponent()
-    if kind in ("bindResponse", "searchResDone", "extendedResp"):
+    if kind in ("bindResponse", "searchResDone", "extendedResp", "modifyResponse"):
         sasl = body["serverSaslCreds"] if kind == "bindResponse" else None
         credentials = bytes(sasl) if sasl is not None and sasl.hasValue() else b""
         return Result(int(body["resultCode"]), bytes(body["errorMessage"]).decode("utf-8", "replace"), credentials)

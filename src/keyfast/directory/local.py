@@ -117,6 +117,17 @@ class LocalDirectory:
             await self._accounts.put(account)
         return account
 
+    @property
+    def can_reset_password(self) -> bool:
+        """Its accounts are this server's own."""
+        return True
+
+    async def reset_password(self, name: str, password: Secret) -> None:
+        """See ``core.directory.PasswordDirectory``; an account is never made by it."""
+        if await self._accounts.get(name.lower()) is None:
+            raise NotFoundError(f"the local directory has no account {name!r}")
+        await self.set_password(name, password)
+
     async def change(self, name: str, alter: Callable[[LocalAccount], LocalAccount]) -> LocalAccount:
         """Store what ``alter`` makes of an account.
 

@@ -14,6 +14,7 @@ from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.recovery_api import RecoveryApi
+from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
 from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
@@ -39,6 +40,13 @@ from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
+from keyfast.services.rotate import RotationService
+from keyfast.services.rotation_acts import RotationActs
+from keyfast.services.rotation_generations import StoredGenerations
+from keyfast.services.rotation_ledger import RotationLedger
+from keyfast.services.rotation_password import PasswordSetter
+from keyfast.services.rotation_profile import ProfileSigner
+from keyfast.services.rotation_runner import RotationRunner
 from keyfast.services.tokens import TokenService
 from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
 from keyfast.services.went_back import EndRecovery, WentBack
@@ -150,6 +158,7 @@ class AdminParts:
     modes: ModeService
     windows: RecoveryWindowService
     directory: Directory
+    rotations: RotationRunner
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -167,12 +176,24 @@ def admin_service(parts: Parts) -> AdminParts:
     accounts = AccountService(database, directory, watch, kek, clock, realm)
     modes = ModeService(live, database, mechanisms, lambda: (settings.tls / "ca.pem").read_text("ascii"), clock)
     windows = RecoveryWindowService(live, database, clock)
+    keyring = KeyringService(live, database, parts.opened.kek, settings.kek_file, clock)
+    ledger = RotationLedger(database, clock)
+    acts = RotationActs(
+        database,
+        PasswordSetter(database, directory, watch, kek, entropy, clock),
+        ProfileSigner(live, clock),
+        modes,
+        keyring,
+        StoredGenerations(),
+        clock,
+        chance,
+    )
     handlers = AdminHandlers(
         AdminApi(
             live,
             ReportService(database, clock),
             PackageService(live, database, settings.data / "packages", accounts, modes, clock),
-            KeyringService(live, database, parts.opened.kek, settings.kek_file, clock),
+            keyring,
             CommandService(live, database, clock),
             EndRecovery(live, database, clock),
             clock,
@@ -180,8 +201,10 @@ def admin_service(parts: Parts) -> AdminParts:
         AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
         WindowApi(windows),
         RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, None, clock)),
+        RotationApi(RotationService(database, ledger, directory, clock, entropy)),
     )
-    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory)
+    rotations = RotationRunner(database, ledger, acts, clock)
+    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

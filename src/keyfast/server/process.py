@@ -63,7 +63,13 @@ async def admin(settings: Settings) -> None:
         websockets=False,
         log_level=LogLevels.warning,
     )
-    await _serve(server, parts, service.watch.follow(_watch_failed), service.windows.follow(_window_failed))
+    await _serve(
+        server,
+        parts,
+        service.watch.follow(_watch_failed),
+        service.windows.follow(_window_failed),
+        service.rotations.follow(_rotation_failed),
+    )
     await service.directory.close()
     await parts.database.close()
 
@@ -110,6 +116,10 @@ def _watch_failed(cause: Exception) -> None:
 
 def _window_failed(cause: Exception) -> None:
     log.get().error("window_failed", reason=str(cause)[:300])
+
+
+def _rotation_failed(cause: Exception) -> None:
+    log.get().error("rotation_failed", reason=str(cause)[:300])
 
 
 def _tally_failed(cause: Exception) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from keyfast.core.directory import Directory
+from keyfast.core.directory import Directory, PasswordDirectory
 from keyfast.core.secret import Secret
 from keyfast.directory.active_directory import ActiveDirectory
 from keyfast.directory.local import LocalDirectory
@@ -32,7 +32,7 @@ EXCHANGE_SECONDS = 4.0
 """Between the legs of an NTLM logon: a logon begun and not finished holds a helper that long."""
 
 
-def open_directory(settings: Settings, database: Database, clock: Callable[[], float]) -> Directory:
+def open_directory(settings: Settings, database: Database, clock: Callable[[], float]) -> PasswordDirectory:
     """The directory of accounts.
 
     Raises:

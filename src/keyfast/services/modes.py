@@ -99,6 +99,7 @@ class ModeService:
             offered = tuple(found.value for found in self._mechanisms) if mode is Mode.WINDOWS else ()
             if mode in in_force and _offers(live, in_force[mode]) == offered:
                 return
+            # Above every one there ever was: a rotation may have signed one that is not in force.
             seq = await profiles.next_seq(conn)
             epoch = live.installation.epoch
             claims = AccessProfile(live.installation.id, seq, mode.value, live.urls, self._ca(), offered, epoch)

@@ -16,6 +16,7 @@ from keyfast.core.check_in import Fork
 from keyfast.core.endpoint import TABLE, EndpointEvent, EndpointState
 from keyfast.core.generation import GenerationState
 from keyfast.core.refusal import RULES, RefusalClass
+from keyfast.core.rotation_state import RotationEvent
 from keyfast.directory.entry import ACCOUNT, BASE_ONLY
 from keyfast.services.keyring import MIN_PASSPHRASE
 from keyfast.settings import ActiveDirectorySettings, RecoverySettings, Settings, WindowsSettings
@@ -160,6 +161,7 @@ EVENT_FAMILIES = {
         )
     },
     "endpoint_{found.kind.value}": {f"endpoint_{fork.value}" for fork in Fork},
+    "rotation_{event.value}": {f"rotation_{event.value}" for event in RotationEvent},
     "generation_{state.value}": {
         f"generation_{state.value}" for state in (GenerationState.PROVEN, GenerationState.REFUSED)
     },

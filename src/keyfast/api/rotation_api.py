@@ -1,0 +1,70 @@
+"""The admin API of rotations."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keyfast.api import http
+from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, PAGE, asked, ok
+from keyfast.core.rotation_state import RotationEvent
+from keyfast.errors import NotFoundError
+from keyfast.services.rotate import RotationService
+from keyfast.wire.rotation import Approval, Reason, RotationOrder, Waived, Waiver
+
+NAMES = 20
+E = RotationEvent
+ACTS: dict[str, RotationEvent] = {
+    "start": E.STARTED,
+    "pause": E.PAUSED,
+    "resume": E.RESUMED,
+    "hasten": E.HASTENED,
+    "roll-back": E.ROLLED_BACK,
+    "retire": E.RETIRED,
+    "retrust": E.RETRUSTED,
+    "finish": E.FINISHED,
+    "abandon": E.ABANDONED,
+}
+"""What an administrator may do, by the last part of the path."""
+
+
+class RotationApi:
+    """Handlers of ``/admin/v1/rotations``."""
+
+    def __init__(self, rotations: RotationService) -> None:
+        self._rotations = rotations
+
+    async def list_(self, request: Request) -> Response:
+        """``GET /admin/v1/rotations``: newest first."""
+        return ok(await self._rotations.list_(http.query_int(request.query_params, "limit", PAGE, MAX_PAGE)))
+
+    async def plan(self, request: Request) -> Response:
+        """``POST /admin/v1/rotations``: put a plan on record; nothing happens yet."""
+        return ok(await self._rotations.plan(await asked(request, RotationOrder), ADMINISTRATOR))
+
+    async def preview(self, request: Request) -> Response:
+        """``POST /admin/v1/rotations/preview``: what a rotation would touch; nothing is written."""
+        return ok(await self._rotations.preview(await asked(request, RotationOrder)))
+
+    async def show(self, request: Request) -> Response:
+        """``GET /admin/v1/rotations/{id}``: phase, counts, what stands against each step, names of the missing."""
+        limit = http.query_int(request.query_params, "limit", NAMES, MAX_PAGE)
+        return ok(await self._rotations.show(request.path_params["id"], limit))
+
+    async def approve(self, request: Request) -> Response:
+        """``POST /admin/v1/rotations/{id}/approve``: somebody agrees."""
+        return ok(await self._rotations.approve(request.path_params["id"], (await asked(request, Approval)).name))
+
+    async def waive(self, request: Request) -> Response:
+        """``POST /admin/v1/rotations/{id}/waive``: wait no more for endpoints, by name and with a reason."""
+        order = await asked(request, Waiver)
+        waived = await self._rotations.waive(request.path_params["id"], order.endpoints, order.reason, ADMINISTRATOR)
+        return ok(Waived(waived))
+
+    async def act(self, request: Request) -> Response:
+        """``POST /admin/v1/rotations/{id}/{act}``: start, pause, resume, hasten, roll back, retire, finish ..."""
+        event = ACTS.get(request.path_params["act"])
+        if event is None:
+            raise NotFoundError("no such act")
+        reason = (await asked(request, Reason)).reason
+        if event is E.PAUSED and not reason:
+            reason = "by an administrator"
+        return ok(await self._rotations.act(request.path_params["id"], event, ADMINISTRATOR, reason))

@@ -1,0 +1,125 @@
+"""The record of rotations: every step is decided on evidence and written down with what follows from it."""
+
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keyfast.core import rotation as lifecycle
+from keyfast.core.rotation_evidence import Evidence
+from keyfast.core.rotation_state import Rotation, RotationEvent
+from keyfast.errors import ConflictError, NotFoundError
+from keyfast.services.rotation_evidence import collect
+from keyfast.store import events, rotations
+from keyfast.store.database import Database
+from keyfast.store.rotations import RotationRow
+
+TRIES = 3
+
+
+class RotationLedger:
+    """Reads rotations and takes them through events.
+
+    Args:
+        database: the store.
+        clock: unix seconds.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def row(self, rotation_id: str) -> RotationRow:
+        """Return a rotation; its id may be cut short.
+
+        Raises:
+            NotFoundError: there is none, or more than one that begins so.
+        """
+        async with self._database.read() as conn:
+            found = await rotations.get(conn, rotation_id)
+            short = [] if found else [r for r in await rotations.list_page(conn, limit=1000) if _is(r, rotation_id)]
+        if found is None and len(short) == 1:
+            return short[0]
+        if found is None:
+            raise NotFoundError(f"no rotation {rotation_id}", repair="keyfast rotation list")
+        return found
+
+    async def evidence(self, row: RotationRow) -> Evidence:
+        """Collect what is known of a rotation now."""
+        async with self._database.read() as conn:
+            return await collect(conn, row, rotation_of(row), int(self._clock()))
+
+    async def apply(self, row: RotationRow, event: RotationEvent, by: str, reason: str = "") -> RotationRow:
+        """Take a rotation through an event that somebody asked for.
+
+        Raises:
+            ConflictError: something stands against it.
+        """
+        for _ in range(TRIES):
+            written = await self.write(row, event, await self.evidence(row), by, reason)
+            if written is not None:
+                return written
+            row = await self.row(row.id)
+        raise ConflictError(f"rotation {row.id} is changing; try again")
+
+    async def advance(self, row: RotationRow) -> RotationRow | None:
+        """Take a rotation through what happens by itself now; None if that is nothing."""
+        evidence, now = await self.evidence(row), int(self._clock())
+        before = rotation_of(row)
+        seen = lifecycle.observe(before, evidence, now)
+        happening = lifecycle.due(seen, evidence, now)
+        if happening is not None:
+            return await self.write(row, happening[0], evidence, "", happening[1])
+        if seen is not before:
+            await self._note(row, seen)
+        return None
+
+    async def write(
+        self, row: RotationRow, event: RotationEvent, evidence: Evidence, by: str, reason: str
+    ) -> RotationRow | None:
+        """Decide and write a step, with what is to be done; None if the rotation is not any more what ``row`` says.
+
+        Raises:
+            ConflictError: something stands against it.
+        """
+        now = int(self._clock())
+        seen = lifecycle.observe(rotation_of(row), evidence, now)
+        after, acts = lifecycle.step(seen, event, evidence, now, by=by, reason=reason)
+        async with self._database.write() as conn:
+            if await rotations.get(conn, row.id, lock=True) != row:
+                return None
+            changed = changed_row(row, after, now)
+            await rotations.save(conn, changed)
+            await rotations.journal(conn, row.id, [(act.kind.value, dict(act.document)) for act in acts], now)
+            detail = {"rotation": row.id, "kind": row.kind, "by": by, "reason": reason}
+            told = {name: value for name, value in detail.items() if value}
+            await events.add(conn, at=now, kind=f"rotation_{event.value}", endpoint_id=None, detail=told)
+        return changed
+
+    async def _note(self, row: RotationRow, seen: Rotation) -> None:
+        async with self._database.write() as conn:
+            if await rotations.get(conn, row.id, lock=True) == row:
+                await rotations.save(conn, changed_row(row, seen, row.updated_at))
+
+
+def rotation_of(row: RotationRow) -> Rotation:
+    """Decode a rotation."""
+    return msgspec.convert(row.document, Rotation)
+
+
+def changed_row(row: RotationRow, rotation: Rotation, now: int) -> RotationRow:
+    """Encode a rotation in place of what ``row`` holds."""
+    document = msgspec.json.decode(msgspec.json.encode(rotation))
+    return RotationRow(row.id, row.kind, row.ring, rotation.state, row.created_at, row.created_by, now, document)
+
+
+async def locked(conn: AsyncConnection, rotation_id: str) -> RotationRow:
+    """Return a rotation and hold it until the commit."""
+    row = await rotations.get(conn, rotation_id, lock=True)
+    if row is None:
+        raise NotFoundError(f"no rotation {rotation_id}")
+    return row
+
+
+def _is(row: RotationRow, text: str) -> bool:
+    return len(text) >= 4 and row.id.startswith(text)  # noqa: PLR2004 - fewer digits name many
