@@ -117,8 +117,8 @@ def wave_moved(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
 
 def wave_proven(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
     """At least one endpoint of the canary has proven the new access: silence is no proof."""
-    if not rotation.plan.has_targets:
-        return None
+    if not rotation.plan.has_targets or rotation.plan.kind is Kind.RECOVERY:
+        return None  # nothing is taken away after a recovery
     wanted = {C.VERIFIED} if rotation.state is S.CANARY and rotation.plan.waves.restart_proof else MOVED
     if evidence.number(wanted):
         return None
@@ -171,7 +171,7 @@ def everyone_moved(rotation: Rotation, evidence: Evidence, now: int) -> str | No
 
 def everyone_verified(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
     """Each endpoint goes on checking in with the new access, or was waived by name."""
-    left = evidence.unmoved + evidence.number({C.APPLIED})
+    left = evidence.unmoved + (evidence.number({C.APPLIED}) if rotation.plan.waves.restart_proof else 0)
     return f"{left:,} endpoints have not been seen often enough with the new access" if left else None
 
 
@@ -182,6 +182,8 @@ def everyone_covered(rotation: Rotation, evidence: Evidence, now: int) -> str | 
 
 def drained(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
     """Nobody has used the old access for long enough."""
+    if rotation.plan.kind is Kind.RECOVERY:
+        return None  # what was there before does not work
     if not rotation.plan.has_targets:
         return _wait("it must drain", rotation.since, rotation.plan.holds.drain_s, now)
     hold = max(rotation.plan.holds.drain_s, 2 * rotation.facts.longest_gap_s)

@@ -23,7 +23,7 @@ from keyfast.directory.local import LocalDirectory
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
 from keyfast.services.basic_cache import BasicCache
-from keyfast.services.change import ChangeService, NoTargets
+from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
 from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
@@ -37,10 +37,12 @@ from keyfast.services.package import PackageService
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
 from keyfast.services.recovery_options import RecoveryOptionsService
+from keyfast.services.recovery_rotations import RecoveryRotations
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
 from keyfast.services.rotate import RotationService
+from keyfast.services.rotation_access import RotationTargets
 from keyfast.services.rotation_acts import RotationActs
 from keyfast.services.rotation_generations import StoredGenerations
 from keyfast.services.rotation_ledger import RotationLedger
@@ -117,7 +119,7 @@ async def check_in_service(parts: Parts) -> CheckInParts:
     identities = open_identities(parts.settings.database_url)
     database, live, windows = parts.database, parts.live, WindowGate(parts.live, parts.database)
     realm = parts.settings.directory.realm if parts.settings.directory else ""
-    changes = ChangeService(live, NoTargets(), entropy, realm)
+    changes = ChangeService(live, RotationTargets(live), entropy, realm)
     ahead = WentBack(live, database, clock)
     check_ins = CheckInService(live, writer, database, identities, changes, ahead, clock, random.random)
     enrolments = EnrolService(live, database, clock, entropy)
@@ -188,6 +190,9 @@ def admin_service(parts: Parts) -> AdminParts:
         clock,
         chance,
     )
+    planner = RotationService(database, ledger, directory, clock, entropy)
+    recoveries = RecoveryRotations(planner, database)
+    always = settings.recovery.device_key == "always"
     handlers = AdminHandlers(
         AdminApi(
             live,
@@ -200,8 +205,8 @@ def admin_service(parts: Parts) -> AdminParts:
         ),
         AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
         WindowApi(windows),
-        RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, None, clock)),
-        RotationApi(RotationService(database, ledger, directory, clock, entropy)),
+        RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)),
+        RotationApi(planner),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
     return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations)

@@ -1,0 +1,27 @@
+"""Which access a rotation wants for an endpoint, as changes and recoveries ask it."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keyfast.core.access import Access, newest_proven
+from keyfast.core.mode import Mode
+from keyfast.services.live import LiveState
+from keyfast.store import rotation_counts
+from keyfast.store.endpoints import EndpointRow
+
+
+class RotationTargets:
+    """Implements ``services.change.Targets`` over the rotations on record."""
+
+    def __init__(self, live: LiveState) -> None:
+        self._live = live
+
+    async def target(self, conn: AsyncConnection, endpoint: EndpointRow) -> Access | None:
+        """Return the target of the rotation the endpoint is in; what that leaves open is what is in force."""
+        row = await rotation_counts.target_of(conn, endpoint.id)
+        if row is None:
+            return None
+        live, mode = self._live.current, Mode(row.mode)
+        account = live.accounts.get(row.account_key)
+        states = {number: known.state for number, known in account.generations.items()} if account else {}
+        generation = row.generation or newest_proven(states) or 0
+        return Access(mode, row.profile_seq or live.profile(mode).seq, row.account_key, generation, row.rotation_id)
