@@ -1,13 +1,11 @@
 """One real server and one real domain for the tests of a worker; each test brings its own device and account."""
 
-import itertools
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import httpx2
 import pytest
 from tests.support.device import Device, read_bundle
-from tests.support.samba import Account, Domain, start_domain
+from tests.support.domain import account, ad, kerberos, make_account  # noqa: F401 - fixtures
 from tests.support.server import RunningServer
 
 from keyfast.wire.messages import Bundle
@@ -41,46 +39,3 @@ def device(server: RunningServer, http: httpx2.Client, bundle: Bundle) -> Device
 def stranger(server: RunningServer, http: httpx2.Client) -> Device:
     """An endpoint that nobody enrolled."""
     return Device(http, server.url)
-
-
-@pytest.fixture(scope="session")
-def ad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Domain]:
-    """A running domain. Policies and its seeded accounts are everyone's: put back what you change."""
-    domain = start_domain(tmp_path_factory.mktemp("ad") / "dc")
-    yield domain
-    domain.close()
-
-
-_account_numbers = itertools.count(1)
-
-
-@pytest.fixture
-def make_account(ad: Domain) -> Iterator[Callable[[], Account]]:
-    """Make fresh accounts that nobody else uses; they go when the test is over."""
-    made: list[Account] = []
-
-    def make() -> Account:
-        number = next(_account_numbers)
-        account = Account(ad, f"user{number}", f"User-Passw0rd-{number}")
-        ad.add_user(account.name, account.password)
-        made.append(account)
-        return account
-
-    yield make
-    for account in made:
-        if ad.exists(account.name):
-            ad.delete_user(account.name)
-
-
-@pytest.fixture
-def account(make_account: Callable[[], Account]) -> Account:
-    """One fresh account."""
-    return make_account()
-
-
-@pytest.fixture
-def kerberos(ad: Domain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Domain:
-    """The domain, with this process's own Kerberos library pointed at it and no ticket yet."""
-    for name, value in (ad.environment() | {"KRB5CCNAME": f"FILE:{tmp_path}/tickets"}).items():
-        monkeypatch.setenv(name, value)
-    return ad

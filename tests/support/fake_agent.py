@@ -61,12 +61,13 @@ class FakeClock:
 
 
 class FakeMachine:
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, name: str = "host") -> None:
         self.clock = clock
+        self.name = name
         self.volumes: tuple[Volume, ...] = (Volume("v1", Encryption.ENCRYPTED, Protection.ON, "/", "os", "luks2"),)
 
     async def observe(self) -> Snapshot:
-        return Snapshot(Inventory("host", "Test OS", "1", "x86_64", self.volumes), self.clock.now())
+        return Snapshot(Inventory(self.name, "Test OS", "1", "x86_64", self.volumes), self.clock.now())
 
     def hardware(self) -> Hardware:
         return Hardware("smbios", "machine")

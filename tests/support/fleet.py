@@ -58,12 +58,14 @@ class RigFleet:
         for rig in self.rigs if rigs is None else rigs:
             rig.restart()
 
-    async def until(self, done: Callable[[], bool], what: str, visits: int = 40) -> None:
+    async def until(
+        self, done: Callable[[], bool], what: str, rigs: Sequence[WindowsRig] | None = None, visits: int = 60
+    ) -> None:
         """Let everybody visit again and again until something is so."""
         for _ in range(visits):
             if done():
                 return
-            await self.visit()
+            await self.visit(rigs)
         assert done(), f"{what}: {self.said()}"
 
     async def under_load(self, beside: Awaitable[None], rigs: Sequence[WindowsRig] | None = None) -> Load:
@@ -102,7 +104,6 @@ class RigFleet:
 
 async def visit_when_due(rig: WindowsRig) -> None:
     """Let the agent's time pass until it acts, and let it act."""
-    due = rig.agent.record.due
-    rig.clock.pass_time(min(due.remaining(rig.clock.now()) if due else 0.0, PATIENCE) + 0.01)
-    await rig.visit()
+    rig.clock.pass_time(min(rig.wait, PATIENCE) + 0.01)
+    rig.wait = await rig.visit()
     await rig.agent.rest()

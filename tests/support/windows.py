@@ -66,6 +66,7 @@ class WindowsServer(RunningServer):
         also: further controllers of the same domain to read from.
         protection: ``extended_protection``.
         interval: seconds between two readings of an account.
+        extra: more tables for its settings.
         windows: open the mode windows beside oauth, for every ring.
     """
 
@@ -78,6 +79,7 @@ class WindowsServer(RunningServer):
         protection: str = "allow",
         interval: int = 1,
         windows: bool = True,
+        extra: str = "",
     ) -> None:
         self.domain, self.also = domain, also
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -102,7 +104,7 @@ reader = "svc-reader"
 reader_password_file = "reader.password"
 watch_interval_s = {interval}
 """
-        super().__init__(data, tables=tables, KRB5_CONFIG=str(domain.krb5_conf))
+        super().__init__(data, tables=tables + extra, KRB5_CONFIG=str(domain.krb5_conf))
         if windows:
             self.open_mode("windows")
 
@@ -238,6 +240,7 @@ class WindowsRig(Rig):
 
     def __init__(self, bundle: Bundle, number: int = 0, only: str = "") -> None:
         self._only = only
+        self.wait = 0.0
         database = MemoryDatabase()
         assert seed(database, bundle) is Seeded.NEW
         super().__init__(None, database, number)  # type: ignore[arg-type] - it brings its own connections
@@ -254,7 +257,8 @@ class WindowsRig(Rig):
         """Check in now, as ``keyfast-agent check-in`` does; return how long it wants to wait then."""
         self.agent.make_due()
         try:
-            return await self.visit()
+            self.wait = await self.visit()
+            return self.wait
         finally:
             await self.agent.rest()
 

@@ -267,6 +267,8 @@ class RecoveryOptionsService:
         told = f"{total - count:,} of {total:,} endpoints took the change"
         if not running.started:
             told = "planned, and not begun yet: keyfast recover --resume"
+        elif total == 0:
+            told = "its endpoints are being listed"
         elif count == 0:
             async with self._database.read() as conn:
                 names, count = await recoveries.not_seen_again(conn, running.rotation, limit=SHOWN)
