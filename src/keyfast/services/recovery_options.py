@@ -44,7 +44,7 @@ class UnderWay:
         rotation: id of its rotation.
         account: key of the account that broke.
         to: key of the account that endpoints move to, or ``oauth``.
-        started: its endpoints may fetch their changes.
+        started: every change that it is to bring is on record and released; ``progress`` counts them all from then on.
         created_at: unix seconds.
     """
 
@@ -85,7 +85,7 @@ class Rotations(Protocol):
         ...
 
     async def start(self, rotation: str) -> None:
-        """Release every change at once."""
+        """Have every change released at once; that may take some time after this returns."""
         ...
 
     async def progress(self, rotation: str, names: int) -> Progress:
@@ -266,7 +266,9 @@ class RecoveryOptionsService:
         stage: Stage = "running"
         told = f"{total - count:,} of {total:,} endpoints took the change"
         if not running.started:
-            told = "planned, and not begun yet: keyfast recover --resume"
+            told = "planned, and not all released yet; if that stays so: keyfast recover --resume"
+        elif total == 0:
+            told = "no endpoint on record is to be given a change; end it: keyfast recover --despite-unproven 0"
         elif count == 0:
             async with self._database.read() as conn:
                 names, count = await recoveries.not_seen_again(conn, running.rotation, limit=SHOWN)
