@@ -92,8 +92,12 @@ class Rotations(Protocol):
         """Say how far it has come, with at most so many names of the missing."""
         ...
 
+    async def give_up(self, rotation: str, names: tuple[str, ...] | None, by: str) -> None:
+        """Wait no longer for those of these names that are missing; None: for any that are."""
+        ...
+
     async def finish(self, rotation: str) -> None:
-        """End it."""
+        """End it, as nobody is waited for any more."""
         ...
 
 
@@ -213,7 +217,11 @@ class RecoveryOptionsService:
             close = WindowClose(status.window.id, order.waive)
             await self._windows.close(close, by, over_all=order.despite_unproven is not None)
         if status.rotation:
-            await self._demand_rotations().finish(status.rotation)
+            rotations = self._demand_rotations()
+            if status.stage != "done":
+                names = None if order.despite_unproven is not None else order.waive
+                await rotations.give_up(status.rotation, names, by)
+            await rotations.finish(status.rotation)
             detail = {"account": status.account, "rotation": status.rotation, "missing": list(status.missing), "by": by}
             async with self._database.write() as conn:
                 now = int(self._clock())
