@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select, update
 
 from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
-from keyfast.services.recovery_options import NOT_AWAITED, OAUTH, Progress, UnderWay
+from keyfast.services.recovery_rotations import NOT_AWAITED, OAUTH, Progress, UnderWay
 from keyfast.store import endpoints
 from keyfast.store.database import Database
 from keyfast.store.statements import insert_once
@@ -28,7 +28,7 @@ class PowerCutError(Exception):
 
 @dataclass
 class FakeRotations:
-    """Implements ``services.recovery_options.Rotations``; ``cut`` names the act at which the process dies."""
+    """Implements ``services.recovery_rotations.Rotations``; ``cut`` names the act at which the process dies."""
 
     database: Database
     now: int
