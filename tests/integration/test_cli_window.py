@@ -1,6 +1,7 @@
 """``keyfast window`` and ``keyfast recover`` against a running server."""
 
 import json
+import time
 
 import pytest
 from tests.support import processes
@@ -66,6 +67,17 @@ def test_a_window_from_opening_to_closing(keyfast, opened):
     assert window in keyfast("window", "list")[1]
     kinds = [row["kind"] for row in json.loads(keyfast("events", "--limit", "200", "--json")[1])]
     assert {"window_opened", "window_closed"} <= set(kinds)
+
+
+def test_a_window_is_watched_until_all_are_back(keyfast, opened):
+    view, devices = opened
+    opened_at = view["line"]["opened_at"]
+    processes.until(lambda: time.time() >= opened_at + 1, "another second than that of the opening")
+    for device in devices:
+        assert device.check_in().status_code == 200
+    code, said, _ = keyfast("window", "watch", view["line"]["id"])
+    assert (code, "proven 2" in said) == (0, True)
+    assert keyfast("window", "close")[0] == 0
 
 
 def _proven(keyfast, window):

@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select, update
 
 from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
-from keyfast.services.recovery_options import NOT_AWAITED, OAUTH, Progress, UnderWay
+from keyfast.services.recovery_rotations import NOT_AWAITED, OAUTH, Progress, UnderWay
 from keyfast.store import endpoints
 from keyfast.store.database import Database
 from keyfast.store.statements import insert_once
@@ -28,7 +28,7 @@ class PowerCutError(Exception):
 
 @dataclass
 class FakeRotations:
-    """Implements ``services.recovery_options.Rotations``; ``cut`` names the act at which the process dies."""
+    """Implements ``services.recovery_rotations.Rotations``; ``cut`` names the act at which the process dies."""
 
     database: Database
     now: int
@@ -73,9 +73,21 @@ class FakeRotations:
         counts = Counter(CommandState(row.state) for row in rows)
         return Progress(counts, tuple(row.name for row in rows if row.state not in NOT_AWAITED)[:names])
 
+    async def give_up(self, rotation: str, names: tuple[str, ...] | None, by: str) -> None:
+        """See ``Rotations``."""
+        named = select(endpoint.c.id)
+        if names is not None:
+            named = named.where(endpoint.c.name.in_(names))
+        missing = (command.c.rotation_id == rotation) & command.c.state.not_in(NOT_AWAITED)
+        async with self.database.write() as conn:
+            who = list(await conn.scalars(named))
+            waived = update(command).where(missing, command.c.endpoint_id.in_(who))
+            await conn.execute(waived.values(state=CommandState.WAIVED))
+
     async def finish(self, rotation: str) -> None:
         """See ``Rotations``."""
         self._may_die("finish")
+        assert (await self.progress(rotation, 0)).awaited == 0
         self.finished.append(rotation)
         self.running = None
 

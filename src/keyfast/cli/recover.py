@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 
@@ -71,7 +71,7 @@ def recover(
         despite_unproven=despite_unproven,
         wait=wait if wait is not None or person else 0,
     )
-    board = _Board(quiet=json)
+    board = Board(output.console, quiet=json)
     try:
         ended = Guide(admin, person, board.show, board.note, time.sleep, time.monotonic).run(choices)
     finally:
@@ -115,10 +115,11 @@ def drawn(status: RecoveryStatus) -> Group:
     return Group(*lines)
 
 
-class _Board:
+class Board:
     """Shows the newest status in place on a terminal, and each that differs elsewhere."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console = console
         self._quiet = quiet
         self._live: Live | None = None
         self._last: RecoveryStatus | None = None
@@ -128,18 +129,18 @@ class _Board:
         if self._quiet or status == self._last:
             return
         self._last = status
-        if not output.console.is_terminal:
-            output.console.print(drawn(status), soft_wrap=True)
+        if not self._console.is_terminal:
+            self._console.print(drawn(status), soft_wrap=True)
             return
         if self._live is None:
-            self._live = Live(console=output.console, auto_refresh=False)
+            self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
         self._live.update(drawn(status), refresh=True)
 
     def note(self, sentence: str) -> None:
         """Say something once."""
         if not self._quiet:
-            output.console.print(escape(sentence), soft_wrap=True)
+            self._console.print(escape(sentence), soft_wrap=True)
 
     def close(self) -> None:
         """Leave the last status on the screen."""

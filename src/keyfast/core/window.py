@@ -116,6 +116,7 @@ def opening_fault(window: Window) -> str | None:
     length = window.deadline - window.opened_at
     rules = (
         (not window.reason.strip(), "a recovery window needs a reason"),
+        (not window.reason.isprintable(), "a reason is one line of printable text"),
         (len(window.reason) > MAX_REASON, f"a reason has at most {MAX_REASON} characters"),
         (not SHORTEST <= length <= LONGEST, "a recovery window is open for 5 minutes to 7 days"),
     )

@@ -7,7 +7,7 @@ from keyfast.core.command import CommandState
 from keyfast.core.rotation_plan import Kind
 from keyfast.core.rotation_state import ENDED, RotationEvent, RotationState
 from keyfast.errors import ConflictError
-from keyfast.services.recovery_options import OAUTH, Progress, UnderWay
+from keyfast.services.recovery_rotations import OAUTH, Progress, UnderWay
 from keyfast.services.rotate import MAX_WAIVED, RotationService
 from keyfast.services.rotation_ledger import rotation_of
 from keyfast.store import rotation_counts, rotations
@@ -16,6 +16,7 @@ from keyfast.wire.rotation import RotationOrder
 
 BY = "keyfast recover"
 GIVEN_UP = "missing when the recovery was ended"
+NOT_RELEASED = frozenset({RotationState.DRAFT, RotationState.PREPARED})
 
 
 class RecoveryRotations:
@@ -33,12 +34,14 @@ class RecoveryRotations:
     async def under_way(self) -> UnderWay | None:
         """See ``Rotations.under_way``."""
         async with self._database.read() as conn:
-            rows = await rotations.under_way(conn)
-        row = next((row for row in rows if row.kind == Kind.RECOVERY and row.state not in ENDED), None)
-        if row is None:
-            return None
+            found = [row for row in await rotations.under_way(conn) if row.kind == Kind.RECOVERY]
+            row = next((row for row in found if row.state not in ENDED), None)
+            if row is None:
+                return None
+            left = await rotations.effects(conn, row.id, undone=True)
         plan = rotation_of(row).plan
-        return UnderWay(row.id, plan.source, plan.target or OAUTH, row.state is not RotationState.DRAFT, row.created_at)
+        started = row.state not in NOT_RELEASED and not left
+        return UnderWay(row.id, plan.source, plan.target or OAUTH, started, row.created_at)
 
     async def plan_recovery(self, account: str, to: str, by: str) -> str:
         """See ``Rotations.plan_recovery``: nothing is soaked or kept, since what was there before is broken."""
@@ -70,21 +73,31 @@ class RecoveryRotations:
             states[count.state] += count.number
         return Progress(dict(states), tuple(row.name for row in missing))
 
-    async def finish(self, rotation: str) -> None:
-        """See ``Rotations.finish``: whoever is missing is given up by name; it may still come and be served.
+    async def give_up(self, rotation: str, names: tuple[str, ...] | None, by: str) -> None:
+        """See ``Rotations.give_up``; whoever is given up may still come, and is served then.
 
         Raises:
-            ConflictError: it cannot end yet; the message says why.
+            ConflictError: one of them is in the middle of its change.
         """
         while True:
             async with self._database.read() as conn:
                 left = await rotation_counts.missing(conn, rotation, limit=MAX_WAIVED)
-            if not left:
-                break
-            waived = await self._service.waive(rotation, [row.endpoint_id for row in left], GIVEN_UP, BY)
-            if not waived:
-                raise ConflictError(f"{left[0].name} is in the middle of its change; try again")
-        with contextlib.suppress(ConflictError):  # the rotation's job may have been first
-            await self._service.act(rotation, RotationEvent.CONVERGED, BY)
+            wanted = [row.endpoint_id for row in left if names is None or {row.name, row.endpoint_id} & {*names}]
+            if not wanted:
+                return
+            if not await self._service.waive(rotation, wanted, GIVEN_UP, by):
+                raise ConflictError(f"{left[0].name} is in the middle of its change; try again in a minute")
+            if names is not None:
+                return
+
+    async def finish(self, rotation: str) -> None:
+        """See ``Rotations.finish``.
+
+        Raises:
+            ConflictError: it cannot end yet; the message says why.
+        """
+        if (await self._service.show(rotation)).state == RotationState.EMERGENCY:
+            with contextlib.suppress(ConflictError):  # the rotation's job may be first
+                await self._service.act(rotation, RotationEvent.CONVERGED, BY)
         if (await self._service.show(rotation)).state != RotationState.DONE:
             await self._service.act(rotation, RotationEvent.FINISHED, BY)

@@ -5,11 +5,8 @@ be begun, resumed and finished any number of times; whoever asks next goes on wh
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from keyfast.core.account import AccountCondition
-from keyfast.core.command import CommandState
 from keyfast.core.generation import GenerationState
 from keyfast.core.mode import Mode
 from keyfast.core.secret import Secret
@@ -19,6 +16,7 @@ from keyfast.core.window_endpoint import Counts
 from keyfast.errors import ConflictError, UsageError
 from keyfast.services.account import AccountService
 from keyfast.services.live import LiveState
+from keyfast.services.recovery_rotations import OAUTH, Rotations, UnderWay
 from keyfast.services.recovery_window import RecoveryWindowService, account_named
 from keyfast.store import events, recoveries, windows
 from keyfast.store.database import Database
@@ -26,75 +24,10 @@ from keyfast.wire.admin import AccountView
 from keyfast.wire.recovery import RecoveryFinish, RecoveryOrder, RecoveryStatus, SituationView, Stage, WayLine
 from keyfast.wire.window import WindowClose, WindowLine, WindowOrder
 
-OAUTH = "oauth"
-"""Where endpoints move to when they move to no account."""
 SHOWN = 100
 SILENT_SHOWN = 20
-BACK = (CommandState.APPLIED, CommandState.VERIFIED)
-NOT_AWAITED = (*BACK, CommandState.WAIVED, CommandState.SUPERSEDED)
 NOT_EVERYWHERE = frozenset({AccountCondition.LAGGING.value, AccountCondition.UNREADABLE.value})
 """Conditions in which some domain controller does not take the password, or was not asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """The recovery that is under way.
-
-    Attributes:
-        rotation: id of its rotation.
-        account: key of the account that broke.
-        to: key of the account that endpoints move to, or ``oauth``.
-        started: its endpoints may fetch their changes.
-        created_at: unix seconds.
-    """
-
-    rotation: str
-    account: str
-    to: str
-    started: bool
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a rotation has come.
-
-    Attributes:
-        counts: endpoints by state of their change.
-        missing: names of endpoints that did not take it yet, at most as many as were asked for.
-    """
-
-    counts: Mapping[CommandState, int] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
-
-    @property
-    def awaited(self) -> int:
-        """How many are missing still."""
-        return sum(count for state, count in self.counts.items() if state not in NOT_AWAITED)
-
-
-class Rotations(Protocol):
-    """Rotations of the kind ``recovery``, as a guided recovery needs them. Every act may be repeated."""
-
-    async def under_way(self) -> UnderWay | None:
-        """Return the recovery that is neither finished nor abandoned; at most one is."""
-        ...
-
-    async def plan_recovery(self, account: str, to: str, by: str) -> str:
-        """Plan a change for every endpoint of ``account``, to the account ``to`` or to ``oauth``; return its id."""
-        ...
-
-    async def start(self, rotation: str) -> None:
-        """Release every change at once."""
-        ...
-
-    async def progress(self, rotation: str, names: int) -> Progress:
-        """Say how far it has come, with at most so many names of the missing."""
-        ...
-
-    async def finish(self, rotation: str) -> None:
-        """End it."""
-        ...
 
 
 class RecoveryOptionsService:
@@ -213,7 +146,11 @@ class RecoveryOptionsService:
             close = WindowClose(status.window.id, order.waive)
             await self._windows.close(close, by, over_all=order.despite_unproven is not None)
         if status.rotation:
-            await self._demand_rotations().finish(status.rotation)
+            rotations = self._demand_rotations()
+            if status.stage != "done":
+                names = None if order.despite_unproven is not None else order.waive
+                await rotations.give_up(status.rotation, names, by)
+            await rotations.finish(status.rotation)
             detail = {"account": status.account, "rotation": status.rotation, "missing": list(status.missing), "by": by}
             async with self._database.write() as conn:
                 now = int(self._clock())
@@ -266,9 +203,9 @@ class RecoveryOptionsService:
         stage: Stage = "running"
         told = f"{total - count:,} of {total:,} endpoints took the change"
         if not running.started:
-            told = "planned, and not begun yet: keyfast recover --resume"
+            told = "planned, and not all released yet; if that stays so: keyfast recover --resume"
         elif total == 0:
-            told = "its endpoints are being listed"
+            told = "no endpoint on record is to be given a change; end it: keyfast recover --despite-unproven 0"
         elif count == 0:
             async with self._database.read() as conn:
                 names, count = await recoveries.not_seen_again(conn, running.rotation, limit=SHOWN)

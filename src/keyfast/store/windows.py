@@ -145,19 +145,23 @@ async def members(
     conn: AsyncConnection, window_id: str, states: Sequence[WindowEndpointState], *, limit: int
 ) -> list[MemberRow]:
     """Return endpoints of a window in these states, state by state in the order given, by id within each."""
-    found: list[MemberRow] = []
+    rows: list[Row[Any]] = []
     for state in states:
         page = (
-            select(_member.c.endpoint_id, endpoint.c.name, _member.c.state, _member.c.since)
-            .join(endpoint, endpoint.c.id == _member.c.endpoint_id)
+            select(_member.c.endpoint_id, _member.c.state, _member.c.since)
             .where(_member.c.window_id == window_id, _member.c.state == state.value)
             .order_by(_member.c.endpoint_id)
-            .limit(limit - len(found))
+            .limit(limit - len(rows))
         )
-        found += [MemberRow(row[0], row[1], WindowEndpointState(row[2]), row[3]) for row in await conn.execute(page)]
-        if len(found) >= limit:
+        rows += list(await conn.execute(page))
+        if len(rows) >= limit:
             break
-    return found
+    # Their names in a step of their own: no planner reads all endpoints for one page of them.
+    named = select(endpoint.c.id, endpoint.c.name).where(endpoint.c.id.in_([row.endpoint_id for row in rows]))
+    names = {who: name for who, name in await conn.execute(named)}  # noqa: C416 - rows are not pairs to a type checker
+    return [
+        MemberRow(row.endpoint_id, names[row.endpoint_id], WindowEndpointState(row.state), row.since) for row in rows
+    ]
 
 
 async def tell(
@@ -195,6 +199,29 @@ async def is_member(conn: AsyncConnection, window_id: str, endpoint_id: str) -> 
 
 async def signs(conn: AsyncConnection, window: Window, *, after: str, limit: int) -> list[SignRow]:
     """Return unproven endpoints in order of their id, beginning after ``after``, with what is on record of them."""
+    page = (
+        select(_member.c.endpoint_id, _member.c.state)
+        .where(_member.c.window_id == window.id, _member.c.state != WindowEndpointState.PROVEN.value)
+        .order_by(_member.c.endpoint_id)
+        .limit(limit)
+    )
+    if after:
+        page = page.where(_member.c.endpoint_id > after)
+    rows = list(await conn.execute(page))
+    who = [row.endpoint_id for row in rows]
+    seen, changes = await _seen(conn, who), await _changes(conn, who, window.opened_at)
+    return [
+        SignRow(
+            row.endpoint_id,
+            WindowEndpointState(row.state),
+            Sign(*seen[row.endpoint_id], *changes.get(row.endpoint_id, (None, 0))),
+        )
+        for row in rows
+    ]
+
+
+async def _seen(conn: AsyncConnection, endpoint_ids: Sequence[str]) -> Mapping[str, tuple[int, bool]]:
+    """When each endpoint was seen last, and whether what it held then is accepted today."""
     sound = sa.or_(
         endpoint.c.mode == Mode.OAUTH.value,
         sa.exists().where(
@@ -203,22 +230,12 @@ async def signs(conn: AsyncConnection, window: Window, *, after: str, limit: int
             credential_generation.c.state == GenerationState.PROVEN.value,
         ),
     )
-    page = (
-        select(_member.c.endpoint_id, _member.c.state, presence.c.seen_at, sound)
-        .join_from(_member, endpoint, endpoint.c.id == _member.c.endpoint_id)
-        .join(presence, presence.c.endpoint_id == _member.c.endpoint_id)
-        .where(_member.c.window_id == window.id, _member.c.state != WindowEndpointState.PROVEN.value)
-        .order_by(_member.c.endpoint_id)
-        .limit(limit)
+    found = (
+        select(endpoint.c.id, presence.c.seen_at, sound)
+        .join_from(endpoint, presence, presence.c.endpoint_id == endpoint.c.id)
+        .where(endpoint.c.id.in_(endpoint_ids))
     )
-    if after:
-        page = page.where(_member.c.endpoint_id > after)
-    rows = list(await conn.execute(page))
-    changes = await _changes(conn, [row[0] for row in rows], window.opened_at)
-    return [
-        SignRow(row[0], WindowEndpointState(row[1]), Sign(row[2], bool(row[3]), *changes.get(row[0], (None, 0))))
-        for row in rows
-    ]
+    return {row[0]: (row[1], bool(row[2])) for row in await conn.execute(found)}
 
 
 async def _changes(

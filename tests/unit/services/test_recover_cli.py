@@ -1,14 +1,18 @@
 """``keyfast recover`` and the banner against a server in this process, whose rotations are in memory."""
 
 import asyncio
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
+import typer
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server.embed import Server
+from rich.console import Console
 from sqlalchemy import insert
 from tests.support import processes
 from tests.support.databases import NOW, endpoint_row
@@ -23,6 +27,7 @@ from keyfast.api.window_api import WindowApi
 from keyfast.cli import main as cli
 from keyfast.cli import output
 from keyfast.cli.client import AdminClient
+from keyfast.cli.recover import Board, Terminal
 from keyfast.cli.recover_guide import Choices, Guide
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mechanism, Mode
@@ -38,6 +43,7 @@ from keyfast.services.report import ReportService
 from keyfast.store import endpoints
 from keyfast.store.tables import credential_use
 from keyfast.wire.admin import DirectoryView
+from keyfast.wire.recovery import RecoveryStatus
 
 KEY = "CORP\\svc-see"
 NEW = "New-Passw0rd"
@@ -274,3 +280,52 @@ async def test_several_accounts_are_chosen_from(site, socket):
     status, _, _ = await guided(socket, person, Choices(wait=0))
     assert (status.account, status.to) == (KEY, "oauth")
     assert "svc-b" in person.asked[0]
+
+
+STATUS = RecoveryStatus(KEY, "running", "1 of 3 took it", "r", KEY, NOW, {"applied": 1, "queued": 2}, ("lab-2",), 2)
+
+
+def test_the_board_shows_the_newest_in_place_and_leaves_the_last():
+    screen = io.StringIO()
+    board = Board(Console(file=screen, force_terminal=True, width=100, highlight=False))
+    for status in (STATUS, STATUS, msgspec.structs.replace(STATUS, sentence="2 of 3 took it", missing=())):
+        board.show(status)
+    board.note("a [note]")
+    board.close()
+    said = screen.getvalue()
+    assert said.count("1 of 3 took it") == 1
+    assert said.count("2 of 3 took it") >= 1
+    assert "lab-2 and 1 more" in said
+    assert "a [note]" in said
+
+
+def test_the_board_may_be_quiet():
+    screen = io.StringIO()
+    board = Board(Console(file=screen), quiet=True)
+    board.show(STATUS)
+    board.note("anything")
+    board.close()
+    assert screen.getvalue() == ""
+
+
+@pytest.mark.parametrize(("said", "chosen"), [("", "one"), ("2", "two"), ("two", "two"), ("3", None), ("none", None)])
+def test_a_person_chooses_by_number_or_name(said, chosen):
+    found = []
+    app = typer.Typer()
+    app.command()(lambda: found.append(Terminal().choose("Which?", [("one", "the [first]"), ("two", "the second")])))
+    result = CliRunner().invoke(app, input=f"{said}\n")
+    assert found == ([chosen] if chosen else [])
+    assert isinstance(result.exception, UsageError) is (chosen is None)
+
+
+def test_a_person_is_asked_for_a_line_and_a_password():
+    found = []
+
+    def ask():
+        found.append(Terminal().text("Why"))
+        found.append(Terminal().password("Password of it"))
+
+    app = typer.Typer()
+    app.command()(ask)
+    CliRunner().invoke(app, input=" because \nsecret\n")
+    assert found == ["because", "secret"]

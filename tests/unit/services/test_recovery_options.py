@@ -15,7 +15,7 @@ from keyfast.errors import ConflictError, NotFoundError, UsageError
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.store import endpoints, events
-from keyfast.store.tables import credential_use, presence
+from keyfast.store.tables import credential_use, endpoint, presence
 from keyfast.wire.recovery import RecoveryFinish, RecoveryOrder
 from keyfast.wire.window import WindowClose, WindowOrder
 
@@ -177,7 +177,7 @@ async def test_whoever_comes_next_goes_on_where_it_died(site, strict, windows, r
             assert (await windows.show("")).line.state == "open"
             assert (await strict.status()).missing_count == 3
             if act == "start":
-                assert "not begun yet" in (await strict.status()).sentence
+                assert "not all released yet" in (await strict.status()).sentence
                 await strict.resume()
     assert rotations.running.started
     assert (await strict.resume()).counts == {"queued": 3}
@@ -306,6 +306,15 @@ async def test_another_window_is_not_taken_for_this_one(site, strict, windows, o
         await strict.begin(order("window", password=NEW, **WINDOW), "admin")
     await windows.close(WindowClose(despite_unproven=1), "admin")
     assert (await strict.begin(order("window", **WINDOW), "admin")).window is not None
+
+
+async def test_one_without_targets_is_not_taken_for_done(site, options, rotations, outage):
+    async with site.database.write() as conn:
+        await conn.execute(update(endpoint).values(account_key="CORP\\elsewhere"))
+    status = await options.begin(order("device-key", password=NEW), "admin")
+    assert (status.stage, status.missing_count, status.counts) == ("running", 0, {})
+    assert "--despite-unproven 0" in status.sentence
+    assert (await options.finish(RecoveryFinish(despite_unproven=0), "admin")).stage == "done"
 
 
 async def test_a_password_that_was_changed_again_meanwhile_is_taken(site, options, rotations, outage):

@@ -1,5 +1,6 @@
 """Recovery windows on both databases: one open at a time, a snapshot of endpoints, counts and names."""
 
+import asyncio
 from dataclasses import replace
 
 import msgspec
@@ -13,9 +14,10 @@ from keyfast.core.mode import Mode
 from keyfast.core.window import Window, WindowEvent, WindowState
 from keyfast.core.window_endpoint import Counts, Sign, WindowEndpointEvent, WindowEndpointState
 from keyfast.errors import ConflictError
-from keyfast.store import accounts, commands, endpoints, recoveries, windows
+from keyfast.store import accounts, commands, endpoints, installations, recoveries, windows
 from keyfast.store.accounts import GenerationRow
 from keyfast.store.commands import CommandRow
+from keyfast.store.installations import InstallationRow
 from keyfast.store.tables import command, presence
 
 KEY = "CORP\\svc"
@@ -73,6 +75,14 @@ async def test_at_most_one_window_is_open(database):
     async with database.read() as conn:
         assert [row.window.id for row in await windows.list_page(conn, limit=9)] == [later.id, first.id]
         assert len(await windows.list_page(conn, limit=1)) == 1
+
+
+async def test_of_two_that_open_one_at_once_one_is_told(database):
+    await put(database, "a")
+    async with database.write() as conn:
+        await installations.create(conn, InstallationRow("kf-1", "Example", NOW, "kek-1", 1))
+    told = await asyncio.gather(*(opened(database, window()) for _ in range(4)), return_exceptions=True)
+    assert sorted(map(str, map(type, told))) == sorted(map(str, [int, *[ConflictError] * 3]))
 
 
 async def test_the_snapshot_holds_endpoints_that_check_in(database):
