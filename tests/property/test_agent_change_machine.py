@@ -39,7 +39,7 @@ class ChangingLife(Life):
         self.rig = Rig(self.server, self.database)
         self.numbers = itertools.count(1)
         self.highest = (0, "", 0)
-        self.live: set[str] = set()
+        self.live: dict[str, tuple[str, int]] = {}
 
     def account(self) -> BundleAccount:
         number = next(self.numbers)
@@ -50,14 +50,17 @@ class ChangingLife(Life):
         urls = (f"https://n{number}.example.com",)
         if dead:
             self.server.dead_hosts.add(f"n{number}.example.com")
-        change = self.server.move(known, urls=urls, account=self.account() if windows else None, offer=offered)
+        account = self.account() if windows else None
+        change = self.server.move(known, urls=urls, account=account, offer=offered)
         if not dead:
-            self.live.add(change.id)
+            self.live[change.id] = (user(account) if account else "", change.expires_at)
 
     def decide_access(self, known: Known, message: Recover) -> None:
         """What a real server computes: whoever cannot work with what it holds is given something that works."""
-        if message.command in self.live and message.command == known.change[0]:
-            return
+        account, ends = self.live.get(known.change[0], ("", 0))
+        held = message.account == account and message.command != known.change[0]
+        if ends > self.server.now and not held and account not in self.server.retired:
+            return  # the very same change again, as often as it takes
         self.offer(known, windows=True, offered=False)
 
     @rule(windows=st.booleans(), dead=st.booleans(), offered=st.booleans())

@@ -118,7 +118,7 @@ def _renew(database: ClientDatabase, held: Record, bundle: Bundle) -> Seeded:
     same = all(getattr(held, name) == value for name, value in account.items() if name != "hold")
     if held.statement == bundle.statement and same:
         return Seeded.KEPT
-    if registered and held.last_success_at > 0 and (same or held.mode is not Mode.WINDOWS or not _newer(bundle, held)):
+    if registered and held.last_success_at > 0 and (same or _is_better_off(held) or not _newer(bundle, held)):
         return Seeded.KEPT
     database.store(
         replace(
@@ -134,6 +134,14 @@ def _renew(database: ClientDatabase, held: Record, bundle: Bundle) -> Seeded:
         )
     )
     return Seeded.RENEWED
+
+
+def _is_better_off(held: Record) -> bool:
+    """Tell whether an endpoint has no use for a package's account: it has none, or the server gave it one that works.
+
+    A package that was built after the endpoint's own may still be older than what the server has moved it to.
+    """
+    return held.mode is not Mode.WINDOWS or (held.watch is not None and held.failures == 0)
 
 
 def _newer(bundle: Bundle, held: Record) -> bool:

@@ -241,8 +241,12 @@ def _with_account(record: Record, account: KeptAccount) -> Record:
 
 
 def _fresh(record: Record) -> Record:
-    """Return the record that checks in at once over an access that has just been taken."""
-    return replace(record, mechanism="", hold=None, failures=0, trouble="", due=None, recovery=None)
+    """Return the record that checks in at once over an access that has just been taken.
+
+    A recovery keeps its pace until that check-in is accepted, so that an access which passes its probe and
+    is refused for work is not taken and lost without a pause.
+    """
+    return replace(record, mechanism="", hold=None, failures=0, trouble="", due=None)
 
 
 def checked_in(record: Record, slot: str, instance: str, now: Moment) -> Record:
@@ -287,5 +291,9 @@ def _reverted(record: Record, why: str) -> Record:
         token="",
         token_expires_at=0,
         watch=lost,
+        # The old access is tried before anybody is asked for another one.
+        recovery=record.recovery if record.recovery and record.recovery.asks else None,
+        # The same password may come again with a recovery.
+        probe_hold=record.hold or record.probe_hold,
     )
     return reported(_fresh(after), watch.id, "reverted", reason)

@@ -153,15 +153,19 @@ async def test_an_older_change_never_comes_back(recorded):
     if recorded:
         await hours(fleet, rig)
     fleet.move(known, urls=fleet.urls[:1], account=replace(ACCOUNT_A, generation=2))
+    await hours(fleet, rig, 5)
+    rig.restart()
     await hours(fleet, rig)
     assert rig.agent.record.credential == ("CORP\\svc-a", 2)
     await unmoved(fleet, rig, known, old, text)
 
 
-@pytest.mark.parametrize("claims", [{"epoch": 0}, {"epoch": 1, "seq": 0}, {"profile_seq": 1}, {"profile_epoch": 0}])
+@pytest.mark.parametrize("claims", [{"epoch": 0}, {"epoch": 1, "seq": 4}, {"profile_seq": 1}, {"profile_epoch": 0}])
 async def test_an_order_that_goes_back_is_refused(claims):
     fleet = server()
     rig = await enrolled(fleet)
+    fleet.queue(fleet.only, 5)
+    await hours(fleet, rig)
     change = fleet.move(fleet.only, urls=NEW, account=ACCOUNT_B, offer=False, **claims)
     await unmoved(fleet, rig, fleet.only, change, fleet.only.change[1])
 

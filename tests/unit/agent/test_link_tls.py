@@ -194,3 +194,24 @@ async def test_nobody_there_is_an_outcome_not_an_exception(authority, link):
 
 def replace_ca(way: Route) -> Route:
     return Route(way.url, "this is not PEM", way.slot)
+
+
+async def test_a_certificate_that_does_not_hold_is_told_apart_from_silence(authority, link, tmp_path):
+    server = FakeServer()
+    other = Authority(tmp_path)
+    async with served(server, *authority.issue(NOW)) as port:
+        refused = await link.send(route(port, other.text), JWKS, chain_of(server))
+        unnamed = await link.send(route(port, authority.text, "127.0.0.1"), JWKS, chain_of(server))
+    silent = await link.send(route(port, authority.text), JWKS, chain_of(server))
+    assert [getattr(outcome, "untrusted", None) for outcome in (refused, unnamed, silent)] == [True, True, False]
+
+
+@pytest.mark.parametrize("since", [NOW, LONG_AGO])
+async def test_tls_that_proves_nothing_is_there_for_who_asks_for_it(authority, link, tmp_path, since):
+    server = FakeServer()
+    other = Authority(tmp_path)
+    async with served(server, *authority.issue(since)) as port:
+        assert isinstance(await link.send_unverified(route(port, other.text, "127.0.0.1"), JWKS), Answered)
+        # And what follows is verified as before.
+        assert isinstance(await link.send(route(port, other.text), JWKS, chain_of(server)), Unreached)
+    assert isinstance(await link.send_unverified(route(port, other.text), JWKS), Unreached)

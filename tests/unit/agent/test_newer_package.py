@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from tests.support.fake_agent import MemoryDatabase
 from tests.support.fake_server import INSTALLATION, FakeServer
 
-from keyfast.agent.client_database import Admission
+from keyfast.agent.client_database import Admission, HeldChange
 from keyfast.agent.install import Seeded, seed
+from keyfast.core.change import ChangeState
 from keyfast.trust.enrolment import EnrolmentToken
 from keyfast.trust.roles import ENROLMENT_TYP
 from keyfast.wire.messages import BundleAccount
@@ -58,6 +59,15 @@ def test_an_older_package_writes_nothing_back(server, enrolled, built_at):
     before = enrolled.load()
     assert seed(enrolled, package(server, built_at, NEW)) is Seeded.KEPT
     assert enrolled.load() == before
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_an_endpoint_that_was_moved_takes_a_package_s_account_only_when_its_own_fails(server, enrolled, failures):
+    watch = HeldChange("c", 1, 1, ChangeState.VERIFIED)
+    enrolled.store(replace(enrolled.load(), watch=watch, failures=failures))
+    expected = Seeded.RENEWED if failures else Seeded.KEPT
+    assert seed(enrolled, package(server, 1001, NEW)) is expected
+    assert (enrolled.load().account_password == NEW.password) is bool(failures)
 
 
 def test_a_package_nobody_signed_brings_nothing(server, enrolled):

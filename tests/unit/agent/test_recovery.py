@@ -431,3 +431,19 @@ async def test_an_expired_change_is_not_taken_and_a_new_one_is():
     server.move(server.only, account=ACCOUNT_B, offer=False)
     await until_well(server, rig)
     assert rig.agent.record.account_name == "svc-b"
+
+
+async def test_an_access_that_passes_its_probe_and_is_refused_for_work_is_not_taken_again_without_a_pause():
+    server = windows_server()
+    rig = await enrolled(server)
+    server.move(server.only, account=ACCOUNT_B, offer=False)
+    server.say_instead = lambda path: Refusal(RefusalClass.MODE_CLOSED) if path.endswith("check-in") else None
+    pass_time(server, rig, HOUR)
+    for _ in range(6):
+        probes = len(server.probes)
+        wait = await rig.visit()
+        assert len(server.probes) <= probes + 1
+        assert wait >= 15
+        pass_time(server, rig, wait)
+    server.say_instead = lambda _path: None
+    await until_well(server, rig)
