@@ -1,5 +1,6 @@
 """An endpoint that speaks the protocol by hand, so that a test can get every part of it wrong."""
 
+import base64
 import secrets
 import tarfile
 import time
@@ -15,7 +16,7 @@ from keyfast.trust import dpop
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import digest_text
 from keyfast.wire import messages
-from keyfast.wire.messages import Bundle, CheckIn, Encryption, Inventory, Protection, Volume
+from keyfast.wire.messages import Bundle, CheckIn, Encryption, Inventory, Join, Probe, Protection, Recover, Volume
 from keyfast.wire.oauth import ASSERTION_TYPE
 
 INVENTORY = Inventory(
@@ -24,6 +25,8 @@ INVENTORY = Inventory(
     volumes=(Volume(id="root", encryption=Encryption.ENCRYPTED, protection=Protection.ON, mount="/", role="os"),),
 )
 CHECK_IN = "/endpoint/v1/check-in"
+RECOVER = "/endpoint/v1/recover"
+PROBE = "/endpoint/v1/probe"
 
 
 def read_bundle(archive: str | Path) -> Bundle:
@@ -46,6 +49,7 @@ class Device:
         self.nonce = ""
         self.id = ""
         self.token = ""
+        self.receipt = ""
         self.seq = 0
         self.acked = ""
         self.acked_seq = 0
@@ -118,7 +122,7 @@ class Device:
         self.register(bundle.statement)
         answer = self.register(bundle.statement)
         assert answer.status_code == 201, answer.text
-        self.id = answer.json()["client_id"]
+        self.id, self.receipt = answer.json()["client_id"], answer.json()["keyfast_receipt"]
         self.fetch_token()
         return self
 
@@ -164,3 +168,64 @@ class Device:
             self.acked = digest_text(body)
             self.acked_seq = self.seq
         return answer
+
+    def recovery(self, **changes: Any) -> bytes:
+        """The body of a recovery check-in."""
+        return messages.encode(msgspec.structs.replace(Recover(challenge="c", endpoint=self.id), **changes))
+
+    def post(self, path: str, body: bytes, headers: dict[str, str] | None = None, **proof: Any) -> httpx2.Response:
+        """Send a body with a proof for it, again with the server's nonce if that is what it wants."""
+        proven = {"body": body, **proof}
+        for _ in range(2):
+            sent = {"content-type": "application/json", "dpop": self.proof("POST", path, **proven)} | (headers or {})
+            answer = self.keep(self.http.post(path, content=body, headers=sent))
+            if answer.status_code == 200 or answer.json()["class"] != "use_nonce":
+                break
+        return answer
+
+    def recover(self, *, headers: dict[str, str] | None = None, **changes: Any) -> httpx2.Response:
+        """Make a recovery check-in."""
+        return self.post(RECOVER, self.recovery(**changes), headers)
+
+    def probe(self, command: str, **changes: Any) -> httpx2.Response:
+        """Probe by the access token."""
+        body = messages.encode(Probe(challenge="p", command=command, **changes))
+        return self.post(PROBE, body, {"authorization": f"DPoP {self.token}"}, access_token=self.token)
+
+
+class PasswordDevice(Device):
+    """An endpoint in Windows mode that logs on by Basic with whatever password it is told to."""
+
+    def __init__(self, http: httpx2.Client, url: str, bundle: Bundle) -> None:
+        super().__init__(http, url)
+        assert bundle.account is not None
+        self.bundle, self.account, self.generation = bundle, bundle.account, bundle.account.generation
+        self.key_of_account = f"{self.account.domain}\\{self.account.name}"
+
+    def basic(self, password: str) -> dict[str, str]:
+        """The header that logs on."""
+        text = f"{self.key_of_account}:{password}"
+        return {"authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
+
+    def visit(self, password: str = "", **changes: Any) -> httpx2.Response:
+        """Check in; the first time it joins."""
+        told = {"account": self.key_of_account, "credential_generation": self.generation}
+        if not self.id:
+            told["join"] = Join(self.bundle.statement, self.seal_key.public_jwk())
+        body = self.body(**told | changes)
+        answer = self.post(CHECK_IN, body, self.basic(password or self.account.password))
+        if answer.status_code == 200:
+            self.seq += 1
+            if registered := answer.json().get("registered"):
+                self.id, self.receipt = registered["client_id"], registered["keyfast_receipt"]
+        return answer
+
+    def try_access(self, command: str, password: str, generation: int, **headers: str) -> httpx2.Response:
+        """Probe with a password."""
+        told = Probe("p", command, account=self.key_of_account, credential_generation=generation)
+        return self.post(PROBE, messages.encode(told), self.basic(password) | headers)
+
+    def recover(self, *, headers: dict[str, str] | None = None, **changes: Any) -> httpx2.Response:
+        """Make a recovery check-in."""
+        told = {"account": self.key_of_account, "credential_generation": self.generation}
+        return super().recover(headers=headers, **told | changes)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import pytest
 from tests.support.databases import NOW, new_database
+from tests.support.desk import Desk, open_desk
 from tests.support.fake_directory import FakeDirectory
 
+from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.secret import Secret
 from keyfast.services.account import AccountService
 from keyfast.services.founding import found_installation
 from keyfast.services.live import LiveState
+from keyfast.services.modes import ModeService
 from keyfast.services.watch import AccountWatch
 from keyfast.settings import Settings
 from keyfast.store import accounts, events, packages
@@ -49,6 +52,10 @@ class Site:
     async def add(self, password: str = OLD) -> None:
         """Set the account's password in the directory and put it on record."""
         self.directory.set_password("svc-see", password)
+        await self.record(password)
+
+    async def record(self, password: str) -> None:
+        """Put the account's password on record as it is in the directory."""
         await self.accounts.add("svc-see", Secret(password.encode()), (), "admin")
         await self.live.refresh()
 
@@ -109,3 +116,20 @@ async def site(url, tmp_path, clock) -> AsyncIterator[Site]:
     service = AccountService(database, directory, watch, lambda: opened.kek, clock)
     yield Site(settings, database, directory, live, opened.kek, clock, watch, service)
     await database.close()
+
+
+@pytest.fixture
+async def desk(site) -> AsyncIterator[Desk]:
+    """Services that endpoints speak to; Windows mode is open, the account's password is on record."""
+    await site.add()
+    modes = ModeService(site.live, site.database, tuple(Mechanism), lambda: "", site.clock)
+    await modes.open_(Mode.WINDOWS, "", "admin")
+    async with open_desk(site, modes) as made:
+        yield made
+
+
+@pytest.fixture
+async def enrolled(desk) -> Desk:
+    """The same, and its endpoint has joined."""
+    await desk.enrol()
+    return desk

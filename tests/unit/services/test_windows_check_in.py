@@ -1,120 +1,19 @@
 """Check-ins in Windows mode: the device proves first, and no password is asked for that is known to be stale."""
 
-import time
-import uuid
 from base64 import b64encode
-from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
-from tests.support.device import INVENTORY, read_bundle
-from tests.support.fake_windows import TICKET, FakeAcceptor, FakeHelpers, Heard, basic
+from tests.support.desk import KEY, PASSWORD, Desk, answered, kind
+from tests.support.fake_windows import TICKET, basic
 
-from keyfast.core.mode import Mechanism, Mode
+from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.core.secret import Secret
 from keyfast.services.authenticate import SignedRequest
-from keyfast.services.basic_cache import BasicCache
-from keyfast.services.change import ChangeService, NoTargets
-from keyfast.services.check_in import CheckInService
-from keyfast.services.enrol import EnrolService
-from keyfast.services.modes import ModeService
-from keyfast.services.package import PackageService
-from keyfast.services.went_back import WentBack
-from keyfast.services.windows_check_in import WindowsCheckInService
-from keyfast.services.windows_logon import Challenge, Doors, LoggedOn, WindowsLogon, offer_lines
+from keyfast.services.windows_logon import Challenge, LoggedOn, offer_lines
 from keyfast.store import accounts, packages
-from keyfast.store.identities import open_identities
-from keyfast.store.writer import open_writer
-from keyfast.trust import dpop
 from keyfast.trust.device import DeviceKey
-from keyfast.trust.encoding import digest_text
-from keyfast.wire import messages
-from keyfast.wire.admin import PackageOrder
-from keyfast.wire.messages import CheckIn, CheckInAnswer, Join
 
-KEY = "CORP\\svc-see"
-PASSWORD = "Old-Passw0rd"
-PATH = "/endpoint/v1/check-in"
 C = RefusalClass
-
-
-class Desk:
-    """The service, and one endpoint in front of it that can get everything wrong."""
-
-    def __init__(self, site, writer, modes):
-        self.site, self.modes = site, modes
-        self.doors = Doors(
-            kerberos=FakeAcceptor(),
-            ntlm=FakeHelpers(),
-            directory=site.directory,
-            binding=None,
-            binding_required=False,
-            realm="CORP.EXAMPLE.TEST",
-            domain="CORP",
-        )
-        logon = WindowsLogon(site.live, self.doors, BasicCache(Secret(bytes(32)), site.clock), Heard(), site.clock)
-        self.identities = open_identities(site.settings.database_url)
-        ahead = WentBack(site.live, site.database, site.clock)
-        changes = ChangeService(site.live, NoTargets(), lambda size: uuid.uuid4().bytes[:size])
-        check_ins = CheckInService(
-            site.live, writer, site.database, self.identities, changes, ahead, site.clock, lambda: 0.5
-        )
-        enrolments = EnrolService(site.live, site.database, site.clock, lambda size: uuid.uuid4().bytes[:size])
-        self.service = WindowsCheckInService(
-            site.live, logon, check_ins, enrolments, site.database, self.identities, ahead, site.clock
-        )
-        self.packages = PackageService(
-            site.live, site.database, site.settings.data / "packages", site.accounts, modes, site.clock
-        )
-        self.key, self.seal = DeviceKey.generate(), DeviceKey.generate()
-        self.nonce, self.seq, self.generation = "", 0, 1
-
-    async def bundle(self, **order):
-        asked = PackageOrder(**({"mode": "windows", "account": KEY} | order))
-        return read_bundle(self.packages.path(await self.packages.create(asked, "admin")))
-
-    def body(self, **changes):
-        self.seq += 1
-        message = CheckIn(
-            seq=self.seq,
-            boot_id=str(uuid.UUID(int=1, version=4)),
-            instance=str(uuid.UUID(int=2, version=4)),
-            agent_version="test",
-            inventory_digest=digest_text(messages.inventory_bytes(INVENTORY)),
-            inventory=INVENTORY,
-            credential_generation=self.generation,
-        )
-        return messages.encode(msgspec.structs.replace(message, **changes))
-
-    async def send(self, body, authorization="", **proof):
-        parts = {"nonce": self.nonce, "jti": uuid.uuid4().hex, "issued_at": int(time.time())} | proof
-        key, parts["body"] = parts.pop("key", self.key), parts.pop("proven", body)
-        made = dpop.make_proof(key, method="POST", url=self.site.settings.urls[0] + PATH, **parts)
-        reply = await self.service.check_in(SignedRequest("POST", PATH, authorization, made, "192.0.2.7", 1), body)
-        self.nonce = reply.nonce
-        return reply
-
-    async def join(self, bundle, authorization=None, **changes):
-        join = msgspec.structs.replace(Join(bundle.statement, self.seal.public_jwk()), **changes.pop("join", {}))
-        return await self.send(self.body(join=join, **changes), basic(KEY, PASSWORD) if authorization is None else "")
-
-    async def check_in(self, authorization=None, **changes):
-        return await self.send(self.body(**changes), basic(KEY, PASSWORD) if authorization is None else authorization)
-
-
-@pytest.fixture
-async def desk(site) -> AsyncIterator[Desk]:
-    await site.add(PASSWORD)
-    modes = ModeService(site.live, site.database, tuple(Mechanism), lambda: "", site.clock)
-    await modes.open_(Mode.WINDOWS, "", "admin")
-    writer = await open_writer(site.settings.database_url, gap_s=0)
-    made = Desk(site, writer, modes)
-    assert (await made.check_in("")).outcome.kind is C.USE_NONCE
-    site.directory.tried.clear()
-    yield made
-    await made.identities.close()
-    await writer.close()
 
 
 @pytest.fixture
@@ -123,16 +22,6 @@ async def joined(desk) -> Desk:
     assert isinstance(reply.outcome, bytes), reply
     desk.site.directory.tried.clear()
     return desk
-
-
-def kind(reply):
-    assert isinstance(reply.outcome, Refusal), reply
-    return reply.outcome.kind
-
-
-def answered(reply):
-    assert isinstance(reply.outcome, bytes), reply
-    return msgspec.json.decode(reply.outcome, type=CheckInAnswer)
 
 
 async def test_an_endpoint_joins_by_its_first_check_in(desk):
