@@ -37,8 +37,15 @@ ORDERS = [E.STARTED, E.RETIRED, E.RETRUSTED, E.FINISHED, E.ROLLED_BACK, E.HASTEN
 class RotationMachine(RuleBasedStateMachine):
     """Endpoints by number; what each has is ``forward`` or ``back`` command states."""
 
-    @initialize(hasty=st.booleans(), users=st.integers(0, 1), sets=st.booleans())
-    def begin(self, hasty: bool, users: int, sets: bool) -> None:
+    @initialize(
+        hasty=st.booleans(),
+        users=st.integers(0, 1),
+        sets=st.booleans(),
+        rounds=st.integers(0, 6),
+        away=st.frozensets(st.integers(1, NUMBER - 1)),
+    )
+    def begin(self, hasty: bool, users: int, sets: bool, rounds: int, away: frozenset[int]) -> None:
+        """Some examples begin late in a rotation, so that the later phases are met, and some at its beginning."""
         plan = Plan(
             Kind.PASSWORD,
             mode="windows",
@@ -47,18 +54,23 @@ class RotationMachine(RuleBasedStateMachine):
             sets_password=sets,
             hasty=hasty,
             waves=Waves(canary_most=1, percents=(50.0,), soak_s=HOLD, restart_proof=False),
-            holds=Holds(HOLD, HOLD, HOLD, HOLD),
+            holds=Holds(HOLD, HOLD, HOLD, 0),
         )
         self.rotation, self.now = Rotation(plan, approvals=("a",)), 1000
         self.forward: dict[int, tuple[int, CommandState]] = {}
         self.back: dict[int, CommandState] = {}
         self.users, self.restored, self.todo = users, 0, []
         self.new = 0
+        self.away = set(away)
         self.refused_at = 0
+        if rounds:
+            self.happen(E.STARTED)
+            self.usual_course(rounds)
 
     def evidence(self) -> Evidence:
         found = Counter(self.forward.values()) + Counter((BACK, state) for state in self.back.values())
-        released = [state for wave, state in self.forward.values() if wave <= self.rotation.wave]
+        here = {number: each for number, each in self.forward.items() if number not in self.away}
+        released = [state for wave, state in here.values() if wave <= self.rotation.wave]
         ended = {C.APPLIED, C.VERIFIED, C.WAIVED, C.SUPERSEDED}
         return Evidence(
             counts=tuple(Count(wave, state, number) for (wave, state), number in found.items()),
@@ -157,13 +169,32 @@ class RotationMachine(RuleBasedStateMachine):
             events = RESULTS[state]
             self.forward[number] = (wave, command.step(state, events[choice % len(events)]))
 
+    @rule(rounds=st.integers(1, 6))
+    def usual_course(self, rounds: int) -> None:
+        """Time passes, everybody who is there moves, the runner runs: so the later phases are met often."""
+        for _ in range(rounds):
+            self.run()
+            for number, (wave, state) in self.forward.items():
+                if number not in self.away and state in {C.QUEUED, C.OFFERED, C.RECEIVED, C.PROVEN, C.APPLIED}:
+                    self.forward[number] = (wave, C.VERIFIED)
+            self.back = {number: C.VERIFIED if s is not C.PLANNED else s for number, s in self.back.items()}
+            self.now += HOLD
+            self.run()
+
+    @rule(number=st.integers(0, NUMBER - 1))
+    def goes_away_or_comes_back(self, number: int) -> None:
+        """Switched off for long: nobody waits for it while others move."""
+        self.away ^= {number}
+
     @rule()
-    def everybody_moves(self) -> None:
-        """The usual case, so that the later phases are met often."""
-        for number, (wave, state) in self.forward.items():
-            if state in {C.QUEUED, C.OFFERED, C.RECEIVED, C.PROVEN, C.APPLIED}:
-                self.forward[number] = (wave, C.VERIFIED)
-        self.back = {number: C.VERIFIED if s is not C.PLANNED else s for number, s in self.back.items()}
+    def retire(self) -> None:
+        """The step that can strand is tried often."""
+        self.happen(E.RETIRED)
+
+    @rule()
+    def finish(self) -> None:
+        """The step that cannot be taken back, too."""
+        self.happen(E.FINISHED)
 
     @rule(number=st.integers(0, NUMBER - 1))
     def waive(self, number: int) -> None:
@@ -200,5 +231,5 @@ class RotationMachine(RuleBasedStateMachine):
         assert isinstance(self.rotation.facts, Facts)
 
 
-RotationMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+RotationMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
 TestRotationMachine = RotationMachine.TestCase
