@@ -17,7 +17,7 @@ from keyfast.directory.active_directory import ActiveDirectory
 from keyfast.directory.address import parse
 from keyfast.directory.connection import Connection
 from keyfast.directory.settings import DirectorySettings, KeytabReader, SimpleReader
-from keyfast.errors import NotReadyError, TrustError
+from keyfast.errors import ConflictError, NotFoundError, NotReadyError, TrustError, UsageError
 
 READER = SimpleReader("CORP\\svc-reader", Secret(READER_PASSWORD.encode()))
 WRONG = Secret(b"certainly-Wr0ng")
@@ -336,3 +336,50 @@ def _connections(ad: Domain) -> int:
 
 def test_the_least_privileged_reader_is_in_no_group_but_domain_users(ad: Domain, tmp_path: Path):
     assert ad.read("svc-reader").get("memberOf", []) == []
+
+
+ADMINISTRATOR = SimpleReader("CORP\\Administrator", Secret(ADMINISTRATOR_PASSWORD.encode()))
+
+
+async def test_a_password_is_set_by_whoever_has_the_right_and_works_at_once(ad, account, kerberos):
+    made = ActiveDirectory(settings(ad.ldaps_url, ca=ad.ca, realm=ad.realm, reader=ADMINISTRATOR), time.time)
+    before = await read(made, account.name)
+    new = Secret('Drawn "at" random-Ünïcode-aA1'.encode())
+    assert made.can_reset_password
+    for _ in range(2):  # after a crash it is done again
+        await made.reset_password(account.name, new)
+    assert (await read(made, account.name)).password_stamp > before.password_stamp
+    assert await made.verify(account.name, new) is Logon.GRANTED
+    assert await made.prove(account.name, new) is Logon.GRANTED
+    assert await made.prove(account.name, secret(account.password)) is Logon.WRONG_PASSWORD
+    await made.close()
+
+
+async def test_a_password_is_set_inside_starttls_too(ad, account):
+    made = ActiveDirectory(settings(ad.ldap_url, ca=ad.ca, reader=ADMINISTRATOR), time.time)
+    await made.reset_password(account.name, Secret(b"Inside-StartTls-1"))
+    assert await made.verify(account.name, Secret(b"Inside-StartTls-1")) is Logon.GRANTED
+    await made.close()
+
+
+async def test_a_password_is_not_set_without_the_right_or_against_the_policy(ad, directory, account):
+    with pytest.raises(ConflictError, match="does not let this server set the password") as told:
+        await directory.reset_password(account.name, Secret(b"Not-Allowed-1"))
+    assert "keyfast account add" in told.value.repair
+    assert await directory.verify(account.name, secret(account.password)) is Logon.GRANTED
+    with pytest.raises(NotFoundError):
+        await directory.reset_password("nobody-here", Secret(b"Not-Allowed-1"))
+    for name, password in ((account.name, b""), ("a*", b"x"), (account.name, b"\xff")):
+        with pytest.raises(UsageError):
+            await directory.reset_password(name, Secret(password))
+    made = ActiveDirectory(settings(ad.ldaps_url, ca=ad.ca, reader=ADMINISTRATOR), time.time)
+    with pytest.raises(ConflictError, match="does not take the new password"):
+        await made.reset_password(account.name, Secret(b"short"))
+    await made.close()
+
+
+async def test_nothing_is_set_where_nobody_answers(ad):
+    made = ActiveDirectory(settings("ldaps://127.0.0.1:1", ca=ad.ca, reader=ADMINISTRATOR), time.time)
+    with pytest.raises(NotReadyError):
+        await made.reset_password("svc-see", Secret(b"Whatever-1"))
+    await made.close()

@@ -133,9 +133,7 @@ def _roll_back(before: Rotation, after: Rotation) -> tuple[Effect, ...]:
         acts.insert(0, Effect(K.RETRUST, _old(after)))
     if after.plan.own_profile:
         acts += [Effect(K.SIGN_PROFILE, {"back": True}), Effect(K.PUT_IN_FORCE, {"back": True})]
-    if after.plan.has_targets:
-        acts += [Effect(K.PLAN_BACK), Effect(K.RELEASE_WAVE, {"wave": BACK})]
-    return tuple(acts)
+    return (*acts, Effect(K.PLAN_BACK), Effect(K.RELEASE_WAVE, {"wave": BACK}))
 
 
 def _abandon(before: Rotation, after: Rotation) -> tuple[Effect, ...]:

@@ -160,7 +160,7 @@ class PasswordSetter:
         now = int(self._clock())
         async with self._database.write() as conn:
             row = await newest_proven(conn, account)
-            if row is not None and row.judged_at >= effect.decided_at:
+            if row is not None and row.judged_at > effect.decided_at:
                 await self._done(conn, effect, {"account": account, "by_hand": True}, now)
                 return
         raise ConflictError(
