@@ -36,8 +36,8 @@ from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
-from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_by_rotation import RecoveryRotations
+from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
