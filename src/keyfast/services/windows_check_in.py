@@ -11,6 +11,7 @@ from http import HTTPStatus
 import msgspec
 from msgspec.structs import replace
 
+from keyfast.core.generation import GenerationState
 from keyfast.core.logon import offer
 from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.refusal import Refusal, RefusalClass
@@ -95,6 +96,7 @@ class WindowsCheckInService:
         self._ahead = ahead
         self._clock = clock
         self._doubts: dict[tuple[str, int], int] = {}
+        self._spent: dict[tuple[str, int], tuple[int, ...]] = {}
 
     async def check_in(self, request: SignedRequest, body: bytes) -> Reply:
         """Take one leg of a check-in.
@@ -211,7 +213,12 @@ class WindowsCheckInService:
         if account is None:
             return configured  # nothing is known of what it holds; whoever logs on is judged by the account
         generation = knocker.generation
-        offered = offer(account.standing(generation, now), configured, now)
+        standing = account.standing(generation, now)
+        if self._spent.get((account.key, generation)) == account.password_stamps:
+            # A directory grants the last password for an hour, not those before: where it was changed twice
+            # within the hour, what it has refused once is in no grace.
+            standing = replace(standing, grace_ends_at=0)
+        offered = offer(standing, configured, now)
         if isinstance(offered, Refusal) or not self._doubted(account, generation, now):
             return offered
         detail = "the directory has just refused this password, and the account is being read"
@@ -219,8 +226,13 @@ class WindowsCheckInService:
 
     def _doubt(self, knocker: Knocker, refusal: Refusal, now: int) -> None:
         """Have the watch look before the next endpoint with the same password tries it: each try counts."""
-        if refusal.kind is RefusalClass.ACCOUNT_REFUSED and knocker.account_key in self._live.current.accounts:
-            self._doubts[knocker.account_key, knocker.generation] = now
+        account = self._live.current.accounts.get(knocker.account_key)
+        if refusal.kind is not RefusalClass.ACCOUNT_REFUSED or account is None:
+            return
+        held = account.key, knocker.generation
+        self._doubts[held] = now
+        if account.standing(knocker.generation, now).state is not GenerationState.PROVEN:
+            self._spent[held] = account.password_stamps
 
     def _doubted(self, account: KnownAccount, generation: int, now: int) -> bool:
         since = self._doubts.get((account.key, generation))

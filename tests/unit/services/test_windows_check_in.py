@@ -121,6 +121,25 @@ async def test_a_refused_password_keeps_the_others_from_trying_it_until_the_watc
     assert (await joined.check_in("")).challenges == ("NTLM", 'Basic realm="keyfast", charset="UTF-8"')
 
 
+async def test_a_password_that_the_directory_refuses_in_its_grace_is_in_none(joined):
+    """It was changed twice within the hour, and a directory remembers one password."""
+    await joined.site.change()
+    joined.site.directory.accounts["svc-see"].previous = b""
+    await joined.site.read()
+    joined.site.directory.tried.clear()
+    assert kind(await joined.check_in()) is C.ACCOUNT_REFUSED
+    assert len(joined.site.directory.tried) == 1
+    joined.site.clock.now += 2
+    await joined.site.read()
+    for authorization in ("", None):
+        assert kind(await joined.check_in(authorization)) is C.ACCOUNT_REFUSED
+    assert len(joined.site.directory.tried) == 1
+    # Set anew, it is another question.
+    await joined.site.change(PASSWORD)
+    await joined.site.read()
+    assert answered(await joined.check_in())
+
+
 @pytest.mark.parametrize(("threshold", "passed"), [(0, 0), (5, 61)])
 async def test_one_wrong_endpoint_does_not_keep_the_others_waiting_for_long(joined, threshold, passed):
     joined.site.directory.alter("svc-see", lockout_threshold=threshold)
