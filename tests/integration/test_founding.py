@@ -163,6 +163,9 @@ def test_an_administrators_own_certificate_is_left_alone(settings):
         ("urls = []", "urls must be a list"),
         ("urls = ['http://x']", "not an https URL"),
         ("listen = 5", "listen must be a string"),
+        ("recovery = 1", "recovery must be a table"),
+        ("[recovery]\ndevice_key = 'never'", "recovery.device_key must be one of always, window"),
+        ("[recovery]\nkey = 'always'", "unknown settings: key"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_with_a_reason(tmp_path, text, said):
@@ -177,6 +180,12 @@ def test_settings_survive_their_file_and_an_existing_file_is_kept(tmp_path):
     assert settings_room.load(tmp_path) == made
     settings_room.write(Settings(tmp_path))
     assert settings_room.load(tmp_path) == made
+
+
+@pytest.mark.parametrize(("text", "read"), [("", "always"), ("[recovery]\ndevice_key = 'window'", "window")])
+def test_who_may_recover_when_is_a_setting(tmp_path, text, read):
+    (tmp_path / settings_room.FILE_NAME).write_text(text)
+    assert settings_room.load(tmp_path).recovery.device_key == read
 
 
 def test_no_database_is_said_as_an_outage(tmp_path):

@@ -165,9 +165,19 @@ def test_an_endpoint_recovers_proves_and_works_again(site: RunningServer, rotate
 
 
 def test_a_superseded_key_recovers_and_does_not_work(site: RunningServer, rotated: PasswordDevice):
-    keys = tables.device_key
-    store(site, keys.update().where(keys.c.thumbprint == rotated.key.thumbprint).values(status="superseded"))
+    keys, rows, newer = tables.device_key, tables.endpoint, DeviceKey.generate()
+    names = {"thumbprint": newer.thumbprint, "public_jwk": newer.public_jwk()}
+    store(
+        site,
+        keys.update().where(keys.c.thumbprint == rotated.key.thumbprint).values(status="superseded"),
+        keys.insert().values(thumbprint=newer.thumbprint, endpoint_id=rotated.id, status="current", since=1),
+        rows.update().where(rows.c.id == rotated.id).values(names),
+    )
     assert kind(rotated.visit(SECOND)) == "key_superseded"
+    assert rotated.ask_token().json()["class"] == "key_superseded"
+    rotated.key, former = newer, rotated.key
+    assert rotated.ask_token().status_code == 200
+    rotated.key = former
     _, account = opened(rotated, rotated.recover().json())
     assert account.password == SECOND
 
