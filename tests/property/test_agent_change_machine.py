@@ -85,6 +85,14 @@ class ChangingLife(Life):
             self.pass_time(self.visit())
         self.server.fail_probe = lambda _host: None
 
+    @rule(kind=st.sampled_from(PROBE_REFUSALS))
+    def what_a_recovery_brings_does_not_work_yet(self, kind: RefusalClass) -> None:
+        self.server.retired = set(self.server.accounts)
+        self.server.fail_probe = lambda _host: Refusal(kind)
+        for _ in range(6):
+            self.pass_time(self.visit())
+        self.server.fail_probe = lambda _host: None
+
     @rule(kind=st.sampled_from(list(RefusalClass)), count=st.integers(1, 6))
     def recoveries_are_refused(self, kind: RefusalClass, count: int) -> None:
         left = itertools.count()
