@@ -64,9 +64,8 @@ def test_a_token_key_is_rotated_by_the_command_line(keyfast):
 
 
 def test_what_stands_against_a_start_is_said(keyfast, device, bundle):
-    found = json.loads(
-        keyfast("rotation", "preview", "address", "--mode", "oauth", "--url", "https://new.example", "--json")
-    )
+    asked = ("address", "--mode", "oauth", "--url", "https://new.example")
+    found = json.loads(keyfast("rotation", "preview", *asked, "--json"))
     assert found["stranded"] == 0
     text = keyfast("rotation", "plan", *asked, "--ring", "nobody")
     rotation = text.split()[0]
