@@ -58,13 +58,20 @@ class RotationRunner:
 
         Raises:
             NotReadyError: the store is down.
+            Exception: the first fault of a rotation, once all others had their turn.
         """
         async with self._database.read() as conn:
             rows = await rotations.under_way(conn)
+        faults: list[Exception] = []
         for row in rows:
-            await self._perform(row)
-            if self._is_due(row):
-                await self._ledger.advance(await self._ledger.row(row.id))
+            try:
+                await self._perform(row)
+                if self._is_due(row):
+                    await self._ledger.advance(await self._ledger.row(row.id))
+            except Exception as cause:  # noqa: BLE001 - one that fails holds up no other; told when all had their turn
+                faults.append(cause)
+        if faults:
+            raise faults[0]
 
     async def _perform(self, row: RotationRow) -> None:
         """Do what is left to do, in order; what lasts does not hold up what comes after it."""

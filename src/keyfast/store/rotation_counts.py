@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyfast.core.command import CommandState
 from keyfast.core.rotation_evidence import BACK, FETCHED, MOVED, Count
 from keyfast.core.rotation_state import IN_EFFECT, Rotation, RotationState
-from keyfast.store.rotation_targets import CHANGE, Scope, scoped
+from keyfast.store.rotation_targets import CHANGE, Scope, by_endpoint, scoped
 from keyfast.store.tables import command, endpoint, presence, rotation
 
 ENOUGH = 10_000
@@ -152,7 +152,7 @@ async def silent(conn: AsyncConnection, rotation_id: str, *, overdue_before: int
 
 async def uncovered(conn: AsyncConnection, rotation_id: str, scope: Scope) -> int:
     """Count endpoints of the scope without a change of this rotation. It reads every endpoint."""
-    mine = select(literal(1)).where(command.c.endpoint_id == endpoint.c.id, command.c.rotation_id == rotation_id)
+    mine = select(literal(1)).where(command.c.endpoint_id == endpoint.c.id, by_endpoint(command, rotation_id))
     return await _enough(conn, scoped(select(literal(1)), scope).where(~mine.exists()))
 
 

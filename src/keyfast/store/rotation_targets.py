@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    null,
     select,
     type_coerce,
     update,
@@ -97,7 +98,7 @@ async def add_portion(
         now: unix seconds.
     """
     mine = select(literal(1)).where(
-        command.c.endpoint_id == endpoint.c.id, command.c.rotation_id == rotation_id, command.c.wave > 0
+        command.c.endpoint_id == endpoint.c.id, by_endpoint(command, rotation_id), command.c.wave > 0
     )
     found = scoped(select(endpoint.c.id), scope).where(endpoint.c.id > cursor, ~mine.exists())
     if wrapped:
@@ -106,7 +107,8 @@ async def add_portion(
     if last is not None:
         found = found.where(endpoint.c.id <= last)
     ranked = found.add_columns((func.row_number().over(order_by=endpoint.c.id) + before).label("rank")).subquery()
-    wave = case(*((ranked.c.rank <= cut, number) for number, cut in enumerate(cuts, 1)), else_=max(1, len(cuts)))
+    steps = [(ranked.c.rank <= cut, number) for number, cut in enumerate(cuts, 1)]
+    wave = case(*steps, else_=len(steps)) if steps else literal(1)
     added = await _add(conn, ranked, CHANGE, wave, CommandState.PLANNED, rotation_id, now)
     if last is not None:
         return Portion(added, last, wrapped, finished=False)
@@ -133,7 +135,7 @@ async def add_following(
     state = CommandState.QUEUED if erase else CommandState.PLANNED
     first, second = command.alias("first"), command.alias("second")
     had = select(literal(1)).where(
-        second.c.endpoint_id == first.c.endpoint_id, second.c.rotation_id == rotation_id, second.c.wave == wave
+        second.c.endpoint_id == first.c.endpoint_id, by_endpoint(second, rotation_id), second.c.wave == wave
     )
     if erase:
         which: ColumnElement[bool] = first.c.state == CommandState.VERIFIED.value
@@ -198,13 +200,13 @@ async def release(conn: AsyncConnection, rotation_id: str, *, wave: int, limit: 
     overtaken = select(literal(1)).where(
         newer.c.endpoint_id == command.c.endpoint_id,
         newer.c.seq > command.c.seq,
-        newer.c.rotation_id == rotation_id,
+        by_endpoint(newer, rotation_id),
         newer.c.state == CommandState.PLANNED.value,
         newer.c.wave == wave if wave < 0 else and_(newer.c.wave > 0, newer.c.wave <= wave),
     )
     unfetched = command.c.state.in_(from_states(CommandEvent.SUPERSEDED))
     await _change(conn, and_(of_them, command.c.action == CHANGE, unfetched, overtaken.exists()), "superseded", now)
-    mine = and_(of_them, command.c.rotation_id == rotation_id, upto, command.c.state == CommandState.PLANNED.value)
+    mine = and_(of_them, by_endpoint(command, rotation_id), upto, command.c.state == CommandState.PLANNED.value)
     queued = await _change(conn, mine, "queued", now)
     await _recount(conn, endpoints)
     return queued
@@ -235,12 +237,11 @@ async def waive(
 ) -> list[str]:
     """Wait no more for these endpoints; return those for which that changed anything."""
     states = tuple(from_states(CommandEvent.WAIVED))
-    named = _of(rotation_id, command.c.endpoint_id.in_(list(endpoints)), command.c.state.in_(states))
+    of_them = command.c.endpoint_id.in_(list(endpoints))
+    named = select(command.c.endpoint_id).where(of_them, by_endpoint(command, rotation_id), command.c.state.in_(states))
     found = await _held(conn, named)
     if found:
-        which = and_(
-            command.c.endpoint_id.in_(found), command.c.rotation_id == rotation_id, command.c.state.in_(states)
-        )
+        which = and_(command.c.endpoint_id.in_(found), by_endpoint(command, rotation_id), command.c.state.in_(states))
         await _change(conn, which, "waived", now, detail=detail)
         await _recount(conn, found)
     return found
@@ -254,6 +255,11 @@ def scoped(found: Select[Any], scope: Scope) -> Select[Any]:
     if scope.ring:
         rows = rows.where(endpoint.c.ring == scope.ring)
     return rows.where(endpoint.c.account_key == scope.account) if scope.account else rows
+
+
+def by_endpoint(rows: FromClause, rotation_id: str) -> ColumnElement[bool]:
+    """Rows of a rotation, where they are found by their endpoint: the index by rotation would read all of them."""
+    return func.coalesce(rows.c.rotation_id, null()) == rotation_id
 
 
 def _of(rotation_id: str, *conditions: ColumnElement[bool]) -> Select[Any]:
@@ -283,7 +289,7 @@ async def _changed(
         return 0
     rows = and_(
         command.c.endpoint_id.in_(found),
-        command.c.rotation_id == rotation_id,
+        by_endpoint(command, rotation_id),
         command.c.wave > 0,
         command.c.state.in_([state.value for state in states]),
     )

@@ -343,6 +343,23 @@ async def test_a_restored_server_takes_nothing_away_and_signs_anew(world, site):
     assert site.live.current.keyset.verify(row.statement, PROFILE_TYP, AccessProfile).epoch == 2
 
 
+async def test_a_rotation_that_fails_holds_up_no_other(world):
+    class NoPlace(Exception):  # noqa: N818 - any fault that nobody expects
+        pass
+
+    class FailingDirectory:
+        async def reset(self, *asked):
+            raise NoPlace
+
+    first = await started(world)
+    world.runner._acts._passwords._directory.reset_password = FailingDirectory().reset
+    second = await started(world, "token_key", source="")
+    with pytest.raises(NoPlace):
+        await world.tick()
+    assert (await world.service.show(first)).state == "prepared"
+    assert (await world.service.show(second)).state == "trusted"
+
+
 async def test_two_persons_approve_where_the_plan_says_so(world):
     rotation_id = await world.plan("password", target=B, approvals=2)
     with pytest.raises(ConflictError, match="1 more must approve it"):

@@ -190,6 +190,14 @@ async def test_only_endpoints_of_the_scope_that_check_in_are_planned_and_numbers
     assert await in_read(database, rotation_counts.users, "CORP\\c") == 0
 
 
+async def test_a_scope_without_endpoints_is_planned_too(database):
+    rotation_id = some_id()
+    assert await plan_all(database, rotation_id, ()) == (0, 2)
+    await fleet(database, 1)  # it joined since it was counted
+    assert await plan_all(database, rotation_id, ()) == (1, 2)
+    assert await counted(database, rotation_id) == {(1, C.PLANNED): 1}
+
+
 async def test_waves_are_released_in_portions_and_counted_for_the_endpoint(database, planned):
     rotation_id, ids = planned
     assert await in_write(database, rotation_targets.release, rotation_id, wave=1, limit=100, now=NOW) == 2
