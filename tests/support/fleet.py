@@ -11,6 +11,7 @@ from keyfast.agent.client_database import Record
 
 AT_ONCE = 16
 """Agents that visit at the same time."""
+RESTART_EVERY = 4
 PATIENCE = 3600.0
 """Virtual seconds an agent waits at most between two of its visits here."""
 
@@ -68,21 +69,28 @@ class RigFleet:
             await self.visit(rigs)
         assert done(), f"{what}: {self.said()}"
 
-    async def under_load(self, beside: Awaitable[None], rigs: Sequence[WindowsRig] | None = None) -> Load:
-        """Check in all the time while something happens beside; return what came of it."""
+    async def under_load(self, beside: Awaitable[object], rigs: Sequence[WindowsRig] | None = None) -> Load:
+        """Check in all the time while something happens beside; return what came of it.
+
+        Every agent is started anew after each few visits, as machines are.
+        """
         load, over = Load(), asyncio.Event()
         everybody = list(self.rigs if rigs is None else rigs)
 
         async def go_on(part: Sequence[WindowsRig]) -> None:
+            visits = 0
             while not over.is_set():
+                visits += 1
                 for rig in part:
-                    before = rig.agent.record.last_success_at, rig.agent.record.acked
+                    before = rig.agent.record.acked
                     await visit_when_due(rig)
                     after = rig.agent.record
-                    if after.acked != before[1]:
+                    if after.acked != before:
                         load.check_ins += 1
                     else:
                         load.missed.append(f"{rig.said}: {after.trouble}")
+                    if visits % RESTART_EVERY == 0:
+                        rig.restart()
 
         workers = [asyncio.create_task(go_on(everybody[number::AT_ONCE])) for number in range(AT_ONCE)]
         try:

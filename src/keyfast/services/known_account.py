@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.account import unusable
 from keyfast.core.directory import AccountReading, Logon, Unreachable
+from keyfast.core.generation import GONE
 from keyfast.core.logon import GenerationStanding
 from keyfast.store import accounts
 from keyfast.store.accounts import GenerationRow, ReadingRow
@@ -37,6 +38,11 @@ class KnownAccount:
     def password_stamps(self) -> tuple[int, ...]:
         """When the password was set, as each domain controller has it."""
         return tuple(reading.password_stamp for reading in self.readings)
+
+    @property
+    def retired(self) -> bool:
+        """Whether every generation was refused by decision."""
+        return bool(self.generations) and all(row.state in GONE for row in self.generations.values())
 
     def unusable(self, now: int) -> Logon | None:
         """What every domain controller would say to the right password; None if one would grant it."""

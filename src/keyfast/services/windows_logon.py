@@ -218,7 +218,7 @@ class WindowsLogon:
             exchange.drop()
             return Refusal(RefusalClass.UNAUTHENTICATED, "this is not the last message of an NTLM logon")
         key = self._key(domain, name)
-        account = self._live.current.accounts.get(key)
+        account = self._listed(key)
         if account is None:
             exchange.drop()
             return self._not_allowed(key, Mechanism.NTLM, request)
@@ -251,7 +251,7 @@ class WindowsLogon:
         if told is None:
             return Refusal(RefusalClass.UNAUTHENTICATED, "the Basic credentials cannot be read")
         key = self._key(told.domain, told.name)
-        account = self._live.current.accounts.get(key)
+        account = self._listed(key)
         if account is None:
             return self._not_allowed(key, Mechanism.BASIC, request)
         return await self._guarded(
@@ -296,6 +296,11 @@ class WindowsLogon:
             account.key, password, account.password_stamps, lambda: self.doors.directory.verify(name, password)
         )
 
+    def _listed(self, key: str) -> KnownAccount | None:
+        """The client authentication account of that key; one that was retired as a whole is none any more."""
+        account = self._live.current.accounts.get(key)
+        return None if account is None or account.retired else account
+
     def _key(self, domain: str, name: str) -> str:
         if not domain and "@" in name:
             name, _, domain = name.rpartition("@")
@@ -303,7 +308,7 @@ class WindowsLogon:
 
     def _allowed(self, request: SignedRequest, domain: str, name: str, mechanism: Mechanism, line: str) -> Answer:
         key = self._key(domain, name)
-        if key not in self._live.current.accounts:
+        if self._listed(key) is None:
             return self._not_allowed(key, mechanism, request)
         return LoggedOn(key, mechanism, line)
 
