@@ -130,3 +130,13 @@ async def test_the_password_is_not_in_what_is_stored(local):
     account = await local.set_password("x", Secret(b"very-Secret-1"))
     assert "very-Secret-1" not in repr(account)
     assert account.verifier.startswith("scrypt$32768$8$1$")
+
+
+async def test_a_password_is_reset_as_often_as_asked_and_no_account_is_made_by_it(local):
+    assert local.can_reset_password
+    for _ in range(2):
+        await local.reset_password("svc-see", WRONG)
+    assert await local.verify("svc-see", WRONG) is Logon.GRANTED
+    assert await local.verify("svc-see", RIGHT) is Logon.WRONG_PASSWORD
+    with pytest.raises(NotFoundError):
+        await local.reset_password("nobody", RIGHT)
