@@ -210,6 +210,7 @@ def recover_body(record: Record, hostname: str, hardware: Hardware, challenge: s
         credential_generation=record.credential_generation,
         last_refusal=record.last_refusal.kind if record.failures and record.last_refusal else "",
         command=waiting.id if waiting else "",
+        command_seq=min(record.command_seq, 2**31 - 1),
         join=None if enrolled else join_of(record, hardware),
         prior=None if enrolled else _prior(record),
     )

@@ -50,7 +50,7 @@ class InForce(msgspec.Struct, frozen=True):
 
     Attributes:
         profiles: number of the access profile in force for each mode that has one.
-        generations: state of each generation on record, per account.
+        generations: state of each generation on record, for each account that can log on now.
         modes: modes that are open for its ring.
     """
 
@@ -67,18 +67,26 @@ def access_for(held: Held, target: Access | None, now: InForce) -> Access | None
     """
     if target is not None:
         return target
-    if held.access.mode is Mode.WINDOWS and Mode.WINDOWS in now.modes:
+    by_windows = Mode.WINDOWS in now.modes
+    if held.access.mode is Mode.WINDOWS and by_windows:
         return _by_account(held.own_account, now)
     if Mode.OAUTH in now.modes and Mode.OAUTH in now.profiles:
         return Access(Mode.OAUTH, now.profiles[Mode.OAUTH])
-    return None
+    # A server that was restored from before OAuth was opened still has the endpoint's account.
+    return _by_account(held.own_account, now) if by_windows and held.own_account else None
 
 
 def change_for(held: Held, target: Access | None, now: InForce) -> Access | None:
-    """Return the access an endpoint is to be given; None if it has that already, or something newer."""
+    """Return the access an endpoint is to be given; None if it has that already, or something newer.
+
+    A number says little about a password: a server that was restored gives the number of a password that it
+    forgot to the next one. Who was refused with the right number gets what is behind it once more.
+    """
     wanted = access_for(held, target, now)
-    if wanted is None or _same(wanted, held.access):
+    if wanted is None:
         return None
+    if _same(wanted, held.access):
+        return wanted if held.refused else None
     if target is not None or wanted.mode is not held.access.mode:
         return wanted
     if (wanted.account, wanted.generation) != (held.access.account, held.access.generation):

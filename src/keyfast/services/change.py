@@ -72,11 +72,13 @@ class Told:
         access: what it uses.
         refused: its account was refused.
         staged: id of a change that it has staged already, empty if none.
+        seen: highest command number that it has seen; a server that went back in time may be behind it.
     """
 
     access: Access
     refused: bool = False
     staged: str = ""
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +125,15 @@ class ChangeService:
         live = self._live.current
         target = await self._targets.target(conn, record.endpoint)
         held = Held(told.access, record.endpoint.account_key, told.refused)
-        wanted = change_for(held, target, in_force(live, record.endpoint.ring))
+        wanted = change_for(held, target, in_force(live, record.endpoint.ring, now))
         if wanted is None:
             return None
         row = await self._row(conn, record.endpoint.id, wanted, now)
         if row.state in _STAGED and row.id == told.staged and row.detail == says(wanted):
             return Given(wanted, "", fresh=False)
-        if self._still_right(live, row, wanted, now):
+        if row.seq > told.seen and self._still_right(live, row, wanted, now):
             return Given(wanted, row.statement, fresh=False)
-        made = await self._make(conn, live, record.endpoint, row, wanted, now)
+        made = await self._make(conn, live, record.endpoint, row, wanted, now, above=told.seen)
         return None if made is None else Given(wanted, made.statement, fresh=True)
 
     async def _row(self, conn: AsyncConnection, endpoint_id: str, wanted: Access, now: int) -> CommandRow:
@@ -173,7 +175,7 @@ class ChangeService:
         if (row.rotation_id or "") != (target.rotation if target else ""):
             return None
         held = Held(_on_record(record), record.endpoint.account_key)
-        wanted = access_for(held, target, in_force(live, record.endpoint.ring))
+        wanted = access_for(held, target, in_force(live, record.endpoint.ring, now))
         if wanted is None or self._still_right(live, row, wanted, now):
             return None if wanted is None else row
         return await self._make(conn, live, record.endpoint, row, wanted, now)
@@ -192,10 +194,17 @@ class ChangeService:
         return claims.epoch == live.installation.epoch
 
     async def _make(
-        self, conn: AsyncConnection, live: Live, endpoint: EndpointRow, row: CommandRow, wanted: Access, now: int
+        self,
+        conn: AsyncConnection,
+        live: Live,
+        endpoint: EndpointRow,
+        row: CommandRow,
+        wanted: Access,
+        now: int,
+        above: int = 0,
     ) -> CommandRow | None:
         """Make the statement of a row and put it on record as offered; None if it cannot be made."""
-        seq = await _fresh_seq(conn, row)
+        seq = max(await _fresh_seq(conn, row), above + 1)
         reference = f"{live.installation.epoch}.{seq}"
         try:
             account = self._sealed(live, endpoint, wanted, reference) if wanted.mode is Mode.WINDOWS else ""
@@ -267,13 +276,14 @@ class ChangeService:
 _STAGED = frozenset({CommandState.RECEIVED, CommandState.PROVEN})
 
 
-def in_force(live: Live, ring: str) -> InForce:
-    """What is in force for the endpoints of a ring."""
+def in_force(live: Live, ring: str, now: int) -> InForce:
+    """What is in force for the endpoints of a ring; an account that is disabled or locked helps nobody now."""
     return InForce(
         {mode: row.seq for mode, row in live.profiles.items()},
         {
             key: {number: row.state for number, row in account.generations.items()}
             for key, account in live.accounts.items()
+            if account.unusable(now) is None
         },
         live.modes.open_for(ring),
     )

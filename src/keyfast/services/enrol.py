@@ -199,7 +199,7 @@ class EnrolService:
         return Registered(
             client_id=row.id,
             client_id_issued_at=row.registered_at,
-            keyfast_receipt=receipt_of(live, row, now),
+            keyfast_receipt=receipt_of(live, row, now, pending=state is EndpointState.PENDING),
             keyfast_profile=live.profile(mode).statement,
             keyfast_delegations=live.keyset.delegations(),
             keyfast_state=state.value if state is EndpointState.PENDING else EndpointState.REGISTERED.value,
@@ -244,8 +244,8 @@ def _key(jwk: dict[str, str], use: str) -> PublicKey:
     return PublicKey(jwk["kty"], jwk["crv"], jwk["x"], jwk["y"], use)
 
 
-def receipt_of(live: Live, row: EndpointRow, now: int) -> str:
-    """Sign the receipt of an endpoint as it is on record."""
+def receipt_of(live: Live, row: EndpointRow, now: int, *, pending: bool = False) -> str:
+    """Sign the receipt of an endpoint as it is on record; ``pending`` while an administrator has not let it in."""
     receipt = Receipt(
         installation=live.installation.id,
         endpoint=row.id,
@@ -257,6 +257,7 @@ def receipt_of(live: Live, row: EndpointRow, now: int) -> str:
         package=row.package_id,
         account=row.account_key,
         generation=row.generation,
+        pending=pending,
     )
     return live.keyset.sign(RECEIPT_TYP, receipt)
 

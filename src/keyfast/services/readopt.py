@@ -64,8 +64,10 @@ def forgotten(receipt: Receipt, proof: Proof, message: Recover) -> EndpointRow:
     )
 
 
-async def readopt(database: Database, row: EndpointRow, now: int) -> EndpointRecord | None:
-    """Put an endpoint back on record, active, or only the keys of one whose newer keys were forgotten.
+async def readopt(
+    database: Database, row: EndpointRow, now: int, state: EndpointState = EndpointState.ACTIVE
+) -> EndpointRecord | None:
+    """Put an endpoint back on record in a state, or only the keys of one whose newer keys were forgotten.
 
     Raises:
         NotReadyError: the store is down; nothing was written.
@@ -75,7 +77,7 @@ async def readopt(database: Database, row: EndpointRow, now: int) -> EndpointRec
             known = await endpoints.get(conn, row.id)
             if known is None:
                 row = replace(row, enrolment_jti=await uses.take_back(conn, row))
-                await endpoints.insert(conn, row, EndpointState.ACTIVE)
+                await endpoints.insert(conn, row, state)
             else:
                 await endpoints.take_key(conn, row, now)
             detail = {"name": row.name, "thumbprint": row.thumbprint, "was_known": known is not None}

@@ -203,6 +203,8 @@ class RecoverService:
         record = await self._adopted(asking, now) if act is Act.ADOPT else asking.record
         if record is None:
             return Refusal(RefusalClass.UNKNOWN_DEVICE)
+        if record.presence.state is EndpointState.PENDING:
+            return Refusal(RefusalClass.PENDING, "an administrator has not let it in yet")
         joined = record.presence.state is EndpointState.REGISTERED
         refusal = await prove(self._database, record.endpoint, record.presence.state, now) if joined else None
         if refusal is not None:
@@ -215,8 +217,9 @@ class RecoverService:
                 await events.add(conn, at=now, kind="endpoint_recovered", endpoint_id=about, detail=detail)
             if asking.window is not None:
                 await self._windows.reached(conn, asking.window, record.endpoint.id, now)
-        taken_back = joined or act is Act.ADOPT
-        receipt = receipt_of(self._live.current, record.endpoint, now) if taken_back else ""
+        # Also to whoever shows none: the answer that brought it may have been lost.
+        wanting = joined or act is Act.ADOPT or (asking.proof is not None and not asking.message.receipt)
+        receipt = receipt_of(self._live.current, record.endpoint, now) if wanting else ""
         state = EndpointState.ACTIVE if joined else record.presence.state
         return self._answer(asking.message, state, now, given.statement if given else "", receipt, soon=bool(given))
 
@@ -224,7 +227,8 @@ class RecoverService:
         if asking.receipt is None or asking.proof is None:
             return None
         row = forgotten(asking.receipt, asking.proof, asking.message)
-        return await readopt(self._database, row, now)
+        state = EndpointState.PENDING if asking.receipt.pending else EndpointState.ACTIVE
+        return await readopt(self._database, row, now, state)
 
     async def _hold(self, asking: Asking, now: int) -> Recovered | Refusal:
         """Register who never got a key on record, to wait for a person; it is told nothing else."""
@@ -290,7 +294,7 @@ def _read(body: bytes) -> Recover | Refusal:
 def _told(message: Recover) -> Told:
     mode = Mode.WINDOWS if message.account else Mode.OAUTH
     access = Access(mode, message.profile_seq, message.account, message.credential_generation)
-    return Told(access, message.last_refusal in _ACCOUNT_REFUSALS, message.command)
+    return Told(access, message.last_refusal in _ACCOUNT_REFUSALS, message.command, message.command_seq)
 
 
 def _particulars(asking: Asking, given: Given) -> dict[str, str | int]:

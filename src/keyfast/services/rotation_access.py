@@ -16,12 +16,12 @@ class RotationTargets:
         self._live = live
 
     async def target(self, conn: AsyncConnection, endpoint: EndpointRow) -> Access | None:
-        """Return the target of the rotation the endpoint is in; what that leaves open is what is in force."""
+        """Return the target of the rotation the endpoint is in, with the newest password of its account that works."""
         row = await rotation_counts.target_of(conn, endpoint.id)
         if row is None:
             return None
         live, mode = self._live.current, Mode(row.mode)
         account = live.accounts.get(row.account_key)
         states = {number: known.state for number, known in account.generations.items()} if account else {}
-        generation = row.generation or newest_proven(states) or 0
+        generation = newest_proven(states) or row.generation
         return Access(mode, row.profile_seq or live.profile(mode).seq, row.account_key, generation, row.rotation_id)

@@ -260,6 +260,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
         package: id of the package it enrolled with.
         account: key of the account its package embeds (Windows mode).
         generation: credential generation of that account.
+        pending: an administrator had not let the endpoint in when it was issued.
     """
 
     installation: str
@@ -272,6 +273,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     package: str = ""
     account: str = ""
     generation: int = 0
+    pending: bool = False
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -409,6 +411,7 @@ class Recover(Message, frozen=True):
         credential_generation: of that account.
         last_refusal: class of the refusal that made it ask, empty if none.
         command: id of a change that it has staged already, so that it is not sent again.
+        command_seq: highest command number that it has seen.
         join: asks to join, for one that never enrolled.
         prior: proof of a former password, together with ``join``.
     """
@@ -424,6 +427,7 @@ class Recover(Message, frozen=True):
     credential_generation: limits.Count = 0
     last_refusal: Annotated[str, Meta(max_length=64)] = ""
     command: Annotated[str, Meta(max_length=64)] = ""
+    command_seq: limits.Count = 0
     join: Join | None = None
     prior: PriorPassword | None = None
 

@@ -52,7 +52,7 @@ CELLS = [
     ((3, 6, False), True),
     ((3, 7, False), False),
     ((3, 8, False), False),
-    ((3, 7, True), False),
+    ((3, 7, True), True),  # a restored server may have given the number to another password
     ((5, 6, False), False),  # newer than anything on record: this server may have forgotten it
     ((5, 7, False), False),
     ((5, 7, True), True),
@@ -89,6 +89,11 @@ def test_who_is_in_a_mode_that_is_closed_is_given_oauth_if_that_is_open():
     assert change_for(Held(windows(), OWN), None, now(modes=frozenset({Mode.OAUTH}))) == oauth()
     assert change_for(Held(windows(), OWN), None, now(modes=frozenset())) is None
     assert change_for(Held(oauth()), None, now(modes=frozenset({Mode.WINDOWS}))) is None
+
+
+def test_who_moved_to_oauth_where_it_is_closed_is_given_its_account_back():
+    """The server was restored from before OAuth was opened."""
+    assert change_for(Held(oauth(9), OWN), None, now(modes=frozenset({Mode.WINDOWS}))) == windows()
 
 
 def test_only_what_is_proven_is_handed_out():

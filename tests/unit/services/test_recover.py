@@ -16,9 +16,9 @@ from keyfast.core.secret import Secret
 from keyfast.errors import TrustError
 from keyfast.services.enrol import receipt_of
 from keyfast.store import accounts, endpoints, packages, tables
-from keyfast.trust import prior_password
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.keyset import Keyset
+from keyfast.trust.prior_password import prior_mac
 from keyfast.trust.roles import RECEIPT_TYP, TIME_TYP
 from keyfast.wire.messages import AccessProfile, Join, PriorPassword, Receipt, SignedTime
 
@@ -65,7 +65,7 @@ def asks_back(desk, **changes):
 
 async def test_a_device_key_brings_the_newest_password_and_asks_nobody(enrolled):
     await rotated(enrolled)
-    told = recovered(await enrolled.recover(last_refusal="account_refused"))
+    told = recovered(await enrolled.recover(last_refusal="account_refused", receipt=enrolled.receipt))
     change, account = enrolled.opened(told.change)
     assert (account.name, account.domain, account.password, account.generation) == ("svc-see", "CORP", NEW, 2)
     assert account.realm == "CORP.EXAMPLE.TEST"
@@ -196,6 +196,42 @@ async def test_a_target_that_cannot_be_made_gives_nothing(enrolled):
     assert recovered(await enrolled.recover()).change == ""
 
 
+async def test_who_shows_no_receipt_is_given_one(enrolled):
+    """The answer that brought it may have been lost, and a server that forgets asks for it."""
+    told = recovered(await enrolled.recover())
+    found = enrolled.site.live.current.keyset.verify(told.receipt, RECEIPT_TYP, Receipt)
+    assert (found.endpoint, found.thumbprint, found.pending) == (enrolled.id, enrolled.key.thumbprint, False)
+
+
+async def test_a_change_goes_above_every_number_that_the_endpoint_has_seen(enrolled):
+    """This server was restored from before it made them."""
+    await rotated(enrolled)
+    first, _ = enrolled.opened(recovered(await enrolled.recover()).change)
+    again, _ = enrolled.opened(recovered(await enrolled.recover(command_seq=first.seq - 1)).change)
+    above, account = enrolled.opened(recovered(await enrolled.recover(command_seq=41)).change)
+    assert (again.seq, above.seq, account.generation) == (first.seq, 42, 2)
+    assert above.id == first.id
+
+
+async def test_who_is_refused_with_the_right_number_is_given_what_is_behind_it(enrolled):
+    await rotated(enrolled)
+    right = {
+        "account": KEY,
+        "credential_generation": 2,
+        "profile_seq": enrolled.site.live.current.profile(Mode.WINDOWS).seq,
+    }
+    assert recovered(await enrolled.recover(**right)).change == ""
+    _, account = enrolled.opened(recovered(await enrolled.recover(**right, last_refusal="account_refused")).change)
+    assert (account.password, account.generation) == (NEW, 2)
+
+
+async def test_an_account_that_cannot_log_on_is_given_to_nobody(enrolled):
+    await rotated(enrolled)
+    enrolled.site.directory.alter("svc-see", disabled=True)
+    await enrolled.site.read()
+    assert recovered(await enrolled.recover(last_refusal="account_refused")).change == ""
+
+
 # --- by receipt
 
 
@@ -235,6 +271,17 @@ async def test_a_package_that_was_forgotten_too_does_not_matter(enrolled):
     async with enrolled.site.database.read() as conn:
         assert [(row.package, row.generation, row.endpoints) for row in await accounts.built(conn, KEY)] == [("", 1, 1)]
         assert await packages.enrolled(conn, "windows", "") == 0
+
+
+async def test_a_receipt_from_before_the_approval_brings_back_who_waits_for_it(enrolled):
+    async with enrolled.site.database.read() as conn:
+        record = await endpoints.get(conn, enrolled.id)
+    enrolled.receipt = receipt_of(enrolled.site.live.current, record.endpoint, 1, pending=True)
+    await forget(enrolled)
+    said = await enrolled.recover(**asks_back(enrolled))
+    assert said.outcome.kind is C.PENDING
+    async with enrolled.site.database.read() as conn:
+        assert (await endpoints.get(conn, enrolled.id)).presence.state is EndpointState.PENDING
 
 
 async def test_a_newer_device_key_that_was_forgotten_comes_back_by_its_receipt(enrolled):
@@ -352,8 +399,8 @@ def joins(desk, **changes):
 
 def prior(desk, password=PASSWORD, nonce="", **changes):
     live = desk.site.live.current
-    proven = (live.installation.id, nonce or desk.nonce, desk.key.thumbprint, desk.seal.thumbprint, KEY, 1)
-    mac = prior_password.make(Secret(password.encode()), *proven)
+    proven = {"nonce": nonce or desk.nonce, "device": desk.key.thumbprint, "seal": desk.seal.thumbprint}
+    mac = prior_mac(Secret(password.encode()), live.installation.id, **proven, account=KEY, generation=1)
     return msgspec.structs.replace(PriorPassword(KEY, 1, mac), **changes)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.recovery_api import RecoveryApi
+from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, admin_app
 from keyfast.api.window_api import WindowApi
 from keyfast.cli import main as cli
@@ -40,6 +42,9 @@ from keyfast.services.package import PackageService
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
+from keyfast.services.rotate import RotationService
+from keyfast.services.rotation_ledger import RotationLedger
+from keyfast.services.went_back import EndRecovery
 from keyfast.store import endpoints
 from keyfast.store.tables import credential_use
 from keyfast.wire.admin import DirectoryView
@@ -68,11 +73,21 @@ async def socket(site, rotations):
     )
     keyring = KeyringService(site.live, site.database, site.kek, site.settings.kek_file, site.clock)
     commands = CommandService(site.live, site.database, site.clock)
+    ledger = RotationLedger(site.database, site.clock)
     handlers = AdminHandlers(
-        AdminApi(site.live, ReportService(site.database, site.clock), packages, keyring, commands, site.clock),
+        AdminApi(
+            site.live,
+            ReportService(site.database, site.clock),
+            packages,
+            keyring,
+            commands,
+            EndRecovery(site.live, site.database, site.clock),
+            site.clock,
+        ),
         AccessApi(modes, site.accounts, DirectoryView("fake", "CORP", (), ()), None),
         WindowApi(windows),
         RecoveryApi(options),
+        RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
     )
     path = site.settings.admin_socket
     path.parent.mkdir()
