@@ -15,7 +15,7 @@ from keyfast.wire.rotation import RotationOrder, RotationView
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
-FLEET = 20
+FLEET = 100
 OFFLINE = FLEET // 20
 SCHEMES = ("Negotiate", "NTLM", "Basic")
 QUICK = {"soak_s": 1, "drain_s": 1, "refused_s": 1, "backup_s": 1, "active_s": 15, "canary_most": 3}

@@ -15,7 +15,7 @@ from tests.support.windows import WindowsRig, WindowsServer, bad_passwords
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
-FLEET = 12
+FLEET = 100
 OFFLINE = 4
 CHANGED = "Changed-By-Somebody-1"
 SCHEMES = ("Negotiate", "NTLM", "Basic")
