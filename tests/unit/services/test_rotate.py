@@ -173,6 +173,45 @@ async def test_a_bad_rotation_pauses_and_comes_back(world, after, reason):
     assert (await world.until(rotation_id, "draining")).moved == 10
 
 
+async def test_a_password_that_is_changed_under_it_pauses_it_and_the_new_one_goes_on(world, site):
+    rotation_id = await started(world, "account")
+    await world.until(rotation_id, "canary")
+    site.directory.set_password("svc-b", "Changed-1")
+    async with site.database.read() as conn:
+        row = await accounts.get(conn, B)
+    await site.watch.read(row)
+    await world.tick()
+    assert "does not work any more" in (await world.service.show(rotation_id)).paused
+    # Resumed without a password that works it does not move anybody; with one it goes on.
+    await world.service.act(rotation_id, E.RESUMED, "admin")
+    await world.tick(2)
+    found = await world.service.show(rotation_id)
+    assert "does not work any more" in found.paused
+    assert {row.wave for row in await world.commands() if row.state != "planned"} <= {1}
+    await world.accounts.add("svc-b", Secret(b"Changed-1"), (), "admin")
+    await world.service.act(rotation_id, E.RESUMED, "admin")
+    await world.tick(2, seconds=30)
+    async with site.database.read() as conn:
+        target = await rotation_counts.target_of(conn, world.ids[0])
+        row = await rotations.get(conn, rotation_id)
+    assert (row.document["facts"]["generation"], target is None or target.generation == 2) == (2, True)
+    assert (await world.until(rotation_id, "draining")).moved == 10
+
+
+async def test_a_way_back_does_not_wait_for_a_password_that_does_not_work(world, site):
+    rotation_id = await started(world, "account")
+    await world.until(rotation_id, "canary")
+    site.directory.set_password("svc-b", "Changed-1")
+    async with site.database.read() as conn:
+        row = await accounts.get(conn, B)
+    await site.watch.read(row)
+    await world.tick()
+    await world.service.act(rotation_id, E.RESUMED, "admin")
+    await world.tick(2)
+    await world.service.act(rotation_id, E.ROLLED_BACK, "admin")
+    assert (await world.until(rotation_id, "abandoned", seconds=30)).state == "abandoned"
+
+
 async def test_wrong_passwords_pause_it(world, site):
     rotation_id = await started(world)
     await world.until(rotation_id, "canary")
