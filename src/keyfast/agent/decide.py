@@ -246,13 +246,13 @@ def _given_up(record: Record, action: Action, said: Refused, now: Moment) -> Rec
     return transaction.visit_failed(asking, f"{said.kind} ({said.detail})" if said.detail else said.kind, said.kind)
 
 
-def unreached(record: Record, why: str, here: Circumstances) -> Record:
-    """Return the record after a try that no server answered."""
+def unreached(record: Record, why: str, here: Circumstances, *, same_servers: bool = False) -> Record:
+    """Return the record after a try that no server answered; ``same_servers`` as in ``transaction.visit_failed``."""
     failures = record.failures + 1
     delay = schedule.backoff(failures, here.chance)
     kept = hold.undecided(record.hold, here.now) if record.mode is Mode.WINDOWS else record.hold
     after = replace(record, failures=failures, trouble=why[:300], due=Due(here.now, delay), hold=kept)
-    return transaction.visit_failed(recovery.after_silence(after, here.now), why)
+    return transaction.visit_failed(recovery.after_silence(after, here.now), why, same_servers=same_servers)
 
 
 def _answered(record: Record, said: Refused, here: Circumstances) -> Record:

@@ -32,7 +32,7 @@ from keyfast.agent.machine import Machine, Snapshot
 from keyfast.agent.new_keys import with_published
 from keyfast.agent.outcome import Answered, Outcome, Refused, Unreached
 from keyfast.agent.requests import Request, Signing
-from keyfast.agent.routes import Route, routes
+from keyfast.agent.routes import Route, routes, same_servers
 from keyfast.agent.timing import server_now
 from keyfast.core import schedule
 from keyfast.errors import ClientDatabaseError, KeyfastError, TrustError
@@ -188,7 +188,8 @@ class Agent:
             except TrustError as cause:
                 silence = f"{route.url}: {cause.message}"
                 _log.warning("the answer of %s is not trusted: %s", route.url, cause.message)
-        self._store(decide.unreached(self.record, silence, self._here()))
+        same = same_servers(self.record)
+        self._store(decide.unreached(self.record, silence, self._here(), same_servers=same))
 
     async def _learn_keys(self, route: Route, answer: CheckInAnswer) -> None:
         """Fetch delegations if an answer was signed by a key that is new here; stored with what follows."""

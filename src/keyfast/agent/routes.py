@@ -53,6 +53,12 @@ def recovery_routes(record: Record) -> tuple[Route, ...]:
     return _rotated(_named(record, ORDER), record.recovery.asks - 1 if record.recovery and record.recovery.asks else 0)
 
 
+def same_servers(record: Record) -> bool:
+    """Tell whether the access in use and the previous one have the same URLs, and trust the same authority there."""
+    now, before = ({(way.url, way.ca) for way in _named(record, (slot,))} for slot in (CURRENT, PREVIOUS))
+    return now == before
+
+
 def _named(record: Record, slots: Iterable[str], mode: str = "") -> tuple[Route, ...]:
     chain = chain_of(record)
     found: dict[tuple[str, str], Route] = {}

@@ -262,10 +262,19 @@ def checked_in(record: Record, slot: str, instance: str, now: Moment) -> Record:
     return replace(reported(record, watch.id, "verified"), due=Due(now, SOON))
 
 
-def visit_failed(record: Record, why: str, refusal: str = "") -> Record:
-    """Return the record after a visit that failed; ``refusal`` is empty if no server answered."""
+def visit_failed(record: Record, why: str, refusal: str = "", *, same_servers: bool = False) -> Record:
+    """Return the record after a visit that failed.
+
+    Args:
+        record: as it is.
+        why: one sentence.
+        refusal: class of the refusal, empty if no server answered.
+        same_servers: the previous access leads to the very same servers.
+    """
     watch = record.watch
-    if watch is None or watch.state is not ChangeState.COMMITTED or not rules.is_about_access(refusal):
+    if watch is None or watch.state is not ChangeState.COMMITTED:
+        return record
+    if not rules.is_about_access(refusal, same_servers=same_servers):
         return record
     missed = watch.missed + 1
     event = rules.after_failed_visit(missed, refusal)

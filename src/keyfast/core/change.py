@@ -2,7 +2,8 @@
 
 The new access is staged beside the one in use, proven by a probe, and only then committed to. From there on
 it is watched: some good check-ins and a restart verify it, some failed visits in a row take the endpoint back
-to what it had. What is in use and what was in use before are never lost on the way.
+to what it had, unless all they say is that the same servers as before are down. What is in use and what was in
+use before are never lost on the way.
 
 Everything here takes and returns plain values, so that every sequence of events can be searched.
 """
@@ -161,9 +162,14 @@ def after_failed_visit(missed: int, refusal: str = "") -> ChangeEvent:
     return E.LOST if missed >= MISSED_VISITS or refusal in ACCESS_REFUSED else E.MISSED
 
 
-def is_about_access(refusal: str) -> bool:
-    """Tell whether a failed visit counts against the access; ``refusal`` is empty if no server answered."""
-    return refusal not in NOT_THE_ACCESS
+def is_about_access(refusal: str, *, same_servers: bool = False) -> bool:
+    """Tell whether a failed visit counts against the access.
+
+    Args:
+        refusal: class of the refusal, empty if no server answered.
+        same_servers: the access before leads to the very same servers, and would not have reached them either.
+    """
+    return refusal not in NOT_THE_ACCESS if refusal else not same_servers
 
 
 def has_worked(state: ChangeState | None, good: int) -> bool:

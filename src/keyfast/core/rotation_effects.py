@@ -103,7 +103,10 @@ def _pause(before: Rotation, after: Rotation) -> tuple[Effect, ...]:
 
 
 def _resume(before: Rotation, after: Rotation) -> tuple[Effect, ...]:
-    return (Effect(K.RETRY), Effect(K.RELEASE_WAVE, {"wave": after.wave}))
+    """What failed is tried once more, with the password that works now."""
+    plan = after.plan
+    verifying = (Effect(K.VERIFY_ACCOUNT, {"account": plan.target}),) if plan.uses_account else ()
+    return (*verifying, Effect(K.RETRY), Effect(K.RELEASE_WAVE, {"wave": after.wave}))
 
 
 def _hasten(before: Rotation, after: Rotation) -> tuple[Effect, ...]:

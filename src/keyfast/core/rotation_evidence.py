@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from keyfast.core.command import CommandState as C
+from keyfast.core.generation import GenerationState
 
 MOVED = frozenset({C.APPLIED, C.VERIFIED})
 """The endpoint has committed to the new access."""
@@ -43,6 +44,7 @@ class Evidence(msgspec.Struct, frozen=True):
         pending: effects decided and not done.
         trouble: why the first of them could not be done, one sentence.
         account_faults: what stands against the target account, one sentence for each domain controller.
+        handed_out: state of the target account's generation that endpoints are given, None if there is none (yet).
         bad_passwords: wrong passwords counted for both accounts by all domain controllers.
         silent: endpoints that fetched a change and are overdue with their check-in.
         waited_for: endpoints of released waves that were seen lately and have not done what is asked of them.
@@ -59,6 +61,7 @@ class Evidence(msgspec.Struct, frozen=True):
     pending: int = 0
     trouble: str = ""
     account_faults: tuple[str, ...] = ()
+    handed_out: GenerationState | None = None
     bad_passwords: int = 0
     silent: int = 0
     waited_for: int = 0

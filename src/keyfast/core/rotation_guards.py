@@ -7,6 +7,7 @@ The sentences are shown to people: "safe to retire? no, because ...".
 from collections.abc import Callable
 
 from keyfast.core.command import CommandState as C
+from keyfast.core.generation import GenerationState
 from keyfast.core.rotation_evidence import MOVED, Evidence
 from keyfast.core.rotation_plan import Kind
 from keyfast.core.rotation_state import Rotation, RotationEvent, RotationState
@@ -57,6 +58,13 @@ def generation_known(rotation: Rotation, evidence: Evidence, now: int) -> str | 
     if not rotation.plan.uses_account or rotation.facts.generation:
         return None
     return f"no password of {rotation.plan.target} was proven yet"
+
+
+def generation_still_proven(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
+    """The password that endpoints are given still works."""
+    if evidence.handed_out in {None, GenerationState.PROVEN}:
+        return None
+    return f"the password of {rotation.plan.target} was set again and is not proven"
 
 
 def profile_signed(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
@@ -230,7 +238,8 @@ def _span(seconds: int) -> str:
 
 
 _READY = (not_restored, effects_done, account_sound, generation_known, profile_signed, somebody_to_move)
-_OFFERED = (not_restored, effects_done, not_paused, wave_released, wave_moved)
+_SOUND = (account_sound, generation_still_proven)
+_OFFERED = (not_restored, effects_done, not_paused, *_SOUND, wave_released, wave_moved)
 
 GUARDS: dict[tuple[RotationState, RotationEvent], tuple[Guard, ...]] = {
     (S.DRAFT, E.STARTED): (approved, alone, account_unused, account_settled, not_restored),

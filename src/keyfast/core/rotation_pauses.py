@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from keyfast.core.command import CommandState as C
+from keyfast.core.generation import GenerationState
 from keyfast.core.rotation_evidence import FETCHED, MOVED, Evidence, Tolerated
 from keyfast.core.rotation_state import Rotation, RotationState
 
@@ -46,7 +47,14 @@ def silencing(rotation: Rotation, evidence: Evidence) -> str | None:
     return f"{evidence.silent:,} endpoints fetched the change and are overdue"
 
 
-PAUSES: tuple[Pause, ...] = (reverting, failing, guessing, silencing)
+def outdated(rotation: Rotation, evidence: Evidence) -> str | None:
+    """The password that endpoints are given is not the target account's any more: not all of them would notice."""
+    if evidence.handed_out in {None, GenerationState.PROVEN, GenerationState.IN_QUESTION}:
+        return None
+    return f"the password of {rotation.plan.target} that endpoints are given does not work any more"
+
+
+PAUSES: tuple[Pause, ...] = (outdated, reverting, failing, guessing, silencing)
 
 
 def reason_to_pause(rotation: Rotation, evidence: Evidence) -> str:

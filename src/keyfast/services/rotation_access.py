@@ -21,7 +21,9 @@ class RotationTargets:
         if row is None:
             return None
         live, mode = self._live.current, Mode(row.mode)
-        account = live.accounts.get(row.account_key)
+        # A rotation that names no account, such as one of the address, leaves everybody the own one.
+        key = row.account_key or (endpoint.account_key if mode is Mode.WINDOWS else "")
+        account = live.accounts.get(key)
         states = {number: known.state for number, known in account.generations.items()} if account else {}
         generation = newest_proven(states) or row.generation
-        return Access(mode, row.profile_seq or live.profile(mode).seq, row.account_key, generation, row.rotation_id)
+        return Access(mode, row.profile_seq or live.profile(mode).seq, key, generation, row.rotation_id)

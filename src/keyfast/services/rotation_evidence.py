@@ -46,6 +46,7 @@ async def collect(conn: AsyncConnection, row: RotationRow, rotation: Rotation, n
         pending=len(undone),
         trouble=next((str(found.document["trouble"]) for found in undone if found.document.get("trouble")), ""),
         account_faults=tuple(faults(plan.target, read.get(plan.target, ()), now)) if plan.target else (),
+        handed_out=await _handed_out(conn, rotation),
         bad_passwords=sum(
             found.bad_passwords for told in read.values() for found in told if isinstance(found, AccountReading)
         ),
@@ -88,6 +89,12 @@ async def newest_proven(conn: AsyncConnection, account: str) -> accounts.Generat
     """Return the newest credential generation of an account that is proven."""
     held = [found for found in await accounts.generations(conn) if found.account_key == account]
     return next((found for found in reversed(held) if found.state is GenerationState.PROVEN), None)
+
+
+async def _handed_out(conn: AsyncConnection, rotation: Rotation) -> GenerationState | None:
+    given = rotation.plan.target, rotation.facts.generation
+    held = await accounts.generations(conn) if all(given) else []
+    return next((found.state for found in held if (found.account_key, found.generation) == given), None)
 
 
 def _wanted(rotation: Rotation) -> frozenset[CommandState]:

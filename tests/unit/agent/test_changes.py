@@ -9,12 +9,15 @@ from tests.support.fake_agent import MemoryDatabase, Rig, pass_time, rig_for
 from tests.support.fake_server import Answer, FakeServer, Fault
 
 from keyfast.agent.client_database import Record, decode_record, encode_record
+from keyfast.agent.evidence import chain_of, profile_in
 from keyfast.agent.install import seed
+from keyfast.agent.routes import same_servers
 from keyfast.agent.status import five_lines, status_of
 from keyfast.core.change import ChangeState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ClientDatabaseError
+from keyfast.trust.roles import PROFILE_TYP
 from keyfast.wire.messages import ERASE, BundleAccount
 
 HOUR = 3600.0
@@ -134,6 +137,38 @@ async def test_an_access_that_dies_while_it_is_watched_is_taken_back(restarts):
     status = status_of(record, rig.clock.now())
     assert "taken back" in status.change
     assert "taken back" in five_lines(status)
+
+
+@pytest.mark.parametrize("account", [ACCOUNT_B, None])
+async def test_an_outage_of_the_servers_that_both_know_says_nothing_about_a_new_access(account):
+    server = windows_server()
+    rig = await enrolled(server)
+    change = server.move(server.only, account=account)
+    await hours(server, rig)
+    taken = rig.agent.record.slots.current
+    server.dead_hosts = {"old.example.com"}
+    for _ in range(5):
+        rig.restart()
+        await hours(server, rig)
+    assert rig.agent.record.watch.missed == 0
+    server.dead_hosts = set()
+    await hours(server, rig, 5)
+    assert (rig.agent.record.slots.current, rig.agent.record.failures) == (taken, 0)
+    assert server.states(change.id)[-1] == "verified"
+
+
+async def test_another_url_or_another_authority_is_another_server():
+    server = windows_server()
+    rig = await enrolled(server)
+    server.move(server.only, account=ACCOUNT_B)
+    await hours(server, rig)
+    record = rig.agent.record
+    assert same_servers(record)
+    in_use = profile_in(chain_of(record), record.slots.current).profile
+    for other in (replace(in_use, ca="another"), replace(in_use, urls=(*in_use.urls, NEW))):
+        statement = server.keyset.sign(PROFILE_TYP, other)
+        assert not same_servers(replace(record, slots=replace(record.slots, previous=statement)))
+    assert not same_servers(replace(record, slots=replace(record.slots, previous="")))
 
 
 async def test_a_refused_access_is_taken_back_at_once_and_the_old_one_is_not_held():

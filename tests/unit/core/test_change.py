@@ -96,6 +96,8 @@ def test_a_change_is_lost_after_some_failed_visits_or_one_refused_access():
     assert change.after_failed_visit(1, "account_refused") is ChangeEvent.LOST
     assert change.after_failed_visit(1, "unauthenticated") is ChangeEvent.MISSED
     assert change.is_about_access("")
+    assert change.is_about_access("account_refused", same_servers=True)
+    assert not change.is_about_access("", same_servers=True)
     assert not any(change.is_about_access(kind) for kind in NOT_THE_ACCESS)
     assert not ACCESS_REFUSED & NOT_THE_ACCESS
 

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from keyfast.core import rotation_guards as g
 from keyfast.core import rotation_pauses as p
 from keyfast.core.command import CommandState as C
+from keyfast.core.generation import GenerationState
 from keyfast.core.rotation_evidence import BACK, Count, Evidence, Tolerated
 from keyfast.core.rotation_plan import Holds, Kind, Limits, Plan, Waves, cuts, portion
 from keyfast.core.rotation_state import Facts, Rotation, RotationState
@@ -73,6 +74,12 @@ CASES = [
         (made(S.CANARY, replace(PLAN, waves=Waves(restart_proof=False))), many((1, C.APPLIED, 1))),
     ),
     (g.wave_proven, (made(), Evidence()), (made(plan=TOKEN), Evidence())),
+    (
+        g.generation_still_proven,
+        (made(), Evidence(handed_out=GenerationState.IN_QUESTION)),
+        (made(), Evidence(handed_out=GenerationState.PROVEN)),
+    ),
+    (g.generation_still_proven, (made(), Evidence(handed_out=GenerationState.REFUSED)), (made(), Evidence())),
     (g.soaked, (made(wave_at=NOW - 99), Evidence()), (made(), Evidence())),
     (g.soaked, (made(wave_at=NOW), Evidence()), (made(plan=TOKEN, wave_at=NOW), Evidence())),
     (g.waves_left, (made(facts=Facts(waves=1)), Evidence()), (made(facts=Facts(waves=2)), Evidence())),
@@ -134,6 +141,10 @@ def test_holds_are_told_as_people_say_them(hold, told):
 
 LIMITS = replace(PLAN, limits=Limits(failure_percent=10, reverts=1, bad_passwords=5, silent_percent=10))
 PAUSES = [
+    *(
+        (p.outdated, Evidence(handed_out=state), Evidence(handed_out=GenerationState.IN_QUESTION), {})
+        for state in (GenerationState.REFUSED, GenerationState.RETIRED, GenerationState.DESTROYED)
+    ),
     (p.failing, many((1, C.FAILED, 2), (1, C.APPLIED, 17)), many((1, C.FAILED, 2), (1, C.APPLIED, 18)), {}),
     (p.failing, many((1, C.FAILED, 3)), many((1, C.FAILED, 2)), {"tolerated": Tolerated(failed=2)}),
     (p.reverting, many((1, C.REVERTED, 2)), many((1, C.REVERTED, 1)), {}),

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import update
 from tests.support.rotation_site import A, B, DiedError, rotation_site
 
+from keyfast.core.access import Access
 from keyfast.core.command import CommandState as C
 from keyfast.core.generation import GenerationState
 from keyfast.core.mode import Mode
@@ -11,8 +12,9 @@ from keyfast.core.rotation_state import RotationEvent as E
 from keyfast.core.secret import Secret
 from keyfast.errors import ConflictError, NotFoundError, TransitionError, UsageError
 from keyfast.services.known_account import bound_to
+from keyfast.services.rotation_access import RotationTargets
 from keyfast.services.rotation_generations import StoredGenerations
-from keyfast.store import accounts, profiles, rotation_counts, rotations
+from keyfast.store import accounts, endpoints, profiles, rotation_counts, rotations
 from keyfast.store.tables import endpoint, installation, presence
 from keyfast.trust.roles import PROFILE_TYP, KeyStatus, Role
 from keyfast.wire.messages import AccessProfile
@@ -171,6 +173,45 @@ async def test_a_bad_rotation_pauses_and_comes_back(world, after, reason):
     assert (await world.until(rotation_id, "draining")).moved == 10
 
 
+async def test_a_password_that_is_changed_under_it_pauses_it_and_the_new_one_goes_on(world, site):
+    rotation_id = await started(world, "account")
+    await world.until(rotation_id, "canary")
+    site.directory.set_password("svc-b", "Changed-1")
+    async with site.database.read() as conn:
+        row = await accounts.get(conn, B)
+    await site.watch.read(row)
+    await world.tick()
+    assert "does not work any more" in (await world.service.show(rotation_id)).paused
+    # Resumed without a password that works it does not move anybody; with one it goes on.
+    await world.service.act(rotation_id, E.RESUMED, "admin")
+    await world.tick(2)
+    found = await world.service.show(rotation_id)
+    assert "does not work any more" in found.paused
+    assert {row.wave for row in await world.commands() if row.state != "planned"} <= {1}
+    await world.accounts.add("svc-b", Secret(b"Changed-1"), (), "admin")
+    await world.service.act(rotation_id, E.RESUMED, "admin")
+    await world.tick(2, seconds=30)
+    async with site.database.read() as conn:
+        target = await rotation_counts.target_of(conn, world.ids[0])
+        row = await rotations.get(conn, rotation_id)
+    assert (row.document["facts"]["generation"], target is None or target.generation == 2) == (2, True)
+    assert (await world.until(rotation_id, "draining")).moved == 10
+
+
+async def test_a_way_back_does_not_wait_for_a_password_that_does_not_work(world, site):
+    rotation_id = await started(world, "account")
+    await world.until(rotation_id, "canary")
+    site.directory.set_password("svc-b", "Changed-1")
+    async with site.database.read() as conn:
+        row = await accounts.get(conn, B)
+    await site.watch.read(row)
+    await world.tick()
+    await world.service.act(rotation_id, E.RESUMED, "admin")
+    await world.tick(2)
+    await world.service.act(rotation_id, E.ROLLED_BACK, "admin")
+    assert (await world.until(rotation_id, "abandoned", seconds=30)).state == "abandoned"
+
+
 async def test_wrong_passwords_pause_it(world, site):
     rotation_id = await started(world)
     await world.until(rotation_id, "canary")
@@ -287,6 +328,24 @@ async def test_a_new_address_is_in_force_once_everyone_moved_and_the_old_one_aft
     await world.service.act(rotation_id, E.ROLLED_BACK, "admin")
     await world.until(rotation_id, "abandoned")
     assert await urls() == site.settings.urls
+
+
+async def test_a_new_address_leaves_everybody_the_own_account(world, site):
+    rotation_id = await started(world, "address", mode="windows", urls=("https://new.example",))
+    await world.until(rotation_id, "draining")
+    await site.live.refresh()
+
+    async def target():
+        async with site.database.read() as conn:
+            record = await endpoints.get(conn, world.ids[0])
+            return await RotationTargets(site.live).target(conn, record.endpoint)
+
+    forward = await target()
+    assert forward == Access(Mode.WINDOWS, forward.profile_seq, A, 1, rotation_id)
+    await world.service.act(rotation_id, E.ROLLED_BACK, "admin")
+    await world.tick(3)
+    back = await target()
+    assert (back.account, back.generation, back.profile_seq > forward.profile_seq) == (A, 1, True)
 
 
 async def test_the_token_key_is_published_before_it_is_used_and_rotated_once(world, site):
