@@ -2,7 +2,8 @@
 
 Endpoints remember the epoch, the number of their access profile and the credential generation they hold. One
 who knows of something newer than is on record here was told so by this installation, before it went back in
-time; so was one that is not on record at all and has a receipt. From then on nothing is destroyed until an operator says that the recovery is over.
+time; so was one that is not on record at all and has a receipt. From then on nothing is destroyed until an
+operator says that the recovery is over.
 """
 
 from collections.abc import Callable
