@@ -33,8 +33,12 @@ def after_refusal(record: Record, kind: str, now: Moment, *, joining: bool) -> R
 
 
 def after_silence(record: Record, now: Moment) -> Record:
-    """Return the record after a visit that no server answered."""
-    return _wanted(record, UNREACHED, now) if record.failures % EVERY_SILENT == 0 else record
+    """Return the record after a visit that no server answered.
+
+    One that never joined just goes on joining: asking for recovery would make it wait for a person, although
+    nobody has refused its package.
+    """
+    return _wanted(record, UNREACHED, now) if record.receipt and record.failures % EVERY_SILENT == 0 else record
 
 
 def _wanted(record: Record, why: str, now: Moment) -> Record:

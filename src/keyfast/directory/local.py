@@ -107,7 +107,7 @@ class LocalDirectory:
         """
         if not name or not password.reveal():
             raise UsageError("an account needs a name and a password")
-        verifier = await asyncio.to_thread(_make, password)
+        verifier = await asyncio.to_thread(make_verifier, password)
         stamp = stamp_of(self._clock())
         async with self._changing:
             known = await self._accounts.get(name.lower()) or LocalAccount(name.lower(), "", 0)
@@ -208,10 +208,11 @@ def _missed(account: LocalAccount, now: int) -> LocalAccount:
     return replace(account, bad_passwords=count, locked_at=now if locks else account.locked_at)
 
 
-def _make(password: Secret) -> str:
+def make_verifier(password: Secret, cost: int = _COST) -> str:
+    """Turn a password into what is stored of it; ``cost`` is the parameter N of scrypt, a power of two."""
     salt = secrets.token_bytes(_SALT_BYTES)
-    key = _derive(password, salt, _COST, _BLOCK, _LANES)
-    return "$".join((_SCHEME, str(_COST), str(_BLOCK), str(_LANES), b64u(salt), b64u(key)))
+    key = _derive(password, salt, cost, _BLOCK, _LANES)
+    return "$".join((_SCHEME, str(cost), str(_BLOCK), str(_LANES), b64u(salt), b64u(key)))
 
 
 def _matches(verifier: str, password: Secret) -> bool:

@@ -195,9 +195,12 @@ class RecoverService:
         message, receipt = asking.message, asking.receipt
         if asking.caller is Caller.ANONYMOUS:
             return
-        epoch = max(message.epoch, receipt.epoch if receipt else 0)
-        heard = Heard(epoch, message.profile_seq, message.account, message.credential_generation)
-        await self._ahead.hear(asking.record.endpoint.id if asking.record else "", heard)
+        signed = receipt.epoch if receipt else 0
+        forgotten = signed if asking.record is None else 0
+        epoch = max(message.epoch, signed)
+        heard = Heard(epoch, message.profile_seq, message.account, message.credential_generation, forgotten)
+        about = asking.record.endpoint.id if asking.record else receipt.endpoint if receipt else ""
+        await self._ahead.hear(about, heard)
 
     async def _give(self, asking: Asking, act: Act, address: str, now: int) -> Recovered | Refusal:
         record = await self._adopted(asking, now) if act is Act.ADOPT else asking.record

@@ -2,7 +2,8 @@
 
 Endpoints remember the epoch, the number of their access profile and the credential generation they hold. One
 who knows of something newer than is on record here was told so by this installation, before it went back in
-time. From then on nothing is destroyed until an operator says that the recovery is over.
+time; so was one that is not on record at all and has a receipt. From then on nothing is destroyed until an
+operator says that the recovery is over.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.errors import ConflictError
 from keyfast.services.live import Live, LiveState
-from keyfast.store import accounts, events, installations, profiles
+from keyfast.store import accounts, endpoints, events, installations, profiles
 from keyfast.store.database import Database
 from keyfast.store.profiles import AccessProfileRow
 from keyfast.trust.roles import PROFILE_TYP
@@ -33,12 +34,14 @@ class Heard(msgspec.Struct, frozen=True):
         profile_seq: number of the access profile it uses.
         account: key of its account, empty if none.
         generation: credential generation of that account.
+        receipt_epoch: epoch of its receipt if it is not on record, although nothing ever takes one off it; else 0.
     """
 
     epoch: int
     profile_seq: int
     account: str = ""
     generation: int = 0
+    receipt_epoch: int = 0
 
 
 class WentBack:
@@ -79,7 +82,8 @@ class WentBack:
             return False
         highest = await profiles.next_seq(conn) - 1
         above = heard.epoch > row.epoch or heard.profile_seq > highest
-        if not above and (row.restored_at or not await _knows_newer_password(conn, heard)):
+        forgotten = heard.receipt_epoch >= row.epoch and await endpoints.get(conn, endpoint_id) is None
+        if not above and (row.restored_at or not (forgotten or await _knows_newer_password(conn, heard))):
             return False
         news = not row.restored_at or heard.epoch > row.epoch
         epoch = max(row.epoch, heard.epoch) + 1 if news else row.epoch
@@ -136,10 +140,12 @@ def _ahead(live: Live, heard: Heard) -> bool:
         return False
     if heard.epoch > epoch or heard.profile_seq > highest:
         return True
-    account = live.accounts.get(heard.account)
-    if account is None or live.installation.restored_at:
+    if live.installation.restored_at:
         return False
-    return heard.generation > max(account.generations, default=0)
+    account = live.accounts.get(heard.account)
+    newer = account is not None and heard.generation > max(account.generations, default=0)
+    # An older receipt is that of one who comes late: the epoch was raised when this was noticed.
+    return newer or heard.receipt_epoch >= epoch
 
 
 async def _knows_newer_password(conn: AsyncConnection, heard: Heard) -> bool:

@@ -44,6 +44,9 @@ class Fleet:
         days: how long the simulation lasts.
         seed: makes it repeatable.
         faults: of the network.
+
+    Attributes:
+        order: what packages of this fleet are ordered with.
     """
 
     def __init__(self, site: Site, days: int, seed: int, faults: Faults) -> None:
@@ -52,6 +55,7 @@ class Fleet:
         self.days = days
         self.seed = seed
         self.faults = faults
+        self.order: dict[str, str] = {}
         self.endpoints: list[Endpoint] = []
         self.log: dict[int, Day] = {}
         self._due: list[tuple[float, int]] = []
@@ -61,7 +65,7 @@ class Fleet:
         """Install a package on ``count`` more machines; each joins when it is next in reach."""
         for _ in range(count):
             number = len(self.endpoints)
-            self.add(installed(bundle), calendar(number, int(self.start), self.days, self.seed))
+            self.add(installed(bundle), calendar(number, int(self.site.time.now), self.days, self.seed))
 
     def add(self, disk: Disk, when: Calendar) -> Endpoint:
         """Put a machine with this disk into the fleet."""

@@ -35,7 +35,7 @@ def run(
         faults: of the network.
     """
     moment = VirtualTime(START)
-    site = new_site(folder, moment)
+    site = new_site(folder, moment, SCENARIOS[name].device_key)
     fleet = Fleet(site, days, seed, faults)
     began = time.monotonic()
     stranded = asyncio.run(_run(name, fleet, count, progress))
@@ -55,6 +55,8 @@ async def _run(name: str, fleet: Fleet, count: int, progress: Progress) -> tuple
             await fleet.run(START + day * DAY, told)
             await act(fleet)
     await fleet.run(end, told)
+    if scenario.last is not None:
+        await scenario.last(fleet)
     stranded = await fleet.roll_call(told)
     await fleet.site.stop()
     return tuple(endpoint.name for endpoint in stranded)

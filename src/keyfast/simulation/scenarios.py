@@ -1,15 +1,9 @@
 """What may happen to a fleet: each scenario is a list of acts by day, and must strand nobody."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from keyfast.simulation.endpoint import Disk
+from keyfast.simulation import acts, leading
 from keyfast.simulation.fleet import Act, Fleet
-from keyfast.simulation.habits import DAY
-from keyfast.wire.admin import Changed, KeyLine
-
-ACCOUNT = "svc-see"
-FIRST, SECOND = "First-Simulated-Passw0rd", "Second-Simulated-Passw0rd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,112 +14,47 @@ class Scenario:
         sentence: what happens.
         mode: authentication mode in which the fleet begins.
         acts: days (from 0) and what happens then, in order.
+        last: what happens before the roll call, whatever day it is.
+        device_key: setting ``recovery.device_key``.
     """
 
     sentence: str
     mode: str
     acts: tuple[tuple[float, Act], ...] = ()
+    last: Act | None = None
+    device_key: str = "always"
 
 
 async def begin(fleet: Fleet, scenario: Scenario, count: int) -> None:
     """Set the site up and install the fleet's first package."""
     site = fleet.site
-    order: dict[str, str] = {"mode": scenario.mode}
+    fleet.order = {"mode": scenario.mode}
     if scenario.mode == "windows":
-        await site.set_password(ACCOUNT, FIRST)
+        await site.set_password(acts.ACCOUNT, acts.FIRST)
         await site.open_mode("windows")
-        await site.add_account(ACCOUNT, FIRST)
-        order["account"] = ACCOUNT
+        await site.add_account(acts.ACCOUNT, acts.FIRST)
+        fleet.order["account"] = acts.ACCOUNT
     await site.tick()
-    await fleet.join(count, await site.package(days=7, **order))
+    await fleet.join(count, await site.package(days=7, **fleet.order))
 
 
-async def somebody_changes_the_password(fleet: Fleet) -> None:
-    """The account's password is set anew in the directory, and nobody tells the server."""
-    await fleet.site.set_password(ACCOUNT, SECOND)
+def _daily(act: Act, first: int, last: int) -> tuple[tuple[float, Act], ...]:
+    return tuple((float(day), act) for day in range(first, last))
 
 
-async def the_new_password_is_put_on_record(fleet: Fleet) -> None:
-    """An administrator tells the server the password that holds now."""
-    await fleet.site.add_account(ACCOUNT, SECOND)
+def _in_order(*parts: tuple[tuple[float, Act], ...]) -> tuple[tuple[float, Act], ...]:
+    return tuple(sorted((act for part in parts for act in part), key=lambda act: act[0]))
 
 
-async def the_old_password_is_restored(fleet: Fleet) -> None:
-    """An administrator sets the former password again."""
-    await fleet.site.set_password(ACCOUNT, FIRST)
-
-
-async def every_token_key_is_rotated(fleet: Fleet) -> None:
-    """The keys behind access tokens, enrolment tokens and nonces change."""
-    for _ in range(3):
-        await fleet.site.post("/admin/v1/keys/rotate", list[KeyLine], {"role": "token"})
-
-
-async def the_root_is_rotated(fleet: Fleet) -> None:
-    """Root and every role get new keys."""
-    for role in ("root", "profile", "command", "receipt"):
-        await fleet.site.post("/admin/v1/keys/rotate", list[KeyLine], {"role": role})
-
-
-async def images_are_kept(fleet: Fleet) -> None:
-    """Somebody makes images of every twentieth disk."""
-    for endpoint in fleet.endpoints[::20]:
-        (_folder(fleet) / endpoint.name).write_bytes(endpoint.disk.content)
-
-
-async def images_are_restored(fleet: Fleet) -> None:
-    """The images are put back, weeks later."""
-    for endpoint in fleet.endpoints[::20]:
-        endpoint.restart((_folder(fleet) / endpoint.name).read_bytes())
-
-
-async def disks_are_cloned(fleet: Fleet) -> None:
-    """Some machines are copied, and original and copy both live on."""
-    for endpoint in fleet.endpoints[7:200:40]:
-        fleet.add(Disk(endpoint.disk.content), endpoint.calendar)
-
-
-async def a_backup_is_made(fleet: Fleet) -> None:
-    """The database is copied."""
-    await fleet.site.backup(_folder(fleet) / "backup.db")
-
-
-async def machines_join(fleet: Fleet) -> None:
-    """Nearly a third more machines get a new package."""
-    await fleet.join(len(fleet.endpoints) * 3 // 7, await fleet.site.package(days=30))
-
-
-async def the_backup_is_restored(fleet: Fleet) -> None:
-    """The server is lost, and comes back as it was at the backup."""
-    await fleet.site.restore(_folder(fleet) / "backup.db")
-
-
-async def the_server_is_down(fleet: Fleet) -> None:
-    """The server fails."""
-    await fleet.site.stop()
-
-
-async def the_server_is_back(fleet: Fleet) -> None:
-    """And is started again, days later."""
-    await fleet.site.start()
-
-
-async def clocks_go_wrong(fleet: Fleet) -> None:
-    """Every tenth endpoint's clock is years off, in both directions."""
-    for endpoint in fleet.endpoints[::10]:
-        endpoint.clock.skew = endpoint.chance.choice((-20, 10)) * 365.0 * DAY
-
-
-async def packages_are_revoked(fleet: Fleet) -> None:
-    """Every package's enrolment token is revoked."""
-    for line in await fleet.site.get("/admin/v1/packages", list[dict[str, object]]):
-        await fleet.site.post(f"/admin/v1/packages/{line['id']}/revoke", Changed)
-
-
-def _folder(fleet: Fleet) -> Path:
-    folder = fleet.site.settings.data / "simulation"
-    folder.mkdir(exist_ok=True)
-    return folder
+def _rotation(begins: Act) -> tuple[tuple[float, Act], ...]:
+    """A rotation that an administrator looks at every day."""
+    return _in_order(
+        ((8, leading.the_partner_is_put_on_record), (8, begins)),
+        _daily(leading.the_rotation_is_looked_at, 9, 30),
+        ((30, leading.the_missing_are_waived),),
+        _daily(leading.the_old_access_is_refused, 31, 58),
+        _daily(leading.the_old_access_is_destroyed, 40, 90),
+    )
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -134,31 +63,88 @@ SCENARIOS: dict[str, Scenario] = {
         "Enrolment tokens expire and are revoked, token keys and the root are rotated, clocks go wrong.",
         "oauth",
         (
-            (10, packages_are_revoked),
-            (20, every_token_key_is_rotated),
-            (30, clocks_go_wrong),
-            (40, the_root_is_rotated),
+            (10, acts.packages_are_revoked),
+            (20, acts.every_token_key_is_rotated),
+            (30, acts.clocks_go_wrong),
+            (40, acts.the_root_is_rotated),
         ),
     ),
-    "outage": Scenario("The server is down for a week.", "oauth", ((20, the_server_is_down), (27, the_server_is_back))),
+    "outage": Scenario(
+        "The server is down for a week.", "oauth", ((20, acts.the_server_is_down), (27, acts.the_server_is_back))
+    ),
     "images": Scenario(
         "Disks are imaged, cloned, and rolled back six weeks.",
         "oauth",
-        ((10, images_are_kept), (20, disks_are_cloned), (52, images_are_restored)),
+        ((10, acts.images_are_kept), (20, acts.disks_are_cloned), (52, acts.images_are_restored)),
     ),
     "password": Scenario(
         "Somebody changes the shared account's password; four days later an administrator puts it on record.",
         "windows",
-        ((20, somebody_changes_the_password), (24, the_new_password_is_put_on_record)),
+        ((20, acts.somebody_changes_the_password), (24, acts.the_new_password_is_put_on_record)),
     ),
     "password-restored": Scenario(
         "Somebody changes the shared account's password; two days later it is set back.",
         "windows",
-        ((20, somebody_changes_the_password), (22, the_old_password_is_restored)),
+        ((20, acts.somebody_changes_the_password), (22, acts.the_old_password_is_restored)),
     ),
     "restored": Scenario(
         "The server is lost and restored from a backup made before nearly a third of the fleet joined.",
         "oauth",
-        ((10, a_backup_is_made), (15, machines_join), (40, the_backup_is_restored)),
+        ((10, acts.a_backup_is_made), (15, acts.machines_join), (40, acts.the_backup_is_restored)),
+    ),
+    "restored-windows": Scenario(
+        "As restored, in Windows mode, and from before a rotation to an account whose password the backup has not.",
+        "windows",
+        (
+            (8, leading.the_partner_is_put_on_record),
+            (10, acts.a_backup_is_made),
+            (15, acts.machines_join),
+            (16, leading.the_partner_gets_a_newer_password),
+            (17, leading.the_fleet_moves_to_the_partner),
+            *_daily(leading.the_rotation_is_looked_at, 18, 35),
+            (35, acts.the_backup_is_restored),
+            (42, leading.the_partner_gets_a_newer_password),
+            (45, leading.the_restore_is_over),
+        ),
+    ),
+    "rotation": Scenario(
+        "The fleet moves to another account; the old one is refused, and then destroyed.",
+        "windows",
+        _rotation(leading.the_fleet_moves_to_the_partner),
+        last=leading.the_rotation_is_over,
+    ),
+    "oauth": Scenario(
+        "The fleet moves from Windows Authentication to OAuth; the old account is refused, and then destroyed.",
+        "windows",
+        _rotation(leading.the_fleet_moves_to_oauth),
+        last=leading.the_rotation_is_over,
+    ),
+    "recovery": Scenario(
+        "Somebody changes the password; endpoints fetch the new one by their device keys, some months later.",
+        "windows",
+        (
+            (20, acts.somebody_changes_the_password),
+            (22, leading.recovery_by_device_key_begins),
+            (30, leading.recovery_ends_over_the_missing),
+        ),
+    ),
+    "window": Scenario(
+        "The same where a recovery window must be open: for two days, and later for those who were away.",
+        "windows",
+        (
+            (20, acts.somebody_changes_the_password),
+            (24, leading.recovery_by_window_begins),
+            (26 - 1 / 24, leading.recovery_ends_over_the_missing),
+            (40, leading.a_window_opens_for_the_rest),
+            (42 - 1 / 24, leading.the_window_is_closed),
+        ),
+        last=leading.a_window_opens_for_the_rest,
+        device_key="window",
+    ),
+    "bad-rotation": Scenario(
+        "An address at which there is no server is rolled out; the rotation pauses by itself and is undone.",
+        "oauth",
+        ((10, leading.the_address_is_mistyped), (20, leading.the_rotation_is_rolled_back)),
+        last=leading.the_rollback_is_over,
     ),
 }

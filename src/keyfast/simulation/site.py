@@ -10,10 +10,14 @@ from typing import Any, TypeVar
 
 import httpx2
 import msgspec
+from msgspec.structs import replace
 
+from keyfast.core.secret import Secret
+from keyfast.directory.local import make_verifier
 from keyfast.server import compose
 from keyfast.services.founding import found_installation
-from keyfast.settings import Settings
+from keyfast.services.local_accounts import StoredAccounts
+from keyfast.settings import RecoverySettings, Settings
 from keyfast.simulation.moments import VirtualTime
 from keyfast.store import policies
 from keyfast.store.database import Database, upgrade
@@ -31,6 +35,10 @@ from keyfast.wire.messages import Bundle, Policy
 
 INTERVAL = 24 * 3600
 """Seconds between check-ins: as slow as a policy may be, so that a quarter of a year takes minutes."""
+HASTE = 4
+"""Rounds of the rotation runner in one round of the background jobs: it takes one step of each rotation a round."""
+CHEAP = 16
+"""Cost of a stored password: real ones take a tenth of a second each time that they are tried, on purpose."""
 Answer = TypeVar("Answer")
 
 
@@ -39,15 +47,20 @@ class AdminError(RuntimeError):
 
 
 class _Door(httpx2.AsyncBaseTransport):
-    """The way in; the server behind it may be another one after a restore, or none."""
+    """The way in; the server behind it may be another one after a restore, or none.
 
-    def __init__(self) -> None:
+    Args:
+        urls: where there is a server; whoever asks elsewhere finds nobody.
+    """
+
+    def __init__(self, urls: tuple[str, ...]) -> None:
         self.inner: httpx2.AsyncBaseTransport | None = None
+        self._hosts = {httpx2.URL(url).host for url in urls}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Pass a request on."""
-        if self.inner is None:
-            raise httpx2.ConnectError("the server is down", request=request)
+        if self.inner is None or request.url.host not in self._hosts:
+            raise httpx2.ConnectError("no server is there", request=request)
         return await self.inner.handle_async_request(request)
 
 
@@ -57,12 +70,13 @@ class Site:
     Args:
         folder: where its data is; may be lost afterwards.
         time: the simulation's.
+        device_key: setting ``recovery.device_key``.
     """
 
-    def __init__(self, folder: Path, time: VirtualTime) -> None:
-        self.settings = Settings(folder)
+    def __init__(self, folder: Path, time: VirtualTime, device_key: str = "always") -> None:
+        self.settings = Settings(folder, recovery=RecoverySettings(device_key))
         self.time = time
-        self.net = _Door()
+        self.net = _Door(self.settings.urls)
         self._parts: compose.Parts
         self._check_in: compose.CheckInParts
         self._admin: compose.AdminParts
@@ -94,6 +108,9 @@ class Site:
         """Do once what the background jobs do all the time."""
         await self._check_in.tally.flush()
         await self._admin.watch.tick()
+        await self._admin.windows.tick()
+        for _ in range(HASTE):
+            await self._admin.rotations.tick()
         await self._parts.live.refresh()
 
     async def backup(self, to: Path) -> None:
@@ -103,7 +120,10 @@ class Site:
             source.backup(target)
 
     async def restore(self, copy: Path) -> None:
-        """Put a backup in the database's place, as an operator does after a disaster."""
+        """Put a backup in the database's place, as an operator does after a disaster.
+
+        The directory does not go back with it: elsewhere it is no part of this server.
+        """
         await self.stop()
         await asyncio.to_thread(_replace, self.settings.data / "keyfast.db", copy)
         await self.start()
@@ -142,6 +162,10 @@ class Site:
     async def set_password(self, name: str, password: str) -> None:
         """Set an account's password in the directory, behind the server's back."""
         await self.post("/admin/v1/directory/accounts", LocalAccountLine, LocalAccountOrder(name, password))
+        stored = StoredAccounts(self._parts.database)
+        known = await stored.get(name)
+        if known is not None:
+            await stored.put(replace(known, verifier=make_verifier(Secret(password.encode()), CHEAP)))
 
     async def add_account(self, name: str, password: str) -> None:
         """Put the account's present password on record."""
@@ -153,13 +177,19 @@ class Site:
 
 
 def _replace(database: Path, copy: Path) -> None:
+    with contextlib.closing(sqlite3.connect(database)) as lost:
+        accounts = lost.execute("SELECT * FROM local_account").fetchall()
     for leftover in database.parent.glob(f"{database.name}*"):
         leftover.unlink()
     shutil.copyfile(copy, database)
+    with contextlib.closing(sqlite3.connect(database)) as restored, restored:
+        restored.execute("DELETE FROM local_account")
+        for row in accounts:
+            restored.execute(f"INSERT INTO local_account VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
 
 
-def new_site(folder: Path, time: VirtualTime) -> Site:
+def new_site(folder: Path, time: VirtualTime, device_key: str = "always") -> Site:
     """Prepare the database of a new site. Not to be called on a running loop."""
-    site = Site(folder, time)
+    site = Site(folder, time, device_key)
     upgrade(site.settings.database_url)
     return site

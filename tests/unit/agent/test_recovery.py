@@ -132,6 +132,19 @@ async def test_a_silent_network_is_asked_at_every_second_visit():
     assert counts == [0, 1, 1, 2, 2, 3]
 
 
+async def test_one_that_never_joined_goes_on_joining_when_the_network_is_silent():
+    """Asking for recovery would put it before a person, although nobody has refused its package."""
+    server = windows_server()
+    rig = rig_for(server)
+    server.dead_hosts = {"old.example.com"}
+    await visits(server, rig, 6)
+    server.dead_hosts = set()
+    await visits(server, rig, 2)
+    assert not server.recoveries
+    assert rig.agent.record.receipt
+    assert rig.agent.record.admission is Admission.REGISTERED
+
+
 async def test_the_question_goes_to_every_url_that_was_ever_known():
     server = windows_server("https://factory.example.com")
     rig = await enrolled(server)

@@ -61,6 +61,26 @@ async def test_only_what_is_above_the_record_tells_it(enrolled, heard, after):
             assert signed(enrolled, mode).seq > heard.profile_seq
 
 
+STRANGER = "11111111-2222-4333-8444-555555555555"
+
+
+async def test_a_receipt_of_this_epoch_about_nobody_on_record_tells_it(enrolled):
+    assert not await enrolled.ahead.hear(enrolled.id, Heard(1, 2, receipt_epoch=1)), "it is on record"
+    enrolled.site.clock.now += 61
+    assert await enrolled.ahead.hear(STRANGER, Heard(1, 2, receipt_epoch=1))
+    assert state(enrolled) == (2, True, 4)
+
+
+async def test_who_comes_late_after_the_recovery_was_ended_does_not_begin_it_again(enrolled):
+    assert await enrolled.ahead.hear(STRANGER, Heard(1, 2, receipt_epoch=1))
+    enrolled.site.clock.now += 61
+    assert not await enrolled.ahead.hear(STRANGER, Heard(2, 4, receipt_epoch=2)), "it is known already"
+    await EndRecovery(enrolled.site.live, enrolled.site.database, enrolled.site.clock).end("admin")
+    enrolled.site.clock.now += 61
+    assert not await enrolled.ahead.hear(STRANGER, Heard(1, 2, receipt_epoch=1))
+    assert state(enrolled) == (2, False, 4)
+
+
 async def test_what_another_process_has_just_made_is_no_sign(enrolled):
     live = enrolled.site.live.current
     statement = live.profile(Mode.WINDOWS).statement
