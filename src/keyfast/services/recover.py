@@ -239,7 +239,7 @@ class RecoverService:
         if refusal is not None:
             return refusal
         async with self._database.write() as conn:
-            given = await self._changes.recover(conn, record, _told(asking.message), now)
+            given = await self._changes.recover(conn, record, _told(asking, record), now)
             if given is not None and given.fresh:
                 detail = _particulars(asking, given) | {"address": address}
                 about = record.endpoint.id
@@ -318,8 +318,12 @@ def _read(body: bytes) -> Recover | Refusal:
         return Refusal(RefusalClass.MALFORMED, str(cause)[:200])
 
 
-def _told(message: Recover) -> Told:
+def _told(asking: Asking, record: EndpointRecord) -> Told:
+    """What it says that it uses; whoever proved nothing does not say in which mode an endpoint is to work."""
+    message = asking.message
     mode = Mode.WINDOWS if message.account else Mode.OAUTH
+    if asking.caller is Caller.ANONYMOUS:
+        mode = record.endpoint.mode
     access = Access(mode, message.profile_seq, message.account, message.credential_generation)
     return Told(access, message.last_refusal in _ACCOUNT_REFUSALS, message.command)
 

@@ -328,7 +328,6 @@ async def test_a_command_for_another_endpoint_or_from_nobody_is_not_obeyed_and_t
         "its signature does not hold",
         "its signature does not hold",
     ]
-    assert not {result.id for result in told} & set(other.only.commands)  # nobody's word names a command
 
 
 @pytest.mark.parametrize("wall", [0.0, 1_800_000_000.0 + 10 * 365 * 86400])

@@ -463,6 +463,14 @@ async def test_what_cannot_be_read(enrolled, send, body):
     assert kind(await enrolled.post(enrolled.recoveries.recover, "/endpoint/v1/recover", body, **send)) is C.MALFORMED
 
 
+async def test_whoever_proves_nothing_does_not_choose_the_mode(enrolled):
+    await rotated(enrolled)
+    enrolled.windows.covered = {enrolled.id}
+    told = recovered(await enrolled.recover(account="", credential_generation=0, profile_seq=0, send={"proof": ""}))
+    change, account = enrolled.opened(told.change)
+    assert (change.endpoint, account.password, account.generation) == (enrolled.id, NEW, 2)
+
+
 # --- what an auditor sees
 
 
