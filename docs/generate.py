@@ -28,7 +28,7 @@ from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
-from keyfast.core import command, endpoint, generation, rotation, window, window_endpoint
+from keyfast.core import change, command, endpoint, generation, rotation, window, window_endpoint
 from keyfast.wire import limits, messages, oauth
 
 DOCS = Path(__file__).resolve().parent
@@ -231,6 +231,7 @@ def lifecycle(noun: str) -> str:
     """Draw a lifecycle table as text: every state with what can happen in it."""
     room = {
         "endpoint": endpoint,
+        "change": change,
         "command": command,
         "generation": generation,
         "window": window,

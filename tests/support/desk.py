@@ -19,6 +19,7 @@ from keyfast.services.package import PackageService
 from keyfast.services.probe import ProbeService
 from keyfast.services.progress import NoWindows
 from keyfast.services.recover import RecoverService
+from keyfast.services.refusal_tally import RefusalTally
 from keyfast.services.replay import SeenOnce
 from keyfast.services.went_back import WentBack
 from keyfast.services.windows_check_in import WindowsCheckInService
@@ -94,8 +95,9 @@ class Desk:
         ahead = WentBack(site.live, site.database, site.clock)
         self.targets, self.windows, self.ahead = FakeTargets(), FakeWindows(), ahead
         self.changes = ChangeService(site.live, self.targets, entropy, "CORP.EXAMPLE.TEST")
+        self.tally = RefusalTally(site.database, site.clock)
         check_ins = CheckInService(
-            site.live, writer, site.database, self.identities, self.changes, ahead, site.clock, lambda: 0.5
+            site.live, writer, site.database, self.identities, self.changes, ahead, self.tally, site.clock, lambda: 0.5
         )
         enrolments = self.enrolments = EnrolService(site.live, site.database, site.clock, entropy)
         self.service = WindowsCheckInService(
@@ -122,6 +124,7 @@ class Desk:
             self.windows,
             self.ahead,
             SeenOnce(),
+            self.tally,
             site.clock,
             lambda: 0.5,
             always=always,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from keyfast.agent import recovery, transaction
 from keyfast.agent.client_database import Admission, Record
 from keyfast.agent.decide import Circumstances
-from keyfast.agent.results import repeated, reported
+from keyfast.agent.results import refused, reported
 from keyfast.agent.timing import Anchor, Due, Moment
 from keyfast.agent.transaction import Offered
 from keyfast.core import change, schedule
@@ -142,12 +142,14 @@ def obeyed(record: Record, commands: Sequence[Command | Offered], now: Moment) -
             record = transaction.offered(record, command, now)
         elif command.endpoint == record.endpoint_id:
             record = _obey(record, command, now)
+        else:
+            record = refused(record, command.id, "it is for another endpoint")
     return record
 
 
 def _obey(record: Record, command: Command, now: Moment) -> Record:
     if command.seq <= record.command_seq:
-        return repeated(record, command.id)
+        return refused(record, command.id, f"its number {command.seq} is not above {record.command_seq}")
     record = replace(record, command_seq=command.seq)
     if record.anchor is not None and command.expires_at <= record.anchor.server_now(now):
         return reported(record, command.id, "failed", "it had expired when it arrived")

@@ -112,15 +112,19 @@ def check_bundle(bundle: Bundle) -> SignedProfile:
 
 def commands_in(
     record: Record, chain: TrustChain, statements: Iterable[str]
-) -> tuple[list[Command | Offered], list[TrustError]]:
-    """Verify commands one by one; one that does not hold does not keep others from being obeyed."""
+) -> tuple[list[Command | Offered], list[tuple[str, TrustError]]]:
+    """Verify commands one by one; one that does not hold does not keep others from being obeyed.
+
+    Returns:
+        What holds, and the statements that do not, each with why.
+    """
     good: list[Command | Offered] = []
-    bad: list[TrustError] = []
+    bad: list[tuple[str, TrustError]] = []
     for statement in statements:
         try:
             good.append(_command_in(record, chain, statement))
         except TrustError as cause:
-            bad.append(cause)
+            bad.append((statement, cause))
     return good, bad
 
 

@@ -32,6 +32,7 @@ from keyfast.agent.machine import Machine, Snapshot
 from keyfast.agent.new_keys import with_published
 from keyfast.agent.outcome import Answered, Outcome, Refused, Unreached
 from keyfast.agent.requests import Request, Signing
+from keyfast.agent.results import mistrusted
 from keyfast.agent.routes import Route, routes, same_servers
 from keyfast.agent.timing import server_now
 from keyfast.core import schedule
@@ -265,8 +266,9 @@ class Agent:
             except TrustError as cause:
                 _log.warning("a new access profile is not used: %s", cause.message)
         commands, untrusted = evidence.commands_in(record, chain, answer.commands)
-        for fault in untrusted:
+        for statement, fault in untrusted:
             _log.warning("a command is not obeyed: %s", fault.message)
+            record = mistrusted(record, statement, f"its signature does not hold: {fault.message}")
         return absorb.obeyed(record, commands, self._clock.now())
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from keyfast.agent import hold
 from keyfast.agent.client_database import HeldChange, KeptAccount, Record, Slots
-from keyfast.agent.results import repeated, reported
+from keyfast.agent.results import refused, reported
 from keyfast.agent.timing import Due, Moment
 from keyfast.core import change as rules
 from keyfast.core.change import ChangeEvent, ChangeState
@@ -48,11 +48,13 @@ def offered(record: Record, what: Offered, now: Moment, *, recovering: bool = Fa
         recovering: it came with the answer to a recovery.
     """
     change = what.change
-    if not record.endpoint_id or change.endpoint != record.endpoint_id:
+    if not record.endpoint_id:
         return record
+    if change.endpoint != record.endpoint_id:
+        return refused(record, change.id, "it is for another endpoint")
     own, told = (record.epoch, record.command_seq), (change.epoch, change.seq)
     if not rules.takes(told, own, _again(record, change.id) if recovering else None):
-        return repeated(record, change.id)
+        return refused(record, change.id, f"its number {told[0]}.{told[1]} is not above {own[0]}.{own[1]}")
     if record.anchor is not None and change.expires_at <= record.anchor.server_now(now):
         # Its number is not used up: the server makes what has expired anew.
         return reported(record, change.id, "failed", "it had expired when it arrived")

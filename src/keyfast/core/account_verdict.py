@@ -198,7 +198,7 @@ def _changed(facts: _Facts) -> Finding | None:
         f"the password was set {span(facts.now - facts.newest.password_set_at)} ago, "
         f"after {', '.join(b.package for b in stale)} {'were' if len(stale) > 1 else 'was'} built",
         _changed_meaning(facts, stale),
-        "set the former password again, or build a package with the new one and give it to these endpoints",
+        "set the former password again, or give these endpoints the new one: keyfast recover",
         (facts.newest.server,),
         facts.newest.password_set_at,
         tuple(b.package for b in stale),

@@ -31,7 +31,6 @@ from keyfast.services.founding import Opened, open_installation
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
 from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
-from keyfast.services.logon_tally import LogonTally
 from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
 from keyfast.services.probe import ProbeService
@@ -39,6 +38,7 @@ from keyfast.services.recover import RecoverService
 from keyfast.services.recovery_by_rotation import RecoveryRotations
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
+from keyfast.services.refusal_tally import RefusalTally
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
 from keyfast.services.rotate import RotationService
@@ -98,7 +98,7 @@ class CheckInParts:
     app: EndpointApp
     writer: GroupCommit
     identities: Identities
-    tally: LogonTally
+    tally: RefusalTally
     doors: Doors
 
     async def close(self) -> None:
@@ -114,14 +114,14 @@ async def check_in_service(parts: Parts) -> CheckInParts:
     """The service that endpoints speak to."""
     clock = parts.clock
     doors = open_doors(parts.settings, open_directory(parts.settings, parts.database, clock))
-    tally = LogonTally(parts.database, clock)
+    tally = RefusalTally(parts.database, clock)
     writer = await open_writer(parts.settings.database_url)
     identities = open_identities(parts.settings.database_url)
     database, live, windows = parts.database, parts.live, WindowGate(parts.live, parts.database)
     realm = parts.settings.directory.realm if parts.settings.directory else ""
     changes = ChangeService(live, RotationTargets(live), entropy, realm)
     ahead = WentBack(live, database, clock)
-    check_ins = CheckInService(live, writer, database, identities, changes, ahead, clock, random.random)
+    check_ins = CheckInService(live, writer, database, identities, changes, ahead, tally, clock, random.random)
     enrolments = EnrolService(live, database, clock, entropy)
     logon = WindowsLogon(live, doors, BasicCache(cache_key(), clock), tally, clock)
     windows_mode = WindowsCheckInService(live, logon, check_ins, enrolments, database, identities, ahead, clock)
@@ -134,6 +134,7 @@ async def check_in_service(parts: Parts) -> CheckInParts:
         windows,
         ahead,
         SeenOnce(),
+        tally,
         clock,
         random.random,
         always=parts.settings.recovery.device_key == "always",

@@ -1,19 +1,21 @@
 """Check-in: verify, judge and record; answer only what is durably committed."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import schedule
 from keyfast.core.check_in import Accepted, Grant, Report
+from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.services.authenticate import SignedRequest, endpoint_caller, mode_refusal, unknown_or_superseded
 from keyfast.services.change import ChangeService
 from keyfast.services.live import Live, LiveState
 from keyfast.services.went_back import Heard, WentBack
-from keyfast.store import endpoints, uses
+from keyfast.store import commands, endpoints, uses
 from keyfast.store.database import Database
 from keyfast.store.identities import Identities
 from keyfast.store.writer import CheckIn as CheckInRow
@@ -23,6 +25,8 @@ from keyfast.wire import limits, messages
 from keyfast.wire.messages import Registered
 
 MAX_COMMANDS = 16
+_OBEYED = frozenset({CommandState.APPLIED, CommandState.VERIFIED})
+"""States that a command keeps when its endpoint says that it refused it, for it had obeyed it before."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -77,6 +81,14 @@ class Letter(msgspec.Struct, frozen=True):
     inventory: bytes | None
 
 
+class Observer(Protocol):
+    """Hears of commands that endpoints refused, and that this server does not send them."""
+
+    def command_refused(self, endpoint_id: str, command: str, detail: str) -> None:
+        """An endpoint refused a command (id) that is not one of its own, or that it had obeyed before."""
+        ...
+
+
 class CheckInService:
     """The hot path. One per check-in process.
 
@@ -87,6 +99,7 @@ class CheckInService:
         identities: for the rings of endpoints, where OAuth is not open for all.
         changes: makes the changes of the web access server among the commands.
         ahead: hears what endpoints know that this server may have forgotten.
+        observer: hears of commands that endpoints refused and nobody here sent them.
         clock: server time in unix seconds.
         chance: uniform random numbers in [0, 1).
     """
@@ -99,6 +112,7 @@ class CheckInService:
         identities: Identities,
         changes: ChangeService,
         ahead: WentBack,
+        observer: Observer,
         clock: Callable[[], float],
         chance: Callable[[], float],
     ) -> None:
@@ -108,6 +122,7 @@ class CheckInService:
         self._identities = identities
         self._changes = changes
         self._ahead = ahead
+        self._observer = observer
         self._clock = clock
         self._chance = chance
 
@@ -145,11 +160,22 @@ class CheckInService:
         verdict = await self._writer.submit(_row(sender, request, letter, now, now + wait))
         if isinstance(verdict, Refusal):
             return Reply(verdict, self._nonce_for(live, verdict, sender.endpoint_id, now))
+        if any(result.state == "failed" for result in message.results):
+            await self._tell_refused(sender.endpoint_id, message.results)
         if _is_news(live, sender, message):
             async with self._database.write() as conn:
                 await note_access(conn, sender.endpoint_id, sender.shown)
         answer = await self._answer(live, verdict, letter.message, sender, wait, now)
         return Reply(messages.encode(answer), live.nonces.issue(now))
+
+    async def _tell_refused(self, endpoint_id: str, results: tuple[messages.CommandResult, ...]) -> None:
+        """Tell of refused commands that nobody here sent; those on record have their state to show it."""
+        refused = {result.id: result.detail for result in results if result.state == "failed"}
+        async with self._database.read() as conn:
+            known = await commands.states(conn, endpoint_id, refused)
+        for command, detail in refused.items():
+            if command not in known or known[command] in _OBEYED:
+                self._observer.command_refused(endpoint_id, command, detail)
 
     async def _closed(self, live: Live, thumbprint: str) -> Refusal | None:
         """Refuse an endpoint whose ring is not to use OAuth (any more)."""

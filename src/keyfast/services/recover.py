@@ -6,6 +6,7 @@ web access server like any other, sealed for the one endpoint that it is for. Ch
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 
@@ -41,6 +42,8 @@ from keyfast.wire.messages import Receipt, Recover, Recovered, SignedTime
 
 SOON, LATER = 60, 900
 """Seconds until asking again makes sense: after something was given, and after nothing was."""
+_NOT_NEWS = frozenset({RefusalClass.USE_NONCE, RefusalClass.STALE_TIME})
+"""Refusals that every caller meets and mends by itself."""
 _ACCOUNT_REFUSALS = frozenset({RefusalClass.ACCOUNT_REFUSED.value, RefusalClass.RETIRED_GENERATION.value})
 
 
@@ -67,6 +70,21 @@ class Asking:
     token: EnrolmentToken | None = None
 
 
+class Observer(Protocol):
+    """Hears of recovery check-ins that were refused."""
+
+    def recovery_refused(self, kind: RefusalClass, way: str, named: str, address: str) -> None:
+        """One was refused.
+
+        Args:
+            kind: the class.
+            way: who asked, as far as it was proven (``core.recovery.Caller``); empty if a proof did not hold.
+            named: endpoint id it is about, or claims to be about; empty if that is none.
+            address: of the peer.
+        """
+        ...
+
+
 class RecoverService:
     """Takes recovery check-ins. One per check-in process.
 
@@ -79,6 +97,7 @@ class RecoverService:
         windows: recovery windows.
         ahead: hears what endpoints know that this server may have forgotten.
         seen: remembers proofs, so that none is taken twice.
+        observer: hears of refusals.
         always: whether device keys recover at any time, or only while a window is open.
         clock: server time in unix seconds.
         chance: uniform random numbers in [0, 1).
@@ -94,6 +113,7 @@ class RecoverService:
         windows: Windows,
         ahead: WentBack,
         seen: SeenOnce,
+        observer: Observer,
         clock: Callable[[], float],
         chance: Callable[[], float],
         *,
@@ -107,6 +127,7 @@ class RecoverService:
         self._windows = windows
         self._ahead = ahead
         self._seen = seen
+        self._observer = observer
         self._clock = clock
         self._chance = chance
         self._always = always
@@ -120,8 +141,18 @@ class RecoverService:
         now = int(self._clock())
         asking = await (self._signed(request, body, now) if request.proof else self._anonymous(request, body, now))
         outcome = asking if isinstance(asking, Refusal) else await self._judged(asking, request, now)
+        if isinstance(outcome, Refusal) and outcome.kind not in _NOT_NEWS:
+            self._tell(outcome, asking, body, request.address)
         answer = outcome if isinstance(outcome, Refusal) else messages.encode(outcome)
         return Reply(answer, self._live.current.nonces.issue(now))
+
+    def _tell(self, refusal: Refusal, asking: Asking | Refusal, body: bytes, address: str) -> None:
+        message = _read(body) if isinstance(asking, Refusal) else asking.message
+        named = "" if isinstance(message, Refusal) else ids.parse_endpoint_id(message.endpoint) or ""
+        way = "" if isinstance(asking, Refusal) else asking.caller.value
+        if not isinstance(asking, Refusal) and asking.record is not None:
+            named = asking.record.endpoint.id
+        self._observer.recovery_refused(refusal.kind, way, named, address)
 
     async def _anonymous(self, request: SignedRequest, body: bytes, now: int) -> Asking | Refusal:
         """Nothing is looked up of an endpoint that no open window covers."""
@@ -213,7 +244,7 @@ class RecoverService:
         if refusal is not None:
             return refusal
         async with self._database.write() as conn:
-            given = await self._changes.recover(conn, record, _told(asking.message), now)
+            given = await self._changes.recover(conn, record, _told(asking, record), now)
             if given is not None and given.fresh:
                 detail = _particulars(asking, given) | {"address": address}
                 about = record.endpoint.id
@@ -294,8 +325,12 @@ def _read(body: bytes) -> Recover | Refusal:
         return Refusal(RefusalClass.MALFORMED, str(cause)[:200])
 
 
-def _told(message: Recover) -> Told:
+def _told(asking: Asking, record: EndpointRecord) -> Told:
+    """What it says that it uses; whoever proved nothing does not say in which mode an endpoint is to work."""
+    message = asking.message
     mode = Mode.WINDOWS if message.account else Mode.OAUTH
+    if asking.caller is Caller.ANONYMOUS:
+        mode = record.endpoint.mode
     access = Access(mode, message.profile_seq, message.account, message.credential_generation)
     return Told(access, message.last_refusal in _ACCOUNT_REFUSALS, message.command, message.command_seq)
 

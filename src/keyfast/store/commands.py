@@ -1,6 +1,6 @@
 """Commands to one endpoint: signed by the caller, offered until the endpoint says it has them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,6 +93,12 @@ async def pending(conn: AsyncConnection, endpoint_id: str, *, limit: int) -> lis
 async def list_page(conn: AsyncConnection, endpoint_id: str, *, limit: int) -> list[CommandRow]:
     """Return an endpoint's commands, newest first."""
     return await _select(conn, endpoint_id, limit, newest_first=True, states=CommandState)
+
+
+async def states(conn: AsyncConnection, endpoint_id: str, ids: Collection[str]) -> dict[str, CommandState]:
+    """Return the states of those of an endpoint's commands that have one of some ids."""
+    found = select(command.c.id, command.c.state).where(command.c.endpoint_id == endpoint_id, command.c.id.in_(ids))
+    return {str(row.id): CommandState(row.state) for row in await conn.execute(found)}
 
 
 async def _select(

@@ -283,7 +283,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
         installation: id of the installation.
         id: command id (UUID).
         endpoint: the only endpoint it is for.
-        seq: rises per endpoint; an older one than the highest seen is ignored.
+        seq: rises per endpoint; one not above the highest seen is refused.
         issued_at: server time.
         expires_at: server time.
         action: for example ``CheckInNow``.

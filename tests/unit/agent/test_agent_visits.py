@@ -309,7 +309,7 @@ async def test_a_server_that_missed_a_result_is_told_again():
     assert [(result.id, result.state) for result in server.only.results] == [(command, "applied")]
 
 
-async def test_a_command_for_another_endpoint_or_from_nobody_is_ignored():
+async def test_a_command_for_another_endpoint_or_from_nobody_is_not_obeyed_and_told():
     server, other = FakeServer(), FakeServer()
     rig = rig_for(server)
     await rig.visit()
@@ -321,7 +321,13 @@ async def test_a_command_for_another_endpoint_or_from_nobody_is_ignored():
     pass_time(server, rig, 3600)
     assert await rig.visit() == 3600.0
     assert rig.agent.record.command_seq == 0
-    assert rig.agent.record.results == ()
+    told = rig.agent.record.results
+    assert {result.state for result in told} == {"failed"}
+    assert sorted(result.detail.partition(":")[0] for result in told) == [
+        "it is for another endpoint",
+        "its signature does not hold",
+        "its signature does not hold",
+    ]
 
 
 @pytest.mark.parametrize("wall", [0.0, 1_800_000_000.0 + 10 * 365 * 86400])

@@ -48,6 +48,11 @@ def access(record: Record) -> dict[str, object]:
     return {name: getattr(record, name) for name in ACCESS}
 
 
+def told(known: Known) -> set[tuple[str, str]]:
+    """What the endpoint told the server of commands."""
+    return {(result.state, result.detail) for result in known.results}
+
+
 def deliver(known: Known, change: Change, text: str) -> None:
     known.commands = {change.id: text}
     known.change = (change.id, text)
@@ -80,6 +85,7 @@ async def test_a_change_captured_from_another_endpoint_moves_nobody():
     before = victim.agent.record.command_seq
     await unmoved(fleet, victim, mine, captured, theirs.change[1])
     assert victim.agent.record.command_seq == before
+    assert ("failed", "it is for another endpoint") in told(mine)
 
 
 def _seeded(fleet: FakeServer) -> MemoryDatabase:
@@ -158,6 +164,8 @@ async def test_an_older_change_never_comes_back(recorded):
     await hours(fleet, rig)
     assert rig.agent.record.credential == ("CORP\\svc-a", 2)
     await unmoved(fleet, rig, known, old, text)
+    if not recorded:  # of one that it had obeyed it repeats what came of it
+        assert any(state == "failed" and "is not above" in detail for state, detail in told(known))
 
 
 @pytest.mark.parametrize("claims", [{"epoch": 0}, {"epoch": 1, "seq": 4}, {"profile_seq": 1}, {"profile_epoch": 0}])
@@ -186,6 +194,8 @@ async def test_an_altered_change_is_nothing(part, at):
     change = fleet.move(fleet.only, urls=NEW, account=ACCOUNT_B, offer=False)
     await unmoved(fleet, rig, fleet.only, change, _flipped(fleet.only.change[1], part, at))
     assert rig.agent.record.command_seq == 0
+    assert {detail.partition(":")[0] for _, detail in told(fleet.only)} == {"its signature does not hold"}
+    assert change.id not in {result.id for result in fleet.only.results}
 
 
 def _as_role(fleet: FakeServer, role: Role) -> Callable[[str, Change], str]:

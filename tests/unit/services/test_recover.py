@@ -501,3 +501,42 @@ async def test_a_nonce_is_good_for_minutes(enrolled):
 )
 async def test_what_cannot_be_read(enrolled, send, body):
     assert kind(await enrolled.post(enrolled.recoveries.recover, "/endpoint/v1/recover", body, **send)) is C.MALFORMED
+
+
+async def test_whoever_proves_nothing_does_not_choose_the_mode(enrolled):
+    await rotated(enrolled)
+    enrolled.windows.covered = {enrolled.id}
+    told = recovered(await enrolled.recover(account="", credential_generation=0, profile_seq=0, send={"proof": ""}))
+    change, account = enrolled.opened(told.change)
+    assert (change.endpoint, account.password, account.generation) == (enrolled.id, NEW, 2)
+
+
+# --- what an auditor sees
+
+
+async def told_of(desk):
+    await desk.tally.flush()
+    return [
+        (detail["class"], detail["way"], detail["named"]) for _, detail in await desk.site.events("recovery_refused")
+    ]
+
+
+async def test_a_refused_recovery_is_an_event_that_names_whom_it_was_about(enrolled):
+    assert kind(await enrolled.recover(send={"proof": ""})) is C.UNAUTHENTICATED
+    assert kind(await enrolled.recover(send={"key": DeviceKey.generate()})) is C.UNKNOWN_DEVICE
+    assert kind(await enrolled.recover(send={"proof": "a.b.c"})) is C.UNAUTHENTICATED
+    async with enrolled.site.database.write() as conn:
+        await endpoints.set_state(conn, enrolled.id, EndpointState.ACTIVE, EndpointState.REVOKED)
+    assert kind(await enrolled.recover(endpoint="")) is C.REVOKED
+    assert await told_of(enrolled) == [
+        ("unauthenticated", "anonymous", enrolled.id),
+        ("unknown_device", "stranger", enrolled.id),
+        ("unauthenticated", "", enrolled.id),
+        ("revoked", "current", enrolled.id),
+    ]
+
+
+async def test_what_everybody_meets_is_no_event(enrolled):
+    assert kind(await enrolled.recover(send={"nonce": ""})) is C.USE_NONCE
+    assert recovered(await enrolled.recover())
+    assert await told_of(enrolled) == []

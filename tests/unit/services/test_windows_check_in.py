@@ -1,17 +1,21 @@
 """Check-ins in Windows mode: the device proves first, and no password is asked for that is known to be stale."""
 
+import uuid
 from base64 import b64encode
 
 import pytest
 from tests.support.desk import KEY, PASSWORD, Desk, answered, kind
 from tests.support.fake_windows import TICKET, basic
 
+from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.services.authenticate import SignedRequest
+from keyfast.services.command import CommandService
 from keyfast.services.windows_logon import Challenge, LoggedOn, offer_lines
-from keyfast.store import accounts, packages
+from keyfast.store import accounts, packages, tables
 from keyfast.trust.device import DeviceKey
+from keyfast.wire.messages import CommandResult
 
 C = RefusalClass
 
@@ -251,3 +255,33 @@ async def test_the_probe_needs_no_device(desk):
     assert isinstance(told, Refusal)
     assert told.kind is C.MODE_CLOSED
     assert desk.service.offers(told) == ()
+
+
+# --- commands that nobody here sent
+
+
+async def test_a_refused_command_that_is_not_the_endpoint_s_own_is_an_event(enrolled):
+    result = CommandResult(str(uuid.uuid4()), "failed", "it is for another endpoint")
+    answered(await enrolled.check_in(results=(result,)))
+    await enrolled.tally.flush()
+    ((_, detail),) = await enrolled.site.events("command_refused")
+    assert detail == {"command": result.id, "reason": "it is for another endpoint", "count": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "told"), [(CommandState.OFFERED, 0), (CommandState.APPLIED, 1), (CommandState.VERIFIED, 1)]
+)
+async def test_of_its_own_commands_only_those_it_had_obeyed_are_told(enrolled, state, told):
+    service = CommandService(enrolled.site.live, enrolled.site.database, enrolled.site.clock)
+    row = await service.check_in_now(enrolled.id, 0, "admin")
+    async with enrolled.site.database.write() as conn:
+        await conn.execute(tables.command.update().values(state=state))
+    answered(await enrolled.check_in(results=(CommandResult(row.id, "failed", "again"),)))
+    await enrolled.tally.flush()
+    assert len(await enrolled.site.events("command_refused")) == told
+
+
+async def test_results_of_commands_that_went_well_are_no_event(enrolled):
+    answered(await enrolled.check_in(results=(CommandResult(str(uuid.uuid4()), "applied"),)))
+    await enrolled.tally.flush()
+    assert await enrolled.site.events("command_refused") == []

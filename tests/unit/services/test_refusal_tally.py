@@ -1,14 +1,16 @@
 """Refused logons are told at once, then once a minute; and the watch is asked to look."""
 
 import asyncio
+import uuid
 
 import pytest
 from tests.support.databases import NOW
 
 from keyfast.core.directory import Logon
 from keyfast.core.mode import Mechanism
+from keyfast.core.refusal import RefusalClass
 from keyfast.errors import NotReadyError
-from keyfast.services.logon_tally import AGAIN_SECONDS, CAPACITY, LogonTally
+from keyfast.services.refusal_tally import AGAIN_SECONDS, CAPACITY, RefusalTally
 from keyfast.store import accounts
 from keyfast.store.database import Database
 
@@ -18,7 +20,7 @@ ADDRESS = "192.0.2.7"
 
 @pytest.fixture
 def tally(site):
-    return LogonTally(site.database, site.clock)
+    return RefusalTally(site.database, site.clock)
 
 
 def refuse(tally, times=1, mechanism=Mechanism.NTLM):
@@ -89,7 +91,7 @@ async def test_strangers_fill_no_memory(site, tally):
 
 async def test_what_cannot_be_written_now_is_written_later(site, tmp_path):
     database = await Database.open(site.settings.database_url)
-    tally = LogonTally(database, site.clock)
+    tally = RefusalTally(database, site.clock)
     path = tmp_path / site.settings.database_url.rpartition("/")[2]
     away = path.with_name("away")
     await site.add()
@@ -128,9 +130,31 @@ class BrokenDatabase:
 
 
 async def test_following_reports_faults_and_goes_on(clock):
-    tally, told = LogonTally(BrokenDatabase(), clock), asyncio.Event()
+    tally, told = RefusalTally(BrokenDatabase(), clock), asyncio.Event()
     following = asyncio.create_task(tally.follow(lambda _: told.set()))
     refuse(tally)
     await asyncio.wait_for(told.wait(), 30)
     assert not following.done()
     following.cancel()
+
+
+async def test_refused_recoveries_are_told_by_class_and_way_with_the_latest_name(site, tally):
+    for number in range(3):
+        tally.recovery_refused(RefusalClass.UNAUTHENTICATED, "anonymous", f"endpoint-{number}", f"192.0.2.{number}")
+    tally.recovery_refused(RefusalClass.REVOKED, "current", "endpoint-9", ADDRESS)
+    await tally.flush()
+    first, second = [detail for _, detail in await site.events("recovery_refused")]
+    assert first == {
+        "class": "unauthenticated", "way": "anonymous", "count": 3, "named": "endpoint-2", "address": "192.0.2.2",
+    }  # fmt: skip
+    assert (second["class"], second["way"], second["count"]) == ("revoked", "current", 1)
+
+
+async def test_refused_commands_are_told_once_an_endpoint_and_minute(site, tally):
+    for number in range(70):
+        tally.command_refused(str(uuid.UUID(int=number % 2, version=4)), f"command-{number}", "x" * 2000)
+    await tally.flush()
+    told = [detail for _, detail in await site.events("command_refused")]
+    assert [detail["count"] for detail in told] == [35, 35]
+    assert {detail["command"] for detail in told} == {"command-68", "command-69"}
+    assert {len(detail["reason"]) for detail in told} == {300}
