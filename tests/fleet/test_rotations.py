@@ -1,84 +1,24 @@
 """Rotations on a real domain, under load: a hundred endpoints that check in all the time, and none misses one."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support.fleet import RigFleet
+from tests.support.rotation_fleet import Site
 from tests.support.samba import Account, Domain
 from tests.support.windows import WindowsRig, WindowsServer, bad_passwords
-
-from keyfast.errors import KeyfastError
-from keyfast.wire.rotation import RotationOrder, RotationView
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
 FLEET = 20
 OFFLINE = FLEET // 20
-SCHEMES = ("Negotiate", "NTLM", "Basic")
-QUICK = {"soak_s": 1, "drain_s": 1, "refused_s": 1, "backup_s": 1, "active_s": 15, "canary_most": 3}
-"""Seconds instead of months; whoever was not seen for a quarter of a minute comes late."""
-
-
-class Site:
-    """A server with a fleet in Windows mode, led at the command line."""
-
-    def __init__(self, server: WindowsServer, account: Account) -> None:
-        self.server, self.account = server, account
-        bundle = server.windows_bundle(account)
-        rigs = [server.rig(bundle, number, only=SCHEMES[number % len(SCHEMES)]) for number in range(FLEET)]
-        self.fleet = RigFleet(rigs)
-        self.late, self.present = rigs[:OFFLINE], rigs[OFFLINE:]
-
-    def plan(self, kind: str, **members: Any) -> str:
-        """``keyfast rotation plan`` and ``start``; return its id."""
-        order = RotationOrder(kind, **(QUICK | members))
-        made = self.server.admin.post("/admin/v1/rotations", RotationView, order).id
-        self.act(made, "start")
-        return made
-
-    def act(self, rotation: str, act: str) -> RotationView:
-        return self.server.admin.post(f"/admin/v1/rotations/{rotation}/{act}", RotationView)
-
-    async def acted(self, rotation: str, act: str, seconds: float = 120) -> None:
-        """Take a step as soon as nothing stands against it, and have it carried out."""
-        for _ in range(int(seconds)):
-            try:
-                await asyncio.to_thread(self.act, rotation, act)
-                break
-            except KeyfastError as fault:
-                why = fault.message
-            await self.fleet.visit()
-            await asyncio.sleep(1)
-        else:
-            raise AssertionError(f"{act}: {why}")
-        for _ in range(int(seconds)):
-            if all(done.done_at for done in (await asyncio.to_thread(self.rotation, rotation)).acts):
-                return
-            await asyncio.sleep(1)
-        raise AssertionError(self.rotation(rotation).acts)
-
-    def rotation(self, rotation: str) -> RotationView:
-        return self.server.admin.get(f"/admin/v1/rotations/{rotation}", RotationView)
-
-    async def reached(self, rotation: str, state: str, *, seconds: float = 240) -> RotationView:
-        """Wait until a rotation is in a phase, while the fleet goes on."""
-        for _ in range(int(seconds / 0.5)):
-            view = await asyncio.to_thread(self.rotation, rotation)
-            if view.state == state:
-                return view
-            assert not view.paused, view
-            await asyncio.sleep(0.5)
-        raise AssertionError(f"{state} is awaited: {view}")
 
 
 @pytest.fixture
 async def site(kerberos: Domain, tmp_path: Path, account: Account) -> AsyncIterator[Site]:
     server = WindowsServer(tmp_path / "server", kerberos, interval=2)
     server.add_account(account)
-    made = Site(server, account)
+    made = Site(server, account, FLEET, OFFLINE)
     await made.fleet.check_in()
     assert all(record.receipt for record in made.fleet.records()), made.fleet.said()
     yield made

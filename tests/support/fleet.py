@@ -22,7 +22,7 @@ class Load:
 
     Attributes:
         check_ins: accepted.
-        missed: visits that ended without one, with what the agent said.
+        missed: visits that tried and ended without one, with what the agent said. Some only try a new access.
     """
 
     check_ins: int = 0
@@ -82,17 +82,18 @@ class RigFleet:
             while not over.is_set():
                 visits += 1
                 for rig in part:
-                    before = rig.agent.record.acked
+                    before = rig.agent.record
                     await visit_when_due(rig)
                     after = rig.agent.record
-                    if after.acked != before:
+                    if after.acked != before.acked:
                         load.check_ins += 1
-                    else:
+                    elif after.seq != before.seq or after.failures:
                         load.missed.append(f"{rig.said}: {after.trouble}")
                     if visits % RESTART_EVERY == 0:
                         rig.restart()
 
-        workers = [asyncio.create_task(go_on(everybody[number::AT_ONCE])) for number in range(AT_ONCE)]
+        parts = [everybody[number::AT_ONCE] for number in range(min(AT_ONCE, len(everybody)))]
+        workers = [asyncio.create_task(go_on(part)) for part in parts]
         try:
             await beside
         finally:
