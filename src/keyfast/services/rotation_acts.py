@@ -64,6 +64,10 @@ class Work:
         return self.effect.document
 
 
+Portion = Callable[[Work], Awaitable[Outcome]]
+"""What is done of an act in one transaction."""
+
+
 class RotationActs:
     """Does effects.
 
@@ -97,7 +101,7 @@ class RotationActs:
         self._generations = generations
         self._clock = clock
         self._chance = chance
-        self._in_store: dict[K, Callable[[Work], Awaitable[Outcome]]] = {
+        self._in_store: dict[K, Portion] = {
             K.SIGN_PROFILE: self._sign_profile,
             K.PLAN_TARGETS: self._plan_targets,
             K.PLAN_BACK: self._plan_back,
@@ -122,24 +126,29 @@ class RotationActs:
         if kind is K.SET_PASSWORD:
             await self._passwords.set_(effect, str(effect.document["account"]))
             return True
-        if kind is K.VERIFY_ACCOUNT and rotation_of(row).state is RotationState.ROLLING_BACK:
-            return await self._recorded(row, effect, _done)  # whoever goes back does not need it to work
-        if kind is K.VERIFY_ACCOUNT:
-            generation = await self._passwords.verify(str(effect.document["account"]))
-            return await self._recorded(
-                row, effect, lambda work: _done(work, {"generation": generation}, generation=generation)
-            )
-        if kind is K.OPEN_MODE:
-            await self._modes.open_(Mode(str(effect.document["mode"])), rotation_of(row).plan.ring, BY)
-            return await self._recorded(row, effect, _done)
         if kind is K.ROTATE_KEY:
             return await self._rotate_key(row, effect)
+        return await self._recorded(row, effect, await self._outside(kind, row, effect))
+
+    async def _outside(self, kind: K, row: RotationRow, effect: EffectRow) -> Portion:
+        """Do what lies outside the store; return what is left to do, and to note, inside it."""
+        if kind is K.VERIFY_ACCOUNT:
+            return await self._verified(row, str(effect.document["account"]))
+        if kind is K.OPEN_MODE:
+            await self._modes.open_(Mode(str(effect.document["mode"])), rotation_of(row).plan.ring, BY)
+            return _done
         if kind in {K.RETIRE, K.RETRUST} and "mode" in effect.document:
             await self._switch_mode(kind, effect)
-            return await self._recorded(row, effect, _done)
-        return await self._recorded(row, effect, self._in_store[kind])
+            return _done
+        return self._in_store[kind]
 
-    async def _recorded(self, row: RotationRow, effect: EffectRow, work: Callable[[Work], Awaitable[Outcome]]) -> bool:
+    async def _verified(self, row: RotationRow, account: str) -> Portion:
+        if rotation_of(row).state is RotationState.ROLLING_BACK:
+            return _done  # whoever goes back does not need it to work
+        generation = await self._passwords.verify(account)
+        return lambda work: _done(work, {"generation": generation}, generation=generation)
+
+    async def _recorded(self, row: RotationRow, effect: EffectRow, work: Portion) -> bool:
         """Do a portion in one transaction with the note of it. What is done already is not done again."""
         now = int(self._clock())
         async with self._database.write() as conn:
@@ -239,7 +248,7 @@ class RotationActs:
         told = {"wave": wave, "released": document["released"]}
         return Outcome(done=True, document=document, rotation={"wave_at": work.now}, told=told)
 
-    def _all_of(self, change: Callable[..., Awaitable[int]]) -> Callable[[Work], Awaitable[Outcome]]:
+    def _all_of(self, change: Callable[..., Awaitable[int]]) -> Portion:
         async def work_(work: Work) -> Outcome:
             changed = await change(work.conn, work.row.id, limit=PORTION, now=work.now)
             total = int(work.document.get("changed", 0)) + changed
