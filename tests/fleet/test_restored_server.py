@@ -176,7 +176,7 @@ async def test_all_return_to_a_server_that_went_back_in_time(
     # 5. The server is lost, and is restored from the backup. It knows neither the later ones nor the password.
     disaster.lose_and_restore()
     assert disaster.known() == {rig.agent.record.endpoint_id for rig in fleet.rigs[:BEFORE]}
-    # 6. Everybody comes back by themselves, as who they were, with what they hold.
+    # 6. Everybody comes back by themselves, as who they were, whichever account they use then.
     await fleet.until(lambda: well(fleet.rigs) and disaster.known() == ids, "all to be back")
     await fleet.check_in()
     assert well(fleet.rigs), fleet.said()
