@@ -11,6 +11,8 @@ MOVED = frozenset({C.APPLIED, C.VERIFIED})
 """The endpoint has committed to the new access."""
 FETCHED = frozenset({C.OFFERED, C.RECEIVED, C.PROVEN, C.APPLIED})
 """It has the change, and has not been seen long enough with it."""
+UNSETTLED = FETCHED - {C.APPLIED}
+"""It has the change, and has not come to its end with it: a matter of seconds."""
 LEFT_OUT = frozenset({C.WAIVED, C.SUPERSEDED})
 """Nobody waits for it: waived by name, or overtaken by another change."""
 BACK = -1
@@ -46,7 +48,7 @@ class Evidence(msgspec.Struct, frozen=True):
         account_faults: what stands against the target account, one sentence for each domain controller.
         handed_out: state of the target account's generation that endpoints are given, None if there is none (yet).
         bad_passwords: wrong passwords counted for both accounts by all domain controllers.
-        silent: endpoints that fetched a change and are overdue with their check-in.
+        silent: endpoints that fetched a change, did nothing about it and are overdue with their check-in.
         waited_for: endpoints of released waves that were seen lately and have not done what is asked of them.
         uncovered: endpoints that use the old access and joined after the targets were listed.
         users: endpoints on record that use the account whose password would be set.

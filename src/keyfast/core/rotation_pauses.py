@@ -37,14 +37,14 @@ def guessing(rotation: Rotation, evidence: Evidence) -> str | None:
 
 
 def silencing(rotation: Rotation, evidence: Evidence) -> str | None:
-    """Endpoints that fetched the change do not check in any more."""
+    """Endpoints that fetched the change were not heard of again."""
     fetched = evidence.number(FETCHED)
     new = evidence.silent - rotation.tolerated.silent
     if rotation.state is RotationState.EMERGENCY or new <= 0:
         return None
     if 100 * new <= rotation.plan.limits.silent_percent * max(1, fetched):
         return None
-    return f"{evidence.silent:,} endpoints fetched the change and are overdue"
+    return f"{evidence.silent:,} endpoints fetched the change and were not heard of again"
 
 
 def outdated(rotation: Rotation, evidence: Evidence) -> str | None:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, case, func, literal, null, or_, se
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.command import CommandState
-from keyfast.core.rotation_evidence import BACK, FETCHED, MOVED, Count
+from keyfast.core.rotation_evidence import BACK, UNSETTLED, MOVED, Count
 from keyfast.core.rotation_state import IN_EFFECT, Rotation, RotationState
 from keyfast.store.rotation_targets import CHANGE, Scope, by_endpoint, scoped
 from keyfast.store.tables import command, endpoint, presence, rotation
@@ -140,12 +140,16 @@ async def waited_for(
 
 
 async def silent(conn: AsyncConnection, rotation_id: str, *, overdue_before: int) -> int:
-    """Count endpoints that fetched a change and whose next check-in was due before that time."""
+    """Count endpoints that fetched a change, did not come to its end, and were due before that time.
+
+    What an endpoint does about a change takes seconds. One that has committed and sleeps over the weekend is silent
+    for another reason.
+    """
     found = (
         select(literal(1))
         .join_from(command, presence, presence.c.endpoint_id == command.c.endpoint_id)
         .where(command.c.rotation_id == rotation_id, command.c.wave > 0)
-        .where(command.c.state.in_([state.value for state in FETCHED]), presence.c.next_due < overdue_before)
+        .where(command.c.state.in_([state.value for state in UNSETTLED]), presence.c.next_due < overdue_before)
     )
     return await _enough(conn, found)
 
