@@ -122,13 +122,8 @@ class RotationActs:
         if kind is K.SET_PASSWORD:
             await self._passwords.set_(effect, str(effect.document["account"]))
             return True
-        if kind is K.VERIFY_ACCOUNT and rotation_of(row).state is RotationState.ROLLING_BACK:
-            return await self._recorded(row, effect, _done)  # whoever goes back does not need it to work
         if kind is K.VERIFY_ACCOUNT:
-            generation = await self._passwords.verify(str(effect.document["account"]))
-            return await self._recorded(
-                row, effect, lambda work: _done(work, {"generation": generation}, generation=generation)
-            )
+            return await self._verify(row, effect)
         if kind is K.OPEN_MODE:
             await self._modes.open_(Mode(str(effect.document["mode"])), rotation_of(row).plan.ring, BY)
             return await self._recorded(row, effect, _done)
@@ -138,6 +133,14 @@ class RotationActs:
             await self._switch_mode(kind, effect)
             return await self._recorded(row, effect, _done)
         return await self._recorded(row, effect, self._in_store[kind])
+
+    async def _verify(self, row: RotationRow, effect: EffectRow) -> bool:
+        if rotation_of(row).state is RotationState.ROLLING_BACK:
+            return await self._recorded(row, effect, _done)  # whoever goes back does not need it to work
+        generation = await self._passwords.verify(str(effect.document["account"]))
+        return await self._recorded(
+            row, effect, lambda work: _done(work, {"generation": generation}, generation=generation)
+        )
 
     async def _recorded(self, row: RotationRow, effect: EffectRow, work: Callable[[Work], Awaitable[Outcome]]) -> bool:
         """Do a portion in one transaction with the note of it. What is done already is not done again."""
