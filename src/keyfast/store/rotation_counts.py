@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, case, func, literal, null, or_, se
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.command import CommandState
-from keyfast.core.rotation_evidence import BACK, UNSETTLED, MOVED, Count
+from keyfast.core.rotation_evidence import BACK, MOVED, UNSETTLED, Count
 from keyfast.core.rotation_state import IN_EFFECT, Rotation, RotationState
 from keyfast.store.rotation_targets import CHANGE, Scope, by_endpoint, scoped
 from keyfast.store.tables import command, endpoint, presence, rotation
