@@ -227,11 +227,11 @@ async def test_silence_pauses_it(world, site):
     rotation_id = await started(world)
     await world.until(rotation_id, "canary")
     await world.tick()
-    await world.move(C.QUEUED, C.APPLIED)
+    await world.move(C.QUEUED, C.OFFERED)
     async with site.database.write() as conn:
         await conn.execute(update(presence).values(next_due=int(world.clock.now) - 1000))
     await world.tick()
-    assert "are overdue" in (await world.service.show(rotation_id)).paused
+    assert "were not heard of again" in (await world.service.show(rotation_id)).paused
 
 
 async def test_an_endpoint_that_stays_away_is_waived_by_name(world):
