@@ -29,7 +29,7 @@ from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
 from keyfast.core import change, command, endpoint, generation, rotation, window, window_endpoint
-from keyfast.wire import limits, messages, oauth
+from keyfast.wire import changes, limits, messages, oauth
 
 DOCS = Path(__file__).resolve().parent
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -298,7 +298,7 @@ _PATTERNS = {
 
 def message(name: str) -> str:
     """A table of every member of a message."""
-    kind = getattr(messages, name, None) or getattr(oauth, name)
+    kind = next(getattr(room, name) for room in (messages, changes, oauth) if hasattr(room, name))
     told = _attributes(kind.__doc__ or "")
     info = shape.type_info(kind)
     lines = ["| member | value | if left out | meaning |", "|---|---|---|---|"]

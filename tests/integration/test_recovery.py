@@ -31,7 +31,8 @@ from keyfast.wire.admin import (
     LocalAccountOrder,
     ModeOrder,
 )
-from keyfast.wire.messages import Bundle, BundleAccount, Change, ProbeProof, Receipt, SignedTime
+from keyfast.wire.changes import Change, ProbeProof
+from keyfast.wire.messages import Bundle, BundleAccount, Receipt, SignedTime
 
 UUID = "3d1219c7-c4c5-404a-aa1f-6d2a48adfda4"
 FIRST, SECOND = "First-Passw0rd-0123456789", "Second-Passw0rd-0123456789"

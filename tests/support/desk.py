@@ -33,7 +33,8 @@ from keyfast.trust.encoding import digest_text
 from keyfast.trust.roles import CHANGE_TYP
 from keyfast.wire import messages
 from keyfast.wire.admin import PackageOrder
-from keyfast.wire.messages import BundleAccount, Change, CheckIn, CheckInAnswer, Join, Probe, Recover, Recovered
+from keyfast.wire.changes import Change, Probe, Recover, Recovered
+from keyfast.wire.messages import BundleAccount, CheckIn, CheckInAnswer, Join
 
 KEY = "CORP\\svc-see"
 PASSWORD = "Old-Passw0rd"

@@ -16,7 +16,8 @@ from keyfast.trust import dpop
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import digest_text
 from keyfast.wire import messages
-from keyfast.wire.messages import Bundle, CheckIn, Encryption, Inventory, Join, Probe, Protection, Recover, Volume
+from keyfast.wire.changes import Probe, Recover
+from keyfast.wire.messages import Bundle, CheckIn, Encryption, Inventory, Join, Protection, Volume
 from keyfast.wire.oauth import ASSERTION_TYPE
 
 INVENTORY = Inventory(

@@ -18,16 +18,18 @@ from keyfast.trust.encoding import thumbprint
 from keyfast.trust.prior_password import is_prior
 from keyfast.trust.roles import CHANGE_TYP, PROBE_TYP, PROFILE_TYP, RECEIPT_TYP, TIME_TYP
 from keyfast.wire import limits, messages
-from keyfast.wire.messages import (
-    AccessProfile,
-    BundleAccount,
+from keyfast.wire.changes import (
+    CHANGE_WEB_ACCESS_SERVER,
     Change,
+    Probe,
     ProbeAnswer,
     ProbeProof,
-    Receipt,
+    Recover,
     Recovered,
-    SignedTime,
+    decode_probe,
+    decode_recover,
 )
+from keyfast.wire.messages import AccessProfile, BundleAccount, Receipt, SignedTime
 
 WEEK = 7 * 86_400
 
@@ -40,10 +42,10 @@ class FakeChanges:
         self.fail_probe: Callable[[str], Refusal | Answer | None] = lambda _host: None
         self.refuse_recovery: Callable[[bool], Refusal | None] = lambda _signed: None
         self.window_open = False
-        self.before_recovery: Callable[[Any, messages.Recover], None] = lambda _known, _message: None
+        self.before_recovery: Callable[[Any, Recover], None] = lambda _known, _message: None
         self.next_try_s = limits.MAX_INTERVAL
-        self.probes: list[messages.Probe] = []
-        self.recoveries: list[tuple[bool, messages.Recover]] = []
+        self.probes: list[Probe] = []
+        self.recoveries: list[tuple[bool, Recover]] = []
         self.priors: list[bool] = []
 
     def move(
@@ -82,7 +84,7 @@ class FakeChanges:
             "seq": known.command_seq,
             "issued_at": self.now,
             "expires_at": self.now + WEEK,
-            "action": messages.CHANGE_WEB_ACCESS_SERVER,
+            "action": CHANGE_WEB_ACCESS_SERVER,
             "profile": self.keyset.sign(PROFILE_TYP, profile),
             "account": sealed,
             **claims,
@@ -109,7 +111,7 @@ class FakeChanges:
         return [result.state for known in self.by_id.values() for result in known.results if result.id == command]
 
     def _probe(self: Any, request: httpx2.Request) -> Answer:
-        message = messages.decode_probe(request.content)
+        message = decode_probe(request.content)
         instead = self.fail_probe(request.url.host)
         if instead is not None:
             return instead if isinstance(instead, Answer) else self._refused(instead)
@@ -136,7 +138,7 @@ class FakeChanges:
         return Answer(200, msgspec.json.encode(answer), {"dpop-nonce": self._nonces.issue(self.now)})
 
     def _recover(self: Any, request: httpx2.Request) -> Answer:
-        message = messages.decode_recover(request.content)
+        message = decode_recover(request.content)
         signed = "dpop" in request.headers
         assert "authorization" not in request.headers
         refusal = self.refuse_recovery(signed)
@@ -168,7 +170,7 @@ class FakeChanges:
         )
         return Answer(200, msgspec.json.encode(answer), {"dpop-nonce": self._nonces.issue(self.now)})
 
-    def _whose(self: Any, proof: Any, message: messages.Recover) -> tuple[Any, str]:
+    def _whose(self: Any, proof: Any, message: Recover) -> tuple[Any, str]:
         """The endpoint of a signed recovery, taken back by its receipt or taken in by a former password."""
         known = self.by_thumbprint.get(proof.thumbprint)
         if known is not None:
@@ -186,7 +188,7 @@ class FakeChanges:
         known = self.by_thumbprint.get(proof.thumbprint)
         return known, known.receipt if known else ""
 
-    def _is_prior(self: Any, proof: Any, message: messages.Recover) -> bool:
+    def _is_prior(self: Any, proof: Any, message: Recover) -> bool:
         prior = message.prior
         passwords = {account_key(one.domain, one.name): one.password for one in self.accounts.values()}
         self.priors.append(

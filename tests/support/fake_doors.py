@@ -10,6 +10,7 @@ import spnego
 
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.wire import messages
+from keyfast.wire.changes import Probe
 from keyfast.wire.messages import BundleAccount
 
 
@@ -34,7 +35,7 @@ class FakeDoors:
         self.mechanisms: tuple[str, ...] = ("basic",)
         self.offers: tuple[str, ...] = ('Basic realm="keyfast"',)
         self.check_account: Callable[[str, str], Refusal | None] = self._same_account
-        self.known_refused: Callable[[messages.CheckIn | messages.Probe], bool] = lambda _message: False
+        self.known_refused: Callable[[messages.CheckIn | Probe], bool] = lambda _message: False
         self.logons: list[tuple[int, str]] = []
         self.ntlm: Any = None
 
@@ -62,7 +63,7 @@ class FakeDoors:
         answer.headers["www-authenticate"] = ", ".join(offers or self.offers)
         return answer
 
-    def _logged_on(self, request: httpx2.Request, message: messages.CheckIn | messages.Probe) -> Answer | None:
+    def _logged_on(self, request: httpx2.Request, message: messages.CheckIn | Probe) -> Answer | None:
         """The legs of a logon; None when it is granted."""
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         generation = message.credential_generation

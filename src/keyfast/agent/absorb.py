@@ -13,7 +13,8 @@ from keyfast.agent.timing import Anchor, Due, Moment
 from keyfast.agent.transaction import Offered
 from keyfast.core import change, schedule
 from keyfast.wire import limits, messages
-from keyfast.wire.messages import CHANGE_WEB_ACCESS_SERVER, AccessProfile, CheckInAnswer, Command, CommandResult
+from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE
+from keyfast.wire.messages import AccessProfile, CheckInAnswer, Command, CommandResult
 
 PENDING_CAP = 600.0
 """Longest wait, in seconds, between two questions whether an administrator has approved."""
@@ -153,7 +154,7 @@ def _obey(record: Record, command: Command, now: Moment) -> Record:
     record = replace(record, command_seq=command.seq)
     if record.anchor is not None and command.expires_at <= record.anchor.server_now(now):
         return reported(record, command.id, "failed", "it had expired when it arrived")
-    if command.action in (CHANGE_WEB_ACCESS_SERVER, messages.ERASE):
+    if command.action in (CHANGE_WEB_ACCESS_SERVER, ERASE):
         return reported(record, command.id, "failed", "it is signed by a key that may not move an endpoint")
     if command.action != CHECK_IN_NOW:
         detail = f"this agent does not know the action {command.action[:64]}"

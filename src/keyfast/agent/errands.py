@@ -26,7 +26,8 @@ from keyfast.core.change import ACCESS_REFUSED
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import RefusalClass
 from keyfast.errors import TrustError
-from keyfast.wire.messages import Hardware, ProbeAnswer, Recovered
+from keyfast.wire.changes import ProbeAnswer, Recovered
+from keyfast.wire.messages import Hardware
 
 T = TypeVar("T")
 Make = Callable[[Record], Request]

@@ -18,17 +18,14 @@ from keyfast.trust.hpke import open_sealed
 from keyfast.trust.keyset import TrustChain
 from keyfast.trust.roles import CHANGE_TYP, COMMAND_TYP, PROBE_TYP, PROFILE_TYP, RECEIPT_TYP, TIME_TYP
 from keyfast.trust.statement import label
+from keyfast.wire.changes import Change, ProbeAnswer, ProbeProof, Recovered
 from keyfast.wire.messages import (
     AccessProfile,
     Bundle,
     BundleAccount,
-    Change,
     CheckInAnswer,
     Command,
-    ProbeAnswer,
-    ProbeProof,
     Receipt,
-    Recovered,
     Registered,
     SignedTime,
 )

@@ -22,6 +22,7 @@ from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, sha256
 from keyfast.trust.prior_password import prior_mac
 from keyfast.wire import limits, messages
+from keyfast.wire.changes import PriorPassword, Probe, Recover
 from keyfast.wire.messages import Hardware, Inventory
 
 REGISTER = "/oauth/register"
@@ -182,10 +183,10 @@ def check_in_request(record: Record, body: bytes, by: Signing) -> Request:
     return _work_request(record, CHECK_IN, body, by, account, record.token)
 
 
-def probe_body(change: HeldChange, challenge: str) -> messages.Probe:
+def probe_body(change: HeldChange, challenge: str) -> Probe:
     """Make the body of a probe."""
     account, generation = change.account.credential if change.account else ("", 0)
-    return messages.Probe(challenge, change.id, account, generation)
+    return Probe(challenge, change.id, account, generation)
 
 
 def probe_request(record: Record, change: HeldChange, body: bytes, by: Signing) -> Request:
@@ -194,11 +195,11 @@ def probe_request(record: Record, change: HeldChange, body: bytes, by: Signing) 
     return _work_request(record, PROBE, body, by, account, change.token)
 
 
-def recover_body(record: Record, hostname: str, hardware: Hardware, challenge: str) -> messages.Recover:
+def recover_body(record: Record, hostname: str, hardware: Hardware, challenge: str) -> Recover:
     """Make the body of a recovery that the device key signs; it holds no secret."""
     waiting = record.change if record.change and record.change.state in WAITING else None
     enrolled = bool(record.receipt)
-    return messages.Recover(
+    return Recover(
         challenge=challenge,
         endpoint=record.endpoint_id,
         receipt=record.receipt,
@@ -216,9 +217,9 @@ def recover_body(record: Record, hostname: str, hardware: Hardware, challenge: s
     )
 
 
-def anonymous_body(record: Record, challenge: str) -> messages.Recover:
+def anonymous_body(record: Record, challenge: str) -> Recover:
     """Make the body of a recovery that proves nothing: who is meant, and nothing else."""
-    return messages.Recover(challenge=challenge, endpoint=record.endpoint_id)
+    return Recover(challenge=challenge, endpoint=record.endpoint_id)
 
 
 def recover_request(record: Record, body: bytes, by: Signing, *, signed: bool) -> Request:
@@ -229,7 +230,7 @@ def recover_request(record: Record, body: bytes, by: Signing, *, signed: bool) -
     return Request("POST", RECOVER, headers, body)
 
 
-def _prior(record: Record) -> messages.PriorPassword | None:
+def _prior(record: Record) -> PriorPassword | None:
     account = record.account
     if account is None or record.mode is not Mode.WINDOWS or not record.nonce:
         return None
@@ -243,7 +244,7 @@ def _prior(record: Record) -> messages.PriorPassword | None:
         account=key,
         generation=generation,
     )
-    return messages.PriorPassword(key, generation, mac)
+    return PriorPassword(key, generation, mac)
 
 
 def _account_in_use(record: Record) -> str:

@@ -15,7 +15,8 @@ from keyfast.agent.timing import Due, Moment
 from keyfast.core import change as rules
 from keyfast.core.change import ChangeEvent, ChangeState
 from keyfast.core.mode import Mode
-from keyfast.wire.messages import CHANGE_WEB_ACCESS_SERVER, ERASE, AccessProfile, Change
+from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE, Change
+from keyfast.wire.messages import AccessProfile
 
 SOON = 1.0
 """Seconds until the check-in that tells what became of a change."""

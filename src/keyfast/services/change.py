@@ -25,7 +25,8 @@ from keyfast.store.endpoints import EndpointRecord, EndpointRow
 from keyfast.trust import hpke
 from keyfast.trust.roles import CHANGE_TYP
 from keyfast.wire import messages
-from keyfast.wire.messages import CHANGE_WEB_ACCESS_SERVER, ERASE, BundleAccount, Change
+from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE, Change
+from keyfast.wire.messages import BundleAccount
 
 LIFETIME = 7 * 86400
 PURPOSE = "web access server"

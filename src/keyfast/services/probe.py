@@ -23,7 +23,7 @@ from keyfast.store.database import Database
 from keyfast.store.identities import Identities
 from keyfast.trust.roles import PROBE_TYP
 from keyfast.wire import limits, messages
-from keyfast.wire.messages import Probe, ProbeAnswer, ProbeProof
+from keyfast.wire.changes import Probe, ProbeAnswer, ProbeProof, decode_probe
 
 _NOT_WORKING = {
     EndpointState.PENDING: RefusalClass.PENDING,
@@ -120,6 +120,6 @@ class ProbeService:
 
 def _read(body: bytes) -> Probe | Refusal:
     try:
-        return messages.decode_probe(body)
+        return decode_probe(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         return Refusal(RefusalClass.MALFORMED, str(cause)[:200])

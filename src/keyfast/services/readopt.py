@@ -20,7 +20,8 @@ from keyfast.trust.device import parse_public_jwk
 from keyfast.trust.dpop import Proof
 from keyfast.trust.encoding import thumbprint
 from keyfast.trust.roles import RECEIPT_TYP
-from keyfast.wire.messages import Receipt, Recover
+from keyfast.wire.changes import Recover
+from keyfast.wire.messages import Receipt
 
 _NO_PACKAGE = str(uuid.UUID(int=0))
 

@@ -38,7 +38,8 @@ from keyfast.trust.enrolment import EnrolmentToken
 from keyfast.trust.prior_password import is_prior
 from keyfast.trust.roles import TIME_TYP
 from keyfast.wire import limits, messages
-from keyfast.wire.messages import Receipt, Recover, Recovered, SignedTime
+from keyfast.wire.changes import Recover, Recovered, decode_recover
+from keyfast.wire.messages import Receipt, SignedTime
 
 SOON, LATER = 60, 900
 """Seconds until asking again makes sense: after something was given, and after nothing was."""
@@ -320,7 +321,7 @@ class RecoverService:
 
 def _read(body: bytes) -> Recover | Refusal:
     try:
-        return messages.decode_recover(body)
+        return decode_recover(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         return Refusal(RefusalClass.MALFORMED, str(cause)[:200])
 

@@ -9,7 +9,7 @@ from keyfast.core.command import CommandState
 from keyfast.store import commands
 from keyfast.store.commands import CommandRow, command_row
 from keyfast.store.tables import command
-from keyfast.wire.messages import CHANGE_WEB_ACCESS_SERVER
+from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER
 
 _OPEN = [
     state.value

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyfast.core.command import WAITING, CommandEvent, CommandState, from_states
 from keyfast.errors import NotFoundError
 from keyfast.store.tables import command, presence
-from keyfast.wire.messages import CHANGE_WEB_ACCESS_SERVER, ERASE
+from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE
 
 MADE_WHEN_OFFERED = (CHANGE_WEB_ACCESS_SERVER, ERASE)
 """Actions whose statement is signed when it is sent, see ``services.change``."""

@@ -21,7 +21,7 @@ from keyfast.store import tables
 from keyfast.store.statements import insert_once
 from keyfast.store.tables import command, credential_generation, endpoint, installation, presence
 from keyfast.store.types import UuidText
-from keyfast.wire.messages import CHANGE_WEB_ACCESS_SERVER
+from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER
 
 _window = tables.recovery_window
 _member = tables.recovery_window_endpoint

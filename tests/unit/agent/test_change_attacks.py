@@ -16,7 +16,8 @@ from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, unb64u
 from keyfast.trust.roles import CHANGE_TYP, COMMAND_TYP, KeyStatus, Role
 from keyfast.wire import messages
-from keyfast.wire.messages import ERASE, BundleAccount, Change, Command
+from keyfast.wire.changes import ERASE, Change
+from keyfast.wire.messages import BundleAccount, Command
 
 HOUR = 3600.0
 ACCOUNT_A = BundleAccount("svc-a", "CORP", "first-Secret", 1)

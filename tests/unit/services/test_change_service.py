@@ -17,7 +17,8 @@ from keyfast.services.command import CommandService
 from keyfast.store import accounts, changes, commands, tables
 from keyfast.store.commands import CommandRow
 from keyfast.trust.roles import COMMAND_TYP
-from keyfast.wire.messages import CHANGE_WEB_ACCESS_SERVER, ERASE, Command, CommandResult
+from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE
+from keyfast.wire.messages import Command, CommandResult
 
 NEW = "New-Passw0rd"
 ROTATION = "7d1219c7-c4c5-404a-aa1f-6d2a48adfda4"

@@ -17,7 +17,7 @@ from keyfast.services.windows_logon import offer_lines
 from keyfast.store import accounts, endpoints, packages, tables, uses
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.roles import PROBE_TYP
-from keyfast.wire.messages import ProbeAnswer, ProbeProof
+from keyfast.wire.changes import ProbeAnswer, ProbeProof
 
 NEW = "New-Passw0rd"
 C = RefusalClass

@@ -20,7 +20,8 @@ from keyfast.trust.device import DeviceKey
 from keyfast.trust.keyset import Keyset
 from keyfast.trust.prior_password import prior_mac
 from keyfast.trust.roles import RECEIPT_TYP, TIME_TYP
-from keyfast.wire.messages import AccessProfile, Join, PriorPassword, Receipt, SignedTime
+from keyfast.wire.changes import PriorPassword
+from keyfast.wire.messages import AccessProfile, Join, Receipt, SignedTime
 
 NEW = "New-Passw0rd"
 C = RefusalClass
