@@ -94,6 +94,8 @@ class Site:
         """Do once what the background jobs do all the time."""
         await self._check_in.tally.flush()
         await self._admin.watch.tick()
+        await self._admin.windows.tick()
+        await self._admin.rotations.tick()
         await self._parts.live.refresh()
 
     async def backup(self, to: Path) -> None:
