@@ -1,8 +1,6 @@
 """The real server and the real agent, in virtual time: whatever happens in whatever order, nobody is stranded."""
 
-import asyncio
 import contextlib
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,94 +9,33 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
-from tests.support.witness import Witness, founded, rows
+from tests.support.real_life import RealLife
+from tests.support.witness import founded, rows
 
 from keyfast.agent.client_database import Record
 from keyfast.core.mode import Mode
-from keyfast.errors import ClientDatabaseError
-from keyfast.simulation.endpoint import Disk, Endpoint, Faults, NetFault, StoreFault, installed
-from keyfast.simulation.habits import DAY, HOUR, Calendar, Habit
-from keyfast.simulation.moments import VirtualTime
-from keyfast.simulation.run import START
-from keyfast.simulation.site import AdminError, Site
+from keyfast.simulation.endpoint import Disk, Endpoint, NetFault, StoreFault
+from keyfast.simulation.habits import DAY, HOUR
+from keyfast.simulation.site import AdminError
 from keyfast.wire.admin import Changed
 
 A, B = "svc-a", "svc-b"
 PASSWORDS = {A: "First-Passw0rd-0", B: "Second-Passw0rd-0"}
 QUICK = {"soak_s": HOUR, "drain_s": HOUR, "refused_s": HOUR, "backup_s": HOUR, "publish_s": HOUR}
 ACTS = ("pause", "resume", "hasten", "roll-back", "retire", "retrust", "finish", "abandon")
-PATIENCE = 10 * DAY
-"""Virtual time in which everybody has to be back once the present passwords are on record."""
 IN_HAND = (
     "SELECT endpoint_id FROM command WHERE state IN ('received', 'proven') GROUP BY endpoint_id HAVING count(*) > 1"
 )
 
 
-class RealMachine(RuleBasedStateMachine):
+class RealMachine(RealLife):
     """One server, two accounts and at most two endpoints."""
-
-    def __init__(self, template: Path, folder: Path) -> None:
-        super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.folder = folder
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(template, folder)
-        self.time = VirtualTime(START)
-        self.site = Site(folder, self.time)
-        self.run(self.site.start())
-        self.witness = Witness(self.site)
-        self.ticked = START
-        self.endpoints: list[Endpoint] = []
-        self.due: list[float] = []
-        self.before: list[Record] = []
-        self.images: list[bytes] = []
-        self.passwords = dict(PASSWORDS)
-        self.backed_up: dict[str, str] | None = None
-
-    def run(self, coroutine: Any) -> Any:
-        return self.loop.run_until_complete(coroutine)
-
-    def admin(self, path: str, order: object = None) -> Any:
-        """Ask the admin API; None if something stands against it."""
-        with contextlib.suppress(AdminError):
-            answer = self.run(self.site.post(path, Any, order))
-            self.let_pass(1)
-            return answer
-
-    def let_pass(self, seconds: float, ticks: int = 1) -> None:
-        """Time passes; the server's jobs run, at least once an hour."""
-        self.time.now += seconds
-        for _ in range(ticks if ticks or self.time.now < self.ticked + HOUR else 1):
-            self.run(self.site.tick())
-            self.ticked = self.time.now
-
-    def visit(self, number: int) -> None:
-        """Let time pass until the endpoint acts, and let it act."""
-        self.let_pass(max(1.0, self.due[number] - self.time.now), ticks=0)
-        try:
-            wait = self.run(self.endpoints[number].visit())
-        except ClientDatabaseError:
-            wait = 30.0
-        self.due[number] = self.time.now + wait
-
-    def join(self, **order: str) -> None:
-        bundle = self.run(self.site.package(days=365, **order))
-        number = len(self.endpoints)
-        always = Calendar(Habit.DESKTOP, 0, 24)
-        made = Endpoint(number, installed(bundle), always, self.time, self.witness, Faults(), 1)
-        self.endpoints.append(made)
-        self.due.append(self.time.now)
-        self.before.append(made.record)
-        self.visit(number)
-        assert made.record.receipt
-        assert made.record.acked
 
     @initialize()
     def begin(self) -> None:
@@ -268,29 +205,6 @@ class RealMachine(RuleBasedStateMachine):
     def the_server_has_at_most_one_change_in_hand(self) -> None:
         assert not rows(self.site, IN_HAND)
 
-    def teardown(self) -> None:
-        try:
-            if self.endpoints:
-                self.everybody_comes_back()
-        finally:
-            self.run(self.site.stop())
-            self.loop.close()
-
-    def everybody_comes_back(self) -> None:
-        """The administrator tells the present passwords; from then on nothing goes wrong."""
-        for account, password in self.passwords.items():
-            self.run(self.site.set_password(account, f"{password}-at-last"))
-            self.run(self.site.add_account(account, f"{password}-at-last"))
-        self.admin("/admin/v1/installation/end-recovery")
-        self.let_pass(1)
-        began = self.time.now
-        while self.time.now < began + PATIENCE and (away := self.away(began)):
-            self.visit(min(away, key=self.due.__getitem__))
-        assert not self.away(began), [self.endpoints[number].record.trouble for number in self.away(began)]
-
-    def away(self, since: float) -> list[int]:
-        return [n for n, endpoint in enumerate(self.endpoints) if endpoint.record.last_success_at < since]
-
 
 def stored(endpoint: Endpoint) -> Record:
     record = endpoint.disk.load()
@@ -309,7 +223,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def search(template: Path, folder: Path, examples: int, steps: int) -> None:
-    machine: Callable[[], RealMachine] = lambda: RealMachine(template, folder)  # noqa: E731
+    machine: Callable[[], RealMachine] = lambda: RealMachine(template, folder, PASSWORDS)  # noqa: E731
     chosen = settings(
         max_examples=examples,
         stateful_step_count=steps,
@@ -334,7 +248,7 @@ REPEATED: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("name", REPEATED)
 def test_nobody_is_stranded_again_when(name: str, template: Path, tmp_path: Path):
-    machine = RealMachine(template, tmp_path / "site")
+    machine = RealMachine(template, tmp_path / "site", PASSWORDS)
     machine.begin()
     for happens, with_ in REPEATED[name]:
         getattr(machine, happens)(**with_)
