@@ -142,13 +142,19 @@ class RealMachine(RealLife):
     def the_present_password_is_put_on_record(self, account: str) -> None:
         self.admin("/admin/v1/accounts", {"account": account, "password": self.passwords[account]})
 
-    @rule(kind=st.sampled_from(["account", "account", "oauth"]), back=st.booleans(), hasty=st.booleans())
-    def a_rotation_starts(self, kind: str, back: bool, hasty: bool) -> None:
+    @rule(
+        kind=st.sampled_from(["account", "account", "oauth"]),
+        back=st.booleans(),
+        hasty=st.booleans(),
+        rounds=st.integers(0, 6),
+    )
+    def a_rotation_starts(self, kind: str, back: bool, hasty: bool, rounds: int = 0) -> None:
         source, target = (B, A) if back else (A, B)
         order = QUICK | {"kind": kind, "source": source, "hasty": hasty}
         made = self.admin("/admin/v1/rotations", order | ({"target": target} if kind == "account" else {}))
         if made:
             self.admin(f"/admin/v1/rotations/{made['id']}/start")
+            self.the_rotation_is_carried_on(rounds, ())
 
     def newest(self) -> str:
         found = self.run(self.site.get("/admin/v1/rotations", list[dict[str, Any]]))
