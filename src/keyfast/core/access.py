@@ -63,17 +63,18 @@ def access_for(held: Held, target: Access | None, now: InForce) -> Access | None
     """Return the access an endpoint is to have; None if there is none that would work.
 
     A mode that is closed for its ring does not work; OAuth, if it is open, does for every endpoint, since
-    it needs the device key alone.
+    it needs the device key alone. Who has no account on record has moved to OAuth, and came back with an
+    older disk if it says otherwise.
     """
     if target is not None:
         return target
-    by_windows = Mode.WINDOWS in now.modes
+    by_windows = Mode.WINDOWS in now.modes and bool(held.own_account)
     if held.access.mode is Mode.WINDOWS and by_windows:
         return _by_account(held.own_account, now)
     if Mode.OAUTH in now.modes and Mode.OAUTH in now.profiles:
         return Access(Mode.OAUTH, now.profiles[Mode.OAUTH])
     # A server that was restored from before OAuth was opened still has the endpoint's account.
-    return _by_account(held.own_account, now) if by_windows and held.own_account else None
+    return _by_account(held.own_account, now) if by_windows else None
 
 
 def change_for(held: Held, target: Access | None, now: InForce) -> Access | None:

@@ -2,7 +2,8 @@
 
 import random
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 import httpx2
 
@@ -12,6 +13,7 @@ from keyfast.agent.install import seed
 from keyfast.agent.link import Link
 from keyfast.agent.loop import Agent
 from keyfast.agent.machine import Snapshot
+from keyfast.errors import ClientDatabaseError
 from keyfast.simulation.habits import Calendar
 from keyfast.simulation.moments import EndpointClock, VirtualTime
 from keyfast.wire.messages import Bundle, Encryption, Hardware, Inventory, Protection, Volume
@@ -21,19 +23,47 @@ STEPS = 32
 _OS = (Volume("root", Encryption.ENCRYPTED, Protection.ON, "/", "os", "luks2"),)
 
 
+class StoreFault(StrEnum):
+    """When a store fails: before or after the record was replaced."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+class NetFault(StrEnum):
+    """What is lost: a request before it arrived, or the answer after it was made."""
+
+    LOST = "lost"
+    ANSWER_LOST = "answer lost"
+
+
 class Disk:
-    """A client database that keeps encoded records (``agent.client_database.ClientDatabase``)."""
+    """A client database that keeps encoded records (``agent.client_database.ClientDatabase``).
+
+    Attributes:
+        content: the encoded record.
+        coming: what becomes of the next stores, the next one first; those beyond succeed.
+    """
 
     def __init__(self, content: bytes = b"") -> None:
         self.content = content
+        self.coming: list[StoreFault | None] = []
 
     def load(self) -> Record | None:
         """Return the record."""
         return decode_record(self.content) if self.content else None
 
     def store(self, record: Record) -> None:
-        """Replace the record."""
-        self.content = encode_record(record)
+        """Replace the record, unless it fails; what fails may have taken all the same.
+
+        Raises:
+            ClientDatabaseError: it was to fail.
+        """
+        fault = self.coming.pop(0) if self.coming else None
+        if fault is not StoreFault.BEFORE:
+            self.content = encode_record(record)
+        if fault is not None:
+            raise ClientDatabaseError("the simulated disk failed")
 
     def close(self) -> None:
         """Nothing is held."""
@@ -57,10 +87,25 @@ class Body:
 
 @dataclass(slots=True)
 class Faults:
-    """How often the network fails (shares of requests)."""
+    """How often the network fails (shares of requests).
+
+    Attributes:
+        lost: share of requests that do not arrive.
+        answer_lost: share of answers that do not.
+        coming: what becomes of the next requests, the next one first; chance decides on those beyond.
+    """
 
     lost: float = 0.0
     answer_lost: float = 0.0
+    coming: list[NetFault | None] = field(default_factory=list)
+
+    def next(self, drawn: float) -> NetFault | None:
+        """Return what becomes of the next request; ``drawn`` is uniform in [0, 1)."""
+        if self.coming:
+            return self.coming.pop(0)
+        if drawn < self.lost:
+            return NetFault.LOST
+        return NetFault.ANSWER_LOST if drawn < self.lost + self.answer_lost else None
 
 
 class Wire(httpx2.AsyncBaseTransport):
@@ -73,11 +118,11 @@ class Wire(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request, or lose it or its answer."""
-        drawn = self._chance.random()
-        if drawn < self._faults.lost:
+        fault = self._faults.next(self._chance.random())
+        if fault is NetFault.LOST:
             raise httpx2.ConnectError("lost on the way", request=request)
         response = await self._inner.handle_async_request(request)
-        if drawn < self._faults.lost + self._faults.answer_lost:
+        if fault is NetFault.ANSWER_LOST:
             await response.aread()
             raise httpx2.ReadError("the answer was lost", request=request)
         return response
@@ -111,6 +156,7 @@ class Endpoint:
         self.calendar = calendar
         self.chance = random.Random(f"{seed_}/endpoint/{number}")  # noqa: S311 - a simulation that repeats itself
         self.clock = EndpointClock(time, booted_at=time.now)
+        self.faults = faults
         self._wire = Wire(net, faults, self.chance)
         self.agent = self._agent()
 
@@ -124,12 +170,16 @@ class Endpoint:
         """What its agent remembers."""
         return self.agent.record
 
+    def restart_agent(self) -> None:
+        """End the agent's process and start another; the machine stays on."""
+        self.agent = self._agent()
+
     def restart(self, content: bytes | None = None) -> None:
         """Switch it off and on; with ``content`` its disk was replaced by an image meanwhile."""
         if content is not None:
             self.disk.content = content
         self.clock.boot()
-        self.agent = self._agent()
+        self.restart_agent()
 
     async def visit(self) -> float:
         """Let the agent act until it wants to wait; return for how many seconds.

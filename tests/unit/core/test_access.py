@@ -73,10 +73,9 @@ def test_nobody_is_given_another_account_than_the_one_on_record(refused, account
     assert given == (None if kept else windows())
 
 
-@pytest.mark.parametrize("own", ["", "CORP\\gone"])
-def test_without_an_account_that_works_there_is_nothing_to_give(own):
-    assert access_for(Held(windows(), own), None, now()) is None
-    assert change_for(Held(windows(), own), None, now()) is None
+def test_without_an_account_that_works_there_is_nothing_to_give():
+    assert access_for(Held(windows(), "CORP\\gone"), None, now()) is None
+    assert change_for(Held(windows(), "CORP\\gone"), None, now()) is None
 
 
 def test_without_a_profile_or_a_proven_password_there_is_nothing_to_give():
@@ -100,3 +99,10 @@ def test_only_what_is_proven_is_handed_out():
     assert newest_proven({}) is None
     assert newest_proven({number: state for number, state in enumerate(S) if state is not S.PROVEN}) is None
     assert newest_proven({1: S.PROVEN, 2: S.PROVEN, 3: S.REFUSED}) == 2
+
+
+def test_who_moved_to_oauth_and_came_back_with_an_older_disk_is_given_oauth_again():
+    """Its record names no account any more, whatever its disk says; Windows mode is still open for others."""
+    held = Held(windows(1), own_account="", refused=True)
+    assert change_for(held, None, now()) == oauth()
+    assert change_for(held, None, now(modes=frozenset({Mode.WINDOWS}))) is None

@@ -25,7 +25,7 @@ def test_the_same_question_gives_the_same_proof():
         {"seal": "t"},
         {"account": "CORP\\svd"},
         {"generation": 4},
-        {"nonce": "nd", "device": ""},
+        {"nonce": "n-d", "device": ""},
         {"device": "s", "seal": "d"},
     ],
 )
