@@ -48,9 +48,10 @@ def test_ipv6(network, address):
 def test_every_address_of_a_range_is_in_it(network4, network6):
     for network in (network4, network6):
         text = canonical_range(str(network))
-        if text is not None:
-            assert admits(text, str(network[0]))
-            assert admits(text, str(network[-1]))
+        for address in (network[0], network[-1]):
+            # An IPv6 address that stands for an IPv4 one is that one, wherever an IPv6 range would have it.
+            if text is not None and (getattr(address, "ipv4_mapped", None) is None or "." in text):
+                assert admits(text, str(address))
 
 
 @given(st.text(max_size=60) | st.from_regex(r"[0-9a-f:./%]{0,40}", fullmatch=True))

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import endpoint, ids
 from keyfast.core.endpoint import EndpointEvent, EndpointState
@@ -155,7 +156,8 @@ class EnrolService:
     async def _move(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> EndpointState:
         """Let an endpoint that has not proven itself use a newer package's token; return its state then.
 
-        A package that wants approval holds it for approval; one that does not never spares it one.
+        A package that wants approval holds it for approval; one that does not never spares it one, unless it only
+        waits because its former package, which wanted none either, was void when it asked for recovery.
         """
         state, endpoint_id = known.presence.state, known.endpoint.id
         async with self._database.write() as conn:
@@ -167,8 +169,24 @@ class EnrolService:
                 if not await endpoints.set_state(conn, endpoint_id, state, held):
                     return state  # it proved itself meanwhile, with the package it came with
                 state = held
+            elif token.admission == "auto" and state is EndpointState.PENDING:
+                state = await self._let_in(conn, known, token, now)
             await endpoints.take_package(conn, endpoint_id, token.package, token.jti)
         return state
+
+    async def _let_in(
+        self, conn: AsyncConnection, known: EndpointRecord, token: EnrolmentToken, now: int
+    ) -> EndpointState:
+        state, endpoint_id = known.presence.state, known.endpoint.id
+        former = await packages.get(conn, known.endpoint.package_id)
+        if former is None or former.admission != "auto":
+            return state
+        approved = endpoint.step(state, EndpointEvent.APPROVED)
+        if not await endpoints.set_state(conn, endpoint_id, state, approved):
+            return state
+        detail = {"by": "package", "package": token.package}
+        await events.add(conn, at=now, kind="endpoint_approved", endpoint_id=endpoint_id, detail=detail)
+        return approved
 
     async def _insert(
         self, asked: RegisterRequest, token: EnrolmentToken, now: int

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import msgspec
@@ -309,10 +310,24 @@ def test_whatever_is_sent_is_refused_by_its_class_and_the_server_lives(site, dev
 # --- a server that went back in time
 
 
-def test_a_server_that_went_back_in_time_hears_of_it_and_an_operator_ends_it(site: RunningServer, device):
+@pytest.fixture
+def lonely(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server of this test's own: others tell theirs that it went back, too."""
+    running = RunningServer(tmp_path / "data")
+    yield running
+    running.close()
+
+
+def test_a_server_that_went_back_in_time_hears_of_it_and_an_operator_ends_it(lonely: RunningServer):
+    site = lonely
+    with site.client() as client:
+        went_back(site, Device(client, site.url).enrol(read_bundle(site.package().path)))
+
+
+def went_back(site: RunningServer, device: Device) -> None:
     before = site.admin.get("/admin/v1/installation", Installation)
     assert before.restored_at == 0
-    answer = device.visit(epoch=before.epoch + 3, profile_seq=9)
+    answer = device.check_in(epoch=before.epoch + 3, profile_seq=9)
     assert answer.status_code == 200, answer.text
     told = answer.json()
     assert told["epoch"] == before.epoch + 4
