@@ -42,12 +42,13 @@ class Story:
         command = ("recover", "--status", "--account", self.account.logon, "--json", "--data", str(self.server.data))
         return json.loads(processes.run("keyfast.cli.main", *command).stdout)
 
-    def awaited(self, **members: object) -> dict:
-        """The status, as soon as it says so."""
+    async def awaited(self, rigs: Sequence[WindowsRig], **members: object) -> dict:
+        """The status, as soon as it says so; meanwhile these go on checking in."""
         for _ in range(20):
             found = self.status()
             if all(found[name] == value for name, value in members.items()):
                 return found
+            await self.fleet.visit(rigs)
         raise AssertionError(f"{members} is awaited, not {found}")
 
     async def somebody_changes_the_password(self) -> None:
@@ -111,13 +112,13 @@ async def test_all_come_back_without_opening_anything(story: Story):
     # 5. Some are switched off; the others come back by themselves.
     late, others = story.fleet.rigs[:OFFLINE], story.fleet.rigs[OFFLINE:]
     await story.fleet.until(lambda: story.back(others), "the others to be back", others)
-    missing = story.awaited(missing_count=OFFLINE)
+    missing = await story.awaited(others, missing_count=OFFLINE)
     # 6. While some are missing they are named.
     names = {line.id: line.name for line in story.server.endpoints(limit=1000)}
     assert set(missing["missing"]) == {names[rig.agent.record.endpoint_id] for rig in late}
     # 7. They come back, and the operation ends by itself once all were seen again.
     await story.all_check_in()
-    story.awaited(stage="done")
+    await story.awaited(story.fleet.rigs, stage="done")
     story.keyfast("recover", "--resume", "--json")
     assert story.status()["stage"] in {"idle", "done"}
     # 8. Nothing was opened, and nobody's tries locked the account.
@@ -143,13 +144,13 @@ async def test_all_come_back_through_a_recovery_window(story: Story):
     # 6. All but some come back; who is missing has a name, and the window does not close over them.
     others = story.fleet.rigs[OFFLINE:]
     await story.fleet.until(lambda: story.back(others), "the others to be back", others)
-    story.awaited(missing_count=OFFLINE)
+    await story.awaited(others, missing_count=OFFLINE)
     refused = processes.run("keyfast.cli.main", "window", "close", "--data", str(story.server.data))
     assert refused.returncode == 1
     assert "not proven" in refused.stderr
     # 7. The last ones come; the window is closed, and all go on checking in.
     await story.all_check_in()
-    story.awaited(stage="done")
+    await story.awaited(story.fleet.rigs, stage="done")
     story.keyfast("recover", "--resume", "--json")
     assert story.server.events("window_closed")
     await story.fleet.check_in()
