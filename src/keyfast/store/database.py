@@ -158,10 +158,14 @@ def _sqlite_engine(path: Path) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        for pragma in PRAGMAS:
-            cursor.execute(pragma)
-        cursor.close()
+        try:
+            cursor = connection.cursor()
+            for pragma in PRAGMAS:
+                cursor.execute(pragma)
+            cursor.close()
+        except BaseException:
+            connection.close()  # the pool forgets what could not be prepared, and its thread would stay
+            raise
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(conn: Connection) -> None:
