@@ -64,7 +64,7 @@ class RecoveryOptionsService:
 
     async def situations(self) -> list[SituationView]:
         """Every account that endpoints use, the most stranded first, with its ways out."""
-        views = [await self._accounts.show(line.account) for line in await self._accounts.list_()]
+        views = await self._looked()
         async with self._database.read() as conn:
             held = await recoveries.holders(conn)
         found = [(view, self._situation(view, views, held.get(view.account, {}))) for view in views]
@@ -85,10 +85,10 @@ class RecoveryOptionsService:
         if running is not None and running.account != account:
             raise ConflictError(f"the recovery of {running.account} is under way", repair="keyfast recover --resume")
         way = _way(order.way)
-        if running is None:
-            _demand_available(account, way, await self._situation_of(account))
-        if way is Way.RESTORE:
-            await self._accounts.check(account)
+        situation = await self._situation_of(account)
+        if running is None and (situation.stranded or way is not Way.RESTORE):
+            _demand_available(account, way, situation)
+        if way is Way.RESTORE:  # in the directory, where it may just have been done
             return await self.status(account)
         to = running.to if running else _target(way, account, order)
         if to != OAUTH and (running is None or order.password):
@@ -265,8 +265,12 @@ class RecoveryOptionsService:
             raise ConflictError("this server cannot send endpoints another access", repair="take restore or package")
         return self._rotations
 
+    async def _looked(self) -> list[AccountView]:
+        """Every account as the directory has it now: whoever asks does not wait for the watch."""
+        return [await self._accounts.check(line.account) for line in await self._accounts.list_()]
+
     async def _situation_of(self, account: str) -> Situation:
-        views = [await self._accounts.show(line.account) for line in await self._accounts.list_()]
+        views = await self._looked()
         async with self._database.read() as conn:
             held = await recoveries.holders(conn)
         return self._situation(next(view for view in views if view.account == account), views, held.get(account, {}))
