@@ -83,10 +83,31 @@ TABLE: dict[tuple[CommandState, CommandEvent], CommandState] = {
 WAITING = frozenset({S.QUEUED, S.OFFERED})
 """States in which a command is still sent with answers."""
 
+AGAIN: dict[CommandState, tuple[CommandEvent, ...]] = {
+    S.PLANNED: (E.RELEASED, E.OFFERED),
+    S.QUEUED: (E.OFFERED,),
+    S.OFFERED: (E.OFFERED,),
+    S.RECEIVED: (E.FAILED, E.RELEASED, E.OFFERED),
+    S.PROVEN: (E.FAILED, E.RELEASED, E.OFFERED),
+    S.APPLIED: (E.REVERTED, E.RELEASED, E.OFFERED),
+    S.REVERTED: (E.RELEASED, E.OFFERED),
+    S.FAILED: (E.RELEASED, E.OFFERED),
+    S.EXPIRED: (E.RELEASED, E.OFFERED),
+    S.WAIVED: (),
+}
+"""What happens to a change that an endpoint is given (again) because it does not have what the change brought."""
+
 
 def step(state: CommandState, event: CommandEvent) -> CommandState:
     """Return the state after ``event``; raise TransitionError for a cell that is not in the table."""
     return machine.step(TABLE, "command", state, event)
+
+
+def offered_again(state: CommandState) -> CommandState:
+    """Return the state of a change that is given (again) in ``state``, which is one of ``AGAIN``."""
+    for event in AGAIN[state]:
+        state = step(state, event)
+    return state
 
 
 def from_states(event: CommandEvent) -> frozenset[CommandState]:

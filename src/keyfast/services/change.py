@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import command
 from keyfast.core.access import Access, Held, InForce, access_for, change_for
-from keyfast.core.command import CommandEvent, CommandState
+from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
 from keyfast.errors import KeyfastError, TrustError
 from keyfast.services.known_account import bound_to
@@ -31,22 +31,6 @@ from keyfast.wire.messages import BundleAccount
 LIFETIME = 7 * 86400
 PURPOSE = "web access server"
 _log = logging.getLogger(__name__)
-
-S, E = CommandState, CommandEvent
-
-_AGAIN: dict[CommandState, tuple[CommandEvent, ...]] = {
-    S.PLANNED: (E.RELEASED, E.OFFERED),
-    S.QUEUED: (E.OFFERED,),
-    S.OFFERED: (E.OFFERED,),
-    S.RECEIVED: (E.FAILED, E.RELEASED, E.OFFERED),
-    S.PROVEN: (E.FAILED, E.RELEASED, E.OFFERED),
-    S.APPLIED: (E.REVERTED, E.RELEASED, E.OFFERED),
-    S.REVERTED: (E.RELEASED, E.OFFERED),
-    S.FAILED: (E.RELEASED, E.OFFERED),
-    S.EXPIRED: (E.RELEASED, E.OFFERED),
-    S.WAIVED: (),
-}
-"""What happens to a change that an endpoint is given (again) because it does not have what the change brought."""
 
 
 class Targets(Protocol):
@@ -144,7 +128,7 @@ class ChangeService:
         """
         await commands.lock(conn, endpoint_id)
         row = await changes.of_rotation(conn, endpoint_id, wanted.rotation) if wanted.rotation else None
-        if row is None or row.state not in _AGAIN:
+        if row is None or row.state not in command.AGAIN:
             row = await changes.own(conn, endpoint_id)
         if row is not None:
             return row
@@ -257,9 +241,7 @@ class ChangeService:
     async def _put(
         self, conn: AsyncConnection, row: CommandRow, claims: Change, statement: str, detail: str, now: int
     ) -> CommandRow:
-        state = row.state
-        for event in _AGAIN[state]:
-            state = command.step(state, event)
+        state = command.offered_again(row.state)
         after = replace(
             row,
             seq=claims.seq,

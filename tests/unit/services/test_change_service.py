@@ -9,10 +9,9 @@ from tests.support.databases import KINDS, new_database
 from tests.support.desk import KEY, answered, recovered
 
 from keyfast.core.access import Access
-from keyfast.core.command import TABLE, CommandState
+from keyfast.core.command import CommandState
 from keyfast.core.generation import GenerationState
 from keyfast.core.mode import Mode
-from keyfast.services.change import _AGAIN
 from keyfast.services.command import CommandService
 from keyfast.store import accounts, changes, commands, tables
 from keyfast.store.commands import CommandRow
@@ -53,14 +52,6 @@ async def release(desk, command, state=CommandState.QUEUED):
     async with desk.site.database.write() as conn:
         await conn.execute(tables.command.update().where(tables.command.c.id == command).values(state=state.value))
         await commands.recount(conn, desk.id)
-
-
-@pytest.mark.parametrize(("state", "events"), _AGAIN.items())
-def test_giving_a_change_again_is_a_way_through_the_table(state, events):
-    after = state
-    for event in events:
-        after = TABLE[after, event]
-    assert after is (CommandState.OFFERED if events else state)
 
 
 async def test_a_change_of_a_rotation_is_made_for_its_endpoint_when_it_checks_in(enrolled):
