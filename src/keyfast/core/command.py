@@ -110,6 +110,28 @@ def offered_again(state: CommandState) -> CommandState:
     return state
 
 
+def credited(brought_by: CommandState | None, *, restart_proof: bool) -> CommandState | None:
+    """Return the state of a queued change that an endpoint need not be given, since it uses what it brings already.
+
+    None: it is to be given all the same. An endpoint that may still make another change would leave what it
+    uses now, and a rotation that wants to see a restart sees none where nothing is made.
+
+    Args:
+        brought_by: state of the endpoint's newest other change, None if it never had one.
+        restart_proof: the change counts for its rotation only once its endpoint was restarted.
+    """
+    if brought_by is S.VERIFIED:
+        events: tuple[CommandEvent, ...] = (E.OFFERED, E.APPLIED, E.VERIFIED)
+    elif brought_by in {None, S.APPLIED} and not restart_proof:
+        events = (E.OFFERED, E.APPLIED)
+    else:
+        return None
+    state = S.QUEUED
+    for event in events:
+        state = step(state, event)
+    return state
+
+
 def from_states(event: CommandEvent) -> frozenset[CommandState]:
     """States in which ``event`` is possible, for a conditional write."""
     return frozenset(state for (state, happened) in TABLE if happened is event)

@@ -13,13 +13,13 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import command
-from keyfast.core.access import Access, Held, InForce, access_for, change_for
+from keyfast.core.access import Access, Held, InForce, access_for, change_for, same
 from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
 from keyfast.errors import KeyfastError, TrustError
 from keyfast.services.known_account import bound_to
 from keyfast.services.live import Live, LiveState
-from keyfast.store import changes, commands, endpoints, profiles
+from keyfast.store import changes, commands, endpoints, profiles, rotation_counts
 from keyfast.store.commands import CommandRow
 from keyfast.store.endpoints import EndpointRecord, EndpointRow
 from keyfast.trust import hpke
@@ -163,6 +163,8 @@ class ChangeService:
         wanted = access_for(held, target, in_force(live, record.endpoint.ring, now))
         if wanted is None or self._still_right(live, row, wanted, now):
             return None if wanted is None else row
+        if same(wanted, held.access) and await _credited(conn, row, now):
+            return None
         return await self._make(conn, live, record.endpoint, row, wanted, now)
 
     def _still_right(self, live: Live, row: CommandRow, wanted: Access, now: int) -> bool:
@@ -281,6 +283,19 @@ def says(access: Access) -> str:
 def _on_record(record: EndpointRecord) -> Access:
     row = record.endpoint
     return Access(row.mode, record.presence.profile_seq, row.account_key, row.generation)
+
+
+async def _credited(conn: AsyncConnection, row: CommandRow, now: int) -> bool:
+    """Count a rotation's change whose endpoint came to use the same without it; tell whether that is enough."""
+    if row.rotation_id is None or row.wave < 1 or row.state is not CommandState.QUEUED:
+        return False
+    other = await changes.newest_other(conn, row)
+    restart_proof = await rotation_counts.wants_restart(conn, row.rotation_id)
+    state = command.credited(other.state if other else None, restart_proof=restart_proof)
+    if state is None:
+        return False
+    await changes.mark(conn, row, state, now)
+    return True
 
 
 async def _fresh_seq(conn: AsyncConnection, row: CommandRow) -> int:

@@ -48,3 +48,14 @@ def test_giving_a_change_again_is_a_way_through_the_table(state):
 
 def test_what_an_endpoint_keeps_or_will_never_fetch_is_not_given_again():
     assert set(CommandState) - set(command.AGAIN) == ENDS
+
+
+@pytest.mark.parametrize("restart_proof", [False, True])
+@pytest.mark.parametrize("other", [None, *CommandState])
+def test_what_an_endpoint_uses_already_counts_unless_another_change_may_come_or_a_restart_is_to_be_seen(
+    other, restart_proof
+):
+    counts = {CommandState.VERIFIED: CommandState.VERIFIED}
+    if not restart_proof:
+        counts |= {None: CommandState.APPLIED, CommandState.APPLIED: CommandState.APPLIED}
+    assert command.credited(other, restart_proof=restart_proof) is counts.get(other)
