@@ -17,7 +17,7 @@ from tests.support.device import read_bundle
 from tests.support.fleet import RigFleet
 from tests.support.samba import Account, Domain
 from tests.support.server import RunningServer
-from tests.support.windows import WindowsRig, WindowsServer, bad_passwords
+from tests.support.windows import WindowsRig, WindowsServer, bad_passwords, kinit
 
 from keyfast.wire.admin import Changed, EventLine, Installation, KeyLine, PackageLine
 from keyfast.wire.messages import Bundle
@@ -182,6 +182,13 @@ async def test_all_return_to_a_server_that_went_back_in_time(
     assert well(fleet.rigs), fleet.said()
     assert {rig.agent.record.endpoint_id for rig in fleet.rigs} == ids
     assert len(disaster.events("endpoint_readopted")) == FLEET - BEFORE
+    # Who had moved uses the partner still, which this server knows nothing of; the others use what they had. Both are
+    # accounts of the directory, and it takes the very passwords that endpoints hold.
+    assert using(others, partner, 2)
+    assert using(off, account, 1)
+    for holders, owner in ((others, partner), (off, account)):
+        (password,) = {rig.agent.record.account_password for rig in holders}
+        assert kinit(owner, tmp_path / "ticket", password), f"the directory refuses {owner.name}"
     # 7. Whoever looks is told that the server went back in time, and it has gone ahead of all that was heard of it.
     assert disaster.events("server_went_back")
     processes.until(lambda: disaster.epoch() > epoch, "the admin process to know the new epoch")

@@ -2,14 +2,16 @@
 
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
 from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
 from keyfast.services.recovery_rotations import NOT_AWAITED, OAUTH, Progress, UnderWay
-from keyfast.store import endpoints
+from keyfast.store import endpoints, events
 from keyfast.store.database import Database
 from keyfast.store.statements import insert_once
 from keyfast.store.tables import (
@@ -40,7 +42,7 @@ class FakeRotations:
         """See ``Rotations``."""
         return self.running
 
-    async def plan_recovery(self, account: str, to: str, by: str) -> str:
+    async def plan_recovery(self, account: str, to: str, way: str, by: str) -> str:
         """See ``Rotations``."""
         self._may_die("plan")
         rotation = str(uuid.uuid4())
@@ -50,6 +52,8 @@ class FakeRotations:
                 fixed = {"action": "ChangeWebAccessServer", "rotation_id": rotation, "state": CommandState.PLANNED}
                 times = {"created_at": self.now, "expires_at": self.now + 9999, "updated_at": self.now}
                 await conn.execute(insert(command).values(**row, **fixed, **times))
+            detail = {"account": account, "way": way, "to": to, "rotation": rotation, "by": by}
+            await events.add(conn, at=self.now, kind="recovery_begun", endpoint_id=None, detail=detail)
         self.running = UnderWay(rotation, account, to, started=False, created_at=self.now)
         return rotation
 
@@ -84,10 +88,13 @@ class FakeRotations:
             waived = update(command).where(missing, command.c.endpoint_id.in_(who))
             await conn.execute(waived.values(state=CommandState.WAIVED))
 
-    async def finish(self, rotation: str) -> None:
+    async def finish(self, rotation: str, told: Mapping[str, Any]) -> None:
         """See ``Rotations``."""
         self._may_die("finish")
         assert (await self.progress(rotation, 0)).awaited == 0
+        async with self.database.write() as conn:
+            detail = {**told, "rotation": rotation}
+            await events.add(conn, at=self.now, kind="recovery_finished", endpoint_id=None, detail=detail)
         self.finished.append(rotation)
         self.running = None
 

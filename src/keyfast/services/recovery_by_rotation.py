@@ -2,6 +2,8 @@
 
 import contextlib
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from keyfast.core.command import CommandState
 from keyfast.core.rotation_plan import Kind
@@ -9,7 +11,7 @@ from keyfast.core.rotation_state import ENDED, RotationEvent, RotationState
 from keyfast.errors import ConflictError
 from keyfast.services.recovery_rotations import OAUTH, Progress, UnderWay
 from keyfast.services.rotate import MAX_WAIVED, RotationService
-from keyfast.services.rotation_ledger import rotation_of
+from keyfast.services.rotation_ledger import Also, rotation_of
 from keyfast.store import rotation_counts, rotations
 from keyfast.store.database import Database
 from keyfast.wire.rotation import RotationOrder
@@ -43,7 +45,7 @@ class RecoveryRotations:
         started = row.state not in NOT_RELEASED and not left
         return UnderWay(row.id, plan.source, plan.target or OAUTH, started, row.created_at)
 
-    async def plan_recovery(self, account: str, to: str, by: str) -> str:
+    async def plan_recovery(self, account: str, to: str, way: str, by: str) -> str:
         """See ``Rotations.plan_recovery``: nothing is soaked or kept, since what was there before is broken."""
         mode, target = ("oauth", "") if to == OAUTH else ("windows", to)
         order = RotationOrder(
@@ -55,7 +57,8 @@ class RecoveryRotations:
             drain_s=0,
             restart_proof=False,
         )
-        return (await self._service.plan(order, by)).id
+        begun = Also(kind="recovery_begun", detail={"account": account, "way": way, "to": to, "by": by})
+        return (await self._service.plan(order, by, begun)).id
 
     async def start(self, rotation: str) -> None:
         """See ``Rotations.start``; the rotation's job releases the changes."""
@@ -90,7 +93,7 @@ class RecoveryRotations:
             if names is not None:
                 return
 
-    async def finish(self, rotation: str) -> None:
+    async def finish(self, rotation: str, told: Mapping[str, Any]) -> None:
         """See ``Rotations.finish``.
 
         Raises:
@@ -100,4 +103,5 @@ class RecoveryRotations:
             with contextlib.suppress(ConflictError):  # the rotation's job may be first
                 await self._service.act(rotation, RotationEvent.CONVERGED, BY)
         if (await self._service.show(rotation)).state != RotationState.DONE:
-            await self._service.act(rotation, RotationEvent.FINISHED, BY)
+            ended = Also(kind="recovery_finished", detail=told)
+            await self._service.act(rotation, RotationEvent.FINISHED, BY, also=ended)

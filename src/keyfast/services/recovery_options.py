@@ -18,7 +18,7 @@ from keyfast.services.account import AccountService
 from keyfast.services.live import LiveState
 from keyfast.services.recovery_rotations import OAUTH, Rotations, UnderWay
 from keyfast.services.recovery_window import RecoveryWindowService, account_named
-from keyfast.store import events, recoveries, windows
+from keyfast.store import recoveries, windows
 from keyfast.store.database import Database
 from keyfast.wire.admin import AccountView
 from keyfast.wire.recovery import RecoveryFinish, RecoveryOrder, RecoveryStatus, SituationView, Stage, WayLine
@@ -150,11 +150,8 @@ class RecoveryOptionsService:
             if status.stage != "done":
                 names = None if order.despite_unproven is not None else order.waive
                 await rotations.give_up(status.rotation, names, by)
-            await rotations.finish(status.rotation)
-            detail = {"account": status.account, "rotation": status.rotation, "missing": list(status.missing), "by": by}
-            async with self._database.write() as conn:
-                now = int(self._clock())
-                await events.add(conn, at=now, kind="recovery_finished", endpoint_id=None, detail=detail)
+            told = {"account": status.account, "missing": list(status.missing), "by": by}
+            await rotations.finish(status.rotation, told)
         return RecoveryStatus(
             status.account, "done", f"the recovery of {status.account} is over", status.rotation, status.to
         )
@@ -184,14 +181,7 @@ class RecoveryOptionsService:
 
     async def _carry_out(self, running: UnderWay | None, account: str, to: str, way: Way, by: str) -> None:
         rotations = self._demand_rotations()
-        if running is None:
-            rotation = await rotations.plan_recovery(account, to, by)
-            detail = {"account": account, "way": way.value, "to": to, "rotation": rotation, "by": by}
-            async with self._database.write() as conn:
-                now = int(self._clock())
-                await events.add(conn, at=now, kind="recovery_begun", endpoint_id=None, detail=detail)
-        else:
-            rotation = running.rotation
+        rotation = running.rotation if running else await rotations.plan_recovery(account, to, way.value, by)
         if running is None or not running.started:
             await rotations.start(rotation)
 

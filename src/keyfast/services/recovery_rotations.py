@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from keyfast.core.command import CommandState
 
@@ -56,8 +56,11 @@ class Rotations(Protocol):
         """Return the recovery that is neither finished nor abandoned; at most one is."""
         ...
 
-    async def plan_recovery(self, account: str, to: str, by: str) -> str:
-        """Plan a change for every endpoint of ``account``, to the account ``to`` or to ``oauth``; return its id."""
+    async def plan_recovery(self, account: str, to: str, way: str, by: str) -> str:
+        """Plan a change for every endpoint of ``account``, to the account ``to`` or to ``oauth``; return its id.
+
+        With it ``recovery_begun`` is told, neither twice nor never.
+        """
         ...
 
     async def start(self, rotation: str) -> None:
@@ -72,6 +75,6 @@ class Rotations(Protocol):
         """Wait no longer for those of these names that are missing; None: for any that are."""
         ...
 
-    async def finish(self, rotation: str) -> None:
-        """End it, as nobody is waited for any more."""
+    async def finish(self, rotation: str, told: Mapping[str, Any]) -> None:
+        """End it, as nobody is waited for any more; with it ``recovery_finished`` is told, with these particulars."""
         ...

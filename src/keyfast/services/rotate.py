@@ -15,7 +15,7 @@ from keyfast.core.rotation_plan import Plan, cuts
 from keyfast.core.rotation_state import ENDED, Rotation, RotationEvent, RotationState
 from keyfast.errors import NotFoundError, UsageError
 from keyfast.services.rotation_evidence import collect, scope_of
-from keyfast.services.rotation_ledger import RotationLedger, changed_row, locked, rotation_of
+from keyfast.services.rotation_ledger import Also, RotationLedger, changed_row, locked, rotation_of, tell_also
 from keyfast.services.rotation_planning import planned
 from keyfast.store import events, rotation_counts, rotation_targets, rotations
 from keyfast.store.database import Database
@@ -90,8 +90,8 @@ class RotationService:
             against=tuple(reason for reason in against if "approve" not in reason),
         )
 
-    async def plan(self, order: RotationOrder, by: str) -> RotationView:
-        """Put a plan on record; who plans it also approves it.
+    async def plan(self, order: RotationOrder, by: str, also: Also | None = None) -> RotationView:
+        """Put a plan on record, and tell of ``also``; who plans it also approves it.
 
         Raises:
             UsageError: the order makes no sense.
@@ -103,6 +103,7 @@ class RotationService:
             await rotations.create(conn, row)
             detail = {"rotation": row.id, "kind": row.kind, "ring": row.ring, "by": by}
             await events.add(conn, at=now, kind="rotation_planned", endpoint_id=None, detail=detail)
+            await tell_also(conn, also, row.id, now)
         return await self.show(row.id)
 
     async def list_(self, limit: int) -> list[RotationLine]:
@@ -133,14 +134,16 @@ class RotationService:
             raise UsageError("say who approves it", repair="keyfast rotation approve ID --by NAME")
         return await self.act(rotation_id, RotationEvent.APPROVED, name.strip())
 
-    async def act(self, rotation_id: str, event: RotationEvent, by: str, reason: str = "") -> RotationView:
-        """Take a rotation through an event.
+    async def act(
+        self, rotation_id: str, event: RotationEvent, by: str, reason: str = "", also: Also | None = None
+    ) -> RotationView:
+        """Take a rotation through an event, and tell of ``also``.
 
         Raises:
             ConflictError: something stands against it; the message says what.
             TransitionError: that can never happen in this phase.
         """
-        row = await self._ledger.apply(await self._ledger.row(rotation_id), event, by, reason)
+        row = await self._ledger.apply(await self._ledger.row(rotation_id), event, by, reason, also)
         return await self.show(row.id)
 
     async def waive(self, rotation_id: str, endpoints: Iterable[str], reason: str, by: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from keyfast.core.rotation_plan import cuts, portion
 from keyfast.core.rotation_state import OFFERING, Rotation, RotationState
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
+from keyfast.services.rotation_canary import chosen_canary
 from keyfast.services.rotation_evidence import newest_proven, scope_of
 from keyfast.services.rotation_generations import Generations
 from keyfast.services.rotation_ledger import changed_row, locked, rotation_of
@@ -194,6 +195,8 @@ class RotationActs:
             steps = [facts.targets] * facts.waves if facts.waves else cuts(plan, found["targets"])
             known = {"cuts": list(steps), "before": facts.targets, "cursor": work.row.id, "wrapped": False}
             known["gap"] = max(facts.longest_gap_s, work.now - found["first"])
+            if not facts.waves:
+                known["before"] = await chosen_canary(work.conn, work.row.id, scope, steps, self._chance(), work.now)
             document = document | known
         added = await rotation_targets.add_portion(
             work.conn,

@@ -1,6 +1,8 @@
 """The record of rotations: every step is decided on evidence and written down with what follows from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,6 +17,14 @@ from keyfast.store.database import Database
 from keyfast.store.rotations import RotationRow
 
 TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Also:
+    """Another event that a step of a rotation is; the rotation's id is added to its particulars."""
+
+    kind: str
+    detail: Mapping[str, Any]
 
 
 class RotationLedger:
@@ -49,14 +59,16 @@ class RotationLedger:
         async with self._database.read() as conn:
             return await collect(conn, row, rotation_of(row), int(self._clock()))
 
-    async def apply(self, row: RotationRow, event: RotationEvent, by: str, reason: str = "") -> RotationRow:
-        """Take a rotation through an event that somebody asked for.
+    async def apply(
+        self, row: RotationRow, event: RotationEvent, by: str, reason: str = "", also: Also | None = None
+    ) -> RotationRow:
+        """Take a rotation through an event that somebody asked for; tell of ``also`` if that comes to pass.
 
         Raises:
             ConflictError: something stands against it.
         """
         for _ in range(TRIES):
-            written = await self.write(row, event, await self.evidence(row), by, reason)
+            written = await self.write(row, event, await self.evidence(row), by, reason, also)
             if written is not None:
                 return written
             row = await self.row(row.id)
@@ -75,7 +87,13 @@ class RotationLedger:
         return None
 
     async def write(
-        self, row: RotationRow, event: RotationEvent, evidence: Evidence, by: str, reason: str
+        self,
+        row: RotationRow,
+        event: RotationEvent,
+        evidence: Evidence,
+        by: str,
+        reason: str,
+        also: Also | None = None,
     ) -> RotationRow | None:
         """Decide and write a step, with what is to be done; None if the rotation is not any more what ``row`` says.
 
@@ -94,12 +112,20 @@ class RotationLedger:
             detail = {"rotation": row.id, "kind": row.kind, "by": by, "reason": reason}
             told = {name: value for name, value in detail.items() if value}
             await events.add(conn, at=now, kind=f"rotation_{event.value}", endpoint_id=None, detail=told)
+            await tell_also(conn, also, row.id, now)
         return changed
 
     async def _note(self, row: RotationRow, seen: Rotation) -> None:
         async with self._database.write() as conn:
             if await rotations.get(conn, row.id, lock=True) == row:
                 await rotations.save(conn, changed_row(row, seen, row.updated_at))
+
+
+async def tell_also(conn: AsyncConnection, also: Also | None, rotation_id: str, now: int) -> None:
+    """Tell of something else about a rotation in the transaction that makes it so: neither twice nor never."""
+    if also is not None:
+        detail = {**also.detail, "rotation": rotation_id}
+        await events.add(conn, at=now, kind=also.kind, endpoint_id=None, detail=detail)
 
 
 def rotation_of(row: RotationRow) -> Rotation:

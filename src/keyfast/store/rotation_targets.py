@@ -115,6 +115,20 @@ async def add_portion(
     return Portion(added, ZERO, wrapped=True, finished=wrapped)
 
 
+async def sample(conn: AsyncConnection, rotation_id: str, scope: Scope, *, limit: int) -> list[tuple[str, str]]:
+    """Return (id, ring) of the first ``limit`` endpoints of the scope, in the order of ``add_portion``."""
+    ordered = scoped(select(endpoint.c.id, endpoint.c.ring), scope).order_by(endpoint.c.id)
+    rows = list(await conn.execute(ordered.where(endpoint.c.id > rotation_id).limit(limit)))
+    rows += list(await conn.execute(ordered.where(endpoint.c.id <= rotation_id).limit(limit - len(rows))))
+    return [(row.id, row.ring) for row in rows]
+
+
+async def add_chosen(conn: AsyncConnection, rotation_id: str, ids: Sequence[str], *, now: int) -> int:
+    """Plan a change for each of these endpoints, which have none of this rotation, in its first wave."""
+    who = select(endpoint.c.id).where(endpoint.c.id.in_(list(ids))).subquery()
+    return await _add(conn, who, CHANGE, literal(1), CommandState.PLANNED, rotation_id, now)
+
+
 async def add_following(
     conn: AsyncConnection, rotation_id: str, *, erase: bool, cursor: str, limit: int, now: int
 ) -> tuple[str, bool]:

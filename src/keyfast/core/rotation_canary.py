@@ -1,0 +1,72 @@
+"""Who goes first: a canary in which every operating system and every ring is represented, as far as it is large enough.
+
+What breaks only one kind of endpoint is to be met by the few that go first, not by all the others.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """An endpoint that may go first.
+
+    Attributes:
+        os: operating system as its inventory names it, empty if none is known.
+        ring: of its package.
+    """
+
+    id: str
+    os: str
+    ring: str
+
+
+Stratum = tuple[str, str]
+"""Operating system and ring."""
+
+
+def canary(candidates: Sequence[Candidate], size: int, chance: float) -> tuple[str, ...]:
+    """Choose the ids of ``size`` candidates, or of all if there are fewer; the same for the same chance.
+
+    With at least as many places as there are operating systems and rings together, each is represented; with
+    fewer, those with the most candidates are.
+
+    Args:
+        candidates: whom to choose from, each once.
+        size: places, >= 0.
+        chance: uniform random number in [0, 1): which of those that are alike.
+    """
+    strata: dict[Stratum, list[str]] = {}
+    for candidate in candidates:
+        strata.setdefault((candidate.os, candidate.ring), []).append(candidate.id)
+    waiting = {stratum: _from(ids, chance) for stratum, ids in strata.items()}
+    chosen = [waiting[stratum].pop(0) for stratum in _cover(strata)[:size]]
+    while len(chosen) < min(size, len(candidates)):
+        turn = _largest_first(waiting)[: size - len(chosen)]
+        chosen += [waiting[stratum].pop(0) for stratum in turn]
+    return tuple(chosen)
+
+
+def _from(ids: Sequence[str], chance: float) -> list[str]:
+    first = min(int(chance * len(ids)), len(ids) - 1)
+    return [*ids[first:], *ids[:first]]
+
+
+def _cover(strata: dict[Stratum, list[str]]) -> list[Stratum]:
+    """Strata that represent every operating system and every ring: always the one that adds most, then the largest."""
+    left = {("os", os) for os, _ in strata} | {("ring", ring) for _, ring in strata}
+    cover: list[Stratum] = []
+    while left:
+        best = min(strata, key=lambda stratum: (-len(left & _kinds(stratum)), -len(strata[stratum]), stratum))
+        cover.append(best)
+        left -= _kinds(best)
+    return cover
+
+
+def _kinds(stratum: Stratum) -> set[tuple[str, str]]:
+    return {("os", stratum[0]), ("ring", stratum[1])}
+
+
+def _largest_first(waiting: dict[Stratum, list[str]]) -> list[Stratum]:
+    some = [stratum for stratum, ids in waiting.items() if ids]
+    return sorted(some, key=lambda stratum: (-len(waiting[stratum]), stratum))

@@ -1,0 +1,35 @@
+"""The canary: as large as it is to be, nobody twice, and everything represented that has room."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyfast.core.rotation_canary import Candidate, canary
+
+KINDS = st.lists(st.tuples(st.sampled_from(["", "Debian", "Windows", "macOS"]), st.sampled_from("abcde")), max_size=60)
+CHANCE = st.floats(0, 1, exclude_max=True)
+
+
+@given(kinds=KINDS, size=st.integers(0, 70), chance=CHANCE)
+def test_a_canary_is_a_sample(kinds, size, chance):
+    candidates = [Candidate(f"{number:02}", *kind) for number, kind in enumerate(kinds)]
+    chosen = canary(candidates, size, chance)
+    assert chosen == canary(candidates, size, chance)
+    assert len(chosen) == len(set(chosen)) == min(size, len(candidates))
+    by_id = {candidate.id: candidate for candidate in candidates}
+    there = [by_id[one] for one in chosen]
+    systems, rings = {one.os for one in candidates}, {one.ring for one in candidates}
+    if size >= len(systems) + len(rings):
+        assert {one.os for one in there} == systems
+        assert {one.ring for one in there} == rings
+    if there:  # the first brings a system and a ring, each further one what is missing
+        represented = len({one.os for one in there}) + len({one.ring for one in there})
+        assert represented >= min(len(there) + 1, len(systems) + len(rings))
+
+
+def test_the_kinds_with_the_most_endpoints_are_met_where_not_all_have_room():
+    kinds = [("Windows", "office")] * 90 + [("macOS", "office")] * 9 + [("Debian", "lab")]
+    candidates = [Candidate(str(number), *kind) for number, kind in enumerate(kinds)]
+    assert canary(candidates, 1, 0.0) == ("0",)
+    assert canary(candidates, 2, 0.0) == ("0", "99")  # two kinds more at once
+    assert canary(candidates, 3, 0.0) == ("0", "99", "90")
+    assert canary(candidates, 3, 0.5) == ("45", "99", "94")
