@@ -201,8 +201,7 @@ def recovered(record: Record, brought: Brought, here: Circumstances) -> Record:
     )
     if brought.renewed:
         record = renewal.taken(record, brought.receipt[0], here.now)
-    elif brought.receipt[0]:
-        record = _taken_back(record, brought)
+    record = _taken_back(record, brought) if brought.receipt[0] else record
     if brought.change is not None:
         record = transaction.offered(record, brought.change, here.now, recovering=True)
     return recovery.told_to_wait(record, brought.next_try_s, here.now, here.chance)
