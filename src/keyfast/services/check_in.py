@@ -176,7 +176,7 @@ class CheckInService:
 
     async def _renewed(self, live: Live, sender: Sender, statement: str, now: int) -> str:
         """Put a new device key on record; return the receipt that names it, empty if it is not taken."""
-        bringing = renew.Bringing(sender.endpoint_id, sender.thumbprint, "check-in", superseded_too=False)
+        bringing = renew.Bringing(sender.endpoint_id, sender.thumbprint, "check-in", recovering=False)
         async with self._database.write() as conn:
             row = await renew.bind(conn, live, statement, bringing, now)
         return receipt_of(live, row, now) if row else ""

@@ -231,9 +231,8 @@ class RecoverService:
         if asking.caller is Caller.ANONYMOUS:
             return
         signed = receipt.epoch if receipt else 0
-        forgotten = signed if asking.record is None else 0
-        epoch = max(message.epoch, signed)
-        heard = Heard(epoch, message.profile_seq, message.account, message.credential_generation, forgotten)
+        held = message.profile_seq, message.account, message.credential_generation
+        heard = Heard(max(message.epoch, signed), *held, signed, receipt.thumbprint if receipt else "")
         about = asking.record.endpoint.id if asking.record else receipt.endpoint if receipt else ""
         await self._ahead.hear(about, heard)
 
@@ -268,7 +267,7 @@ class RecoverService:
         """Put a new device key on record that the endpoint brings along; tell whether it is there now."""
         if asking.proof is None or not asking.message.renewal:
             return record, False
-        who = renew.Bringing(record.endpoint.id, asking.proof.thumbprint, "recovery", superseded_too=True)
+        who = renew.Bringing(record.endpoint.id, asking.proof.thumbprint, "recovery", recovering=True)
         row = await renew.bind(conn, self._live.current, asking.message.renewal, who, now)
         return (record, False) if row is None else (replace(record, endpoint=row), True)
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyfast.core import command
 from keyfast.core.command import CommandEvent
 from keyfast.core.mode import Mode
+from keyfast.core.recovery import Caller, vouches
 from keyfast.errors import TrustError
 from keyfast.services.live import Live
 from keyfast.store import changes, commands, endpoints, events
@@ -36,13 +37,13 @@ class Bringing:
         endpoint_id: whose key made the proof of the request.
         thumbprint: of that key.
         way: ``check-in`` or ``recovery``, for the record.
-        superseded_too: a former key may vouch, too.
+        recovering: it does so in a recovery.
     """
 
     endpoint_id: str
     thumbprint: str
     way: str
-    superseded_too: bool
+    recovering: bool
 
 
 async def offered(conn: AsyncConnection, live: Live, row: CommandRow, now: int) -> CommandRow | None:
@@ -107,9 +108,9 @@ async def bind(conn: AsyncConnection, live: Live, statement: str, who: Bringing,
         return None
     row = record.endpoint
     if row.thumbprint != new:
-        vouched = who.thumbprint == row.thumbprint or who.superseded_too
+        caller = Caller.CURRENT if who.thumbprint == row.thumbprint else Caller.SUPERSEDED
         holder = await endpoints.by_thumbprint(conn, new)
-        if not vouched or (holder is not None and holder.endpoint.id != row.id):
+        if not vouches(caller, recovering=who.recovering) or (holder is not None and holder.endpoint.id != row.id):
             return None
         row = replace(row, thumbprint=new, public_jwk=renewal.jwk, seal_jwk=renewal.seal_jwk)
         await _take(conn, record.endpoint, row, renewal, who, now)
