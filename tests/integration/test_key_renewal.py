@@ -86,6 +86,20 @@ def test_an_image_from_before_a_renewal_comes_back_with_a_key_of_its_own(town: T
     assert town.keys(endpoint)[gone] == "superseded"
 
 
+def test_an_image_from_before_it_joined_comes_back_as_the_same_endpoint(town: Town):
+    endpoint = town.install()
+    while not endpoint.record.device_key:
+        town.run(endpoint.agent.step())
+    image = endpoint.disk.content
+    town.join(endpoint)
+    renewed(town, endpoint)
+    own = endpoint.record.endpoint_id
+    endpoint.restart(image)
+    town.live(endpoint, lambda: bool(endpoint.record.endpoint_id))
+    town.live(endpoint, town.works(endpoint))
+    assert endpoint.record.endpoint_id == own
+
+
 def test_an_image_with_a_new_key_that_has_a_successor_already_comes_back(town: Town):
     endpoint = town.join()
     first = endpoint.record.device_key

@@ -52,10 +52,16 @@ class Town:
         self.time.now += seconds
         self.run(self.site.tick())
 
-    def join(self) -> Endpoint:
+    def install(self) -> Endpoint:
+        """A package was installed; nothing has happened yet."""
         number = len(self.endpoints)
         made = Endpoint(number, installed(self.bundle), ALWAYS, self.time, Witness(self.site), Faults(), 1)
         self.endpoints.append(made)
+        return made
+
+    def join(self, made: Endpoint | None = None) -> Endpoint:
+        """It is installed, and has checked in."""
+        made = made or self.install()
         self.visit(made)
         assert made.record.acked
         return made
