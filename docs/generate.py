@@ -30,7 +30,7 @@ from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
 from keyfast.core import change, command, endpoint, generation, rotation, window, window_endpoint
-from keyfast.wire import changes, limits, messages, oauth
+from keyfast.wire import changes, limits, messages, oauth, renewal
 
 DOCS = Path(__file__).resolve().parent
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -182,6 +182,7 @@ MEANINGS = {
     "admin.end_recovery": "the recovery of a restored server is over",
     "admin.endpoint": "everything on record about one endpoint",
     "admin.check_in_now": "queue the command `CheckInNow`",
+    "admin.renew_key": "queue the command `RenewDeviceKey`",
     "admin.change_endpoint": "`approve`, `revoke`, `reinstate` or `clear`",
     "admin.packages": "packages, newest first",
     "admin.create_package": "build a package",
@@ -300,7 +301,7 @@ _PATTERNS = {
 
 def message(name: str) -> str:
     """A table of every member of a message."""
-    kind = next(getattr(room, name) for room in (messages, changes, oauth) if hasattr(room, name))
+    kind = next(getattr(room, name) for room in (messages, changes, oauth, renewal) if hasattr(room, name))
     told = _attributes(kind.__doc__ or "")
     info = shape.type_info(kind)
     lines = ["| member | value | if left out | meaning |", "|---|---|---|---|"]

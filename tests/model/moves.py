@@ -26,7 +26,8 @@ from keyfast.core.change import ChangeState
 from keyfast.core.command import CommandState
 from keyfast.core.generation import GONE, GenerationState
 from keyfast.core.mode import Mode
-from keyfast.core.recovery import Act, Caller
+from keyfast.core.recovery import Act
+from keyfast.core.refusal import RefusalClass
 from keyfast.core.rotation_evidence import MOVED
 from keyfast.core.rotation_state import ENDED, Rotation
 
@@ -226,11 +227,7 @@ def _renew(rules: Rules, bounds: Bounds, world: World, index: int, said: str):
     if not rules.endpoint_keeps_older_keys:
         in_use = in_use._replace(keys=1 << newest)
         yield "renews its device key, request lost", False, with_endpoint(world, index, in_use)
-    caller = server.caller_of(rules, world, index, one.key)
-    if (
-        caller not in {Caller.CURRENT, Caller.SUPERSEDED}
-        or server.judged(rules.recover, caller, kept.state) is not Act.GIVE
-    ):
+    if not _may_renew(rules, world, index, said, newest):
         return
     older = (kept.older | 1 << kept.key) & ~(1 << newest) if rules.server_keeps_older_keys else 0
     after = world if kept.key == newest else with_kept(world, index, kept._replace(key=newest, older=older, state=2))
@@ -241,6 +238,18 @@ def _renew(rules: Rules, bounds: Bounds, world: World, index: int, said: str):
     )
     receipt = (newest, kept.access.account)
     yield "renews its device key", True, with_endpoint(after, index, in_use._replace(receipt=receipt))
+
+
+def _may_renew(rules: Rules, world: World, index: int, said: str, newest: int) -> bool:
+    """The new key is brought by a check-in or a recovery, or tried where the server has superseded the one in use."""
+    one, kept = world.endpoints[index], world.server.kept[index]
+    caller = server.caller_of(rules, world, index, one.key)
+    if not said:
+        return rules.vouches(caller, recovering=False)
+    if said == RefusalClass.KEY_SUPERSEDED and kept.key == newest:
+        return True
+    asks = said in rules.asks_after and rules.vouches(caller, recovering=True)
+    return asks and server.judged(rules.recover, caller, kept.state) is Act.GIVE
 
 
 def _next_key(world: World, index: int) -> int:

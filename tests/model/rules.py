@@ -27,6 +27,7 @@ class Rules:
     offer: Callable = logon.offer
     check_in: Callable = check_in.judge
     recover: Callable = recovery.judge
+    vouches: Callable = recovery.vouches
     asks_after: frozenset = agent_recovery.REFUSED
     without_guards: frozenset = frozenset()
     probes: bool = True

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from tests.model.moves import Bounds
 from tests.model.rules import Rules
 
+from keyfast.agent.recovery import REFUSED as ASKS
 from keyfast.core import logon
 from keyfast.core import rotation_guards as guards
 from keyfast.core.change import ChangeEvent
+from keyfast.core.recovery import Caller
 from keyfast.core.refusal import Refusal, RefusalClass
 
 AB = (("account", "A", "B"),)
@@ -71,6 +73,11 @@ def stays(missed: int, refusal: str = "") -> ChangeEvent:
     return ChangeEvent.MISSED
 
 
+def in_use_only(caller, *, recovering: bool) -> bool:
+    """A former key is good for nothing new."""
+    return caller is Caller.CURRENT
+
+
 def always(*args, **kwargs) -> bool:
     return True
 
@@ -111,6 +118,8 @@ VARIANTS = (
         {"server_keeps_older_keys": False},
         ("the receipt, which names the key", {"receipts": False}),
     ),
+    Variant("a former key may not vouch for a new one", "keys, no restore", {"vouches": in_use_only}),
+    Variant("a superseded key asks for nothing", "keys, no restore", {"asks_after": ASKS - {"key_superseded"}}),
     Variant("the endpoint drops its old key", "keys", {"endpoint_keeps_older_keys": False}),
     Variant("no resynchronisation of report numbers", "keys", {"resyncs": False}),
     Variant("an unknown device deletes its keys", "keys", {"keeps_keys_when_unknown": False}),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from keyfast.agent import recovery, transaction
+from keyfast.agent import recovery, renewal, transaction
 from keyfast.agent.client_database import Admission, Record
 from keyfast.agent.decide import Circumstances
 from keyfast.agent.results import refused, reported
@@ -15,6 +15,7 @@ from keyfast.core import change, schedule
 from keyfast.wire import limits, messages
 from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE
 from keyfast.wire.messages import AccessProfile, CheckInAnswer, Command, CommandResult
+from keyfast.wire.renewal import RENEW_DEVICE_KEY
 
 PENDING_CAP = 600.0
 """Longest wait, in seconds, between two questions whether an administrator has approved."""
@@ -156,6 +157,8 @@ def _obey(record: Record, command: Command, now: Moment) -> Record:
         return reported(record, command.id, "failed", "it had expired when it arrived")
     if command.action in (CHANGE_WEB_ACCESS_SERVER, ERASE):
         return reported(record, command.id, "failed", "it is signed by a key that may not move an endpoint")
+    if command.action == RENEW_DEVICE_KEY:
+        return renewal.ordered(record, command, now)
     if command.action != CHECK_IN_NOW:
         detail = f"this agent does not know the action {command.action[:64]}"
         return reported(record, command.id, "failed", detail)
@@ -174,6 +177,7 @@ class Brought:
         state: of the endpoint's record on the server.
         epoch: of the installation, 0 where nobody vouches for it.
         receipt: a newer receipt and the endpoint id in it, empty if none came.
+        renewed: the receipt names the endpoint's new keys.
         change: what the endpoint is to have, None if the server has nothing newer.
     """
 
@@ -182,6 +186,7 @@ class Brought:
     state: str
     epoch: int = 0
     receipt: tuple[str, str] = ("", "")
+    renewed: bool = False
     change: Offered | None = None
 
 
@@ -194,6 +199,8 @@ def recovered(record: Record, brought: Brought, here: Circumstances) -> Record:
         command_seq=0 if epoch > record.epoch else record.command_seq,
         epoch=epoch,
     )
+    if brought.renewed:
+        record = renewal.taken(record, brought.receipt[0], here.now)
     record = _taken_back(record, brought) if brought.receipt[0] else record
     if brought.change is not None:
         record = transaction.offered(record, brought.change, here.now, recovering=True)

@@ -166,6 +166,37 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     asks: int = 0
 
 
+class KeyPair(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The two keys of an endpoint (PEM, secret).
+
+    Attributes:
+        device: the device key.
+        seal: the HPKE key.
+    """
+
+    device: str
+    seal: str
+
+    def __repr__(self) -> str:
+        """Never the keys."""
+        return "KeyPair()"
+
+
+class Renewal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The device key is being renewed.
+
+    Attributes:
+        command: id of the command that asked for it, empty where the endpoint does so by itself.
+        keys: the new ones, None until they are made.
+        trying: they are used, although no receipt names them yet, because the server knows a newer key than the one
+            in use.
+    """
+
+    command: str = ""
+    keys: KeyPair | None = None
+    trying: bool = False
+
+
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """The whole state of an agent.
 
@@ -182,6 +213,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         device_key: PEM of the device key; secret.
         seal_key: PEM of the HPKE key; secret.
         key_history: PEM of superseded device keys, newest first; secret.
+        seal_history: PEM of the HPKE keys beside them; secret.
         seq: last sequence number used, whether or not it was acknowledged.
         acked: SHA-256 (base64url) of the last body known to be accepted.
         token: access token; secret.
@@ -221,6 +253,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         watch: the last change that was committed to.
         probe_hold: like ``hold``, for the password of a change in hand.
         recovery: set while the endpoint asks for its access by its device key.
+        renewal: set while the device key is being renewed.
     """
 
     installation: str
@@ -235,6 +268,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     device_key: str = ""
     seal_key: str = ""
     key_history: tuple[str, ...] = ()
+    seal_history: tuple[str, ...] = ()
     seq: int = 0
     acked: str = ""
     token: str = ""
@@ -274,6 +308,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     watch: HeldChange | None = None
     probe_hold: LogonHold | None = None
     recovery: Recovery | None = None
+    renewal: Renewal | None = None
 
     @property
     def account(self) -> KeptAccount | None:
@@ -292,6 +327,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     def credential(self) -> Credential:
         """What a hold on the password in use is about."""
         return account_key(self.account_domain, self.account_name), self.credential_generation
+
+    @property
+    def former_keys(self) -> tuple[KeyPair, ...]:
+        """Superseded keys, newest first."""
+        return tuple(KeyPair(*both) for both in zip(self.key_history, self.seal_history, strict=False))
 
     @property
     def must_join(self) -> bool:

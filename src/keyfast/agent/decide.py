@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from keyfast.agent import hold, recovery, transaction
+from keyfast.agent import hold, recovery, renewal, transaction
 from keyfast.agent.client_database import Admission, LastRefusal, LogonHold, Record
 from keyfast.agent.outcome import Heard, Refused
 from keyfast.agent.timing import Anchor, Due, Moment, server_now
@@ -28,7 +28,7 @@ MAX_QUICK = 4
 
 @dataclass(frozen=True, slots=True)
 class MakeKeys:
-    """Make the device key and the HPKE key, and store them."""
+    """Make the device key and the HPKE key, or those that are to take their place, and store them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ class Course(StrEnum):
     NEW_TOKEN = "new_token"  # noqa: S105 - a name, not a secret
     RESYNC = "resync"
     REGISTER = "register"
+    OTHER_KEY = "other_key"
     BACK_OFF = "back_off"
 
 
@@ -107,7 +108,7 @@ COURSES: dict[str, Course] = {
 }
 """Everything else, including classes that this version does not know, backs off."""
 
-_QUIET = frozenset({Course.SIGN_AGAIN, Course.NEW_TOKEN})
+_QUIET = frozenset({Course.SIGN_AGAIN, Course.NEW_TOKEN, Course.OTHER_KEY})
 """Courses that are part of everyday life: when they are taken at once, nothing has failed."""
 _PLAIN_AFTER = frozenset({RefusalClass.MALFORMED.value, RefusalClass.TOO_LARGE.value})
 
@@ -150,10 +151,12 @@ def decide(record: Record, here: Circumstances) -> Action:
     return min(again, beside, ordinary, key=lambda wait: wait.seconds)
 
 
-def _beside(record: Record, here: Circumstances) -> Probe | Commit | Recover | Wait:
+def _beside(record: Record, here: Circumstances) -> MakeKeys | Probe | Commit | Recover | Wait:
     """What there is to do beside ordinary check-ins; neither the schedule nor a held password keeps it waiting."""
     if record.change is not None and record.change.state is ChangeState.PROVEN:
         return Commit()
+    if renewal.lacks_keys(record):
+        return MakeKeys()
     probe = transaction.probe_in(record, here.now)
     if probe is not None and probe <= 0:
         return Probe()
@@ -238,7 +241,9 @@ def hear(record: Record, heard: Heard, now: Moment) -> Record:
 
 def refused(record: Record, action: Action, said: Refused, here: Circumstances) -> Record:
     """Return the record after a refusal of ``action``."""
-    course = _course(record, action, said)
+    other = renewal.refused(record, said.kind, by_name=isinstance(action, FetchToken))
+    course = Course.OTHER_KEY if other else _course(record, action, said)
+    record = other or record
     known = hear(_prepared(_answered(record, said, here), course, said), said.heard, here.now)
     quick = here.quick < MAX_QUICK and _retries_now(course, record, said)
     if quick and course in _QUIET:
@@ -256,6 +261,8 @@ def refused(record: Record, action: Action, said: Refused, here: Circumstances) 
 
 def _given_up(record: Record, action: Action, said: Refused, now: Moment) -> Record:
     """Return the record after a visit that ended in a refusal: back to what worked, and by another way."""
+    if said.kind == renewal.SUPERSEDED:
+        record = renewal.superseded(record)
     joining = isinstance(action, Enrol) or (isinstance(action, CheckIn) and action.join)
     asking = recovery.after_refusal(record, said.kind, now, joining=joining)
     return transaction.visit_failed(asking, f"{said.kind} ({said.detail})" if said.detail else said.kind, said.kind)
@@ -313,7 +320,7 @@ def _retries_now(course: Course, record: Record, said: Refused) -> bool:
     if course is Course.REGISTER:
         # Once: a server that takes the registration and still does not know the device is not hurried.
         return record.failures == 0 and said.kind == RefusalClass.UNKNOWN_DEVICE
-    return course in (Course.NEW_TOKEN, Course.RESYNC)
+    return course in (Course.NEW_TOKEN, Course.RESYNC, Course.OTHER_KEY)
 
 
 def _last(record: Record, said: Refused, now: Moment) -> LastRefusal:

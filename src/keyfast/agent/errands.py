@@ -12,8 +12,8 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from keyfast.agent import absorb, decide, evidence, recovery, requests, transaction
-from keyfast.agent.client_database import Record
+from keyfast.agent import absorb, decide, evidence, recovery, renewal, requests, transaction
+from keyfast.agent.client_database import KeyPair, Record
 from keyfast.agent.clock import Clock
 from keyfast.agent.decide import Circumstances
 from keyfast.agent.link import Link
@@ -171,7 +171,7 @@ async def recover(record: Record, hostname: str, hardware: Hardware, means: Mean
 
 
 class _Asking:
-    """One round of asking: signed over every route, anonymously once."""
+    """One round of asking: signed over every route, by another key where that is not known, anonymously once."""
 
     def __init__(self, hostname: str, hardware: Hardware, means: Means) -> None:
         self._hostname = hostname
@@ -181,24 +181,31 @@ class _Asking:
 
     async def over(self, record: Record, route: Route, *, verified: bool = True) -> tuple[Record, Outcome | None]:
         """Ask over one route; the outcome is None if the answer is one to go by."""
-        record, outcome = await self._asked(record, route, signed=True, verified=verified)
+        in_use = KeyPair(record.device_key, record.seal_key)
+        record, outcome = await self._asked(record, route, in_use, verified=verified)
         if not isinstance(outcome, Refused):
             return record, outcome
         _log.info("recovery at %s refused: %s (%s)", route.url, outcome.kind, outcome.detail)
+        asks = record.recovery.asks if record.recovery else 0
+        former = renewal.vouching(record, asks) if outcome.kind in recovery.KEY_NOT_KNOWN else None
+        if former is not None:
+            record, second = await self._asked(record, route, former, verified=verified)
+            if second is None:
+                return record, None
         if outcome.kind in recovery.THEN_ANONYMOUSLY and record.endpoint_id and not self._anonymous:
             self._anonymous = True
-            record, second = await self._asked(record, route, signed=False, verified=verified)
+            record, second = await self._asked(record, route, None, verified=verified)
             if second is None:
                 return record, None
         here = self._means.here()
         return recovery.told_to_wait(record, outcome.retry_after, here.now, here.chance), outcome
 
     async def _asked(
-        self, record: Record, route: Route, *, signed: bool, verified: bool
+        self, record: Record, route: Route, signer: KeyPair | None, *, verified: bool
     ) -> tuple[Record, Outcome | None]:
         challenge = self._means.new_id()
         for _ in range(MAX_SIGNED):
-            request = self._request(record, route, challenge, signed=signed)
+            request = self._request(record, route, challenge, signer)
             outcome = await self._sent(route, request, record, verified=verified)
             if isinstance(outcome, Unreached):
                 return record, outcome
@@ -215,13 +222,13 @@ class _Asking:
             _log.warning("the recovery answer of %s is not trusted: %s", route.url, cause.message)
             return record, Unreached(f"{route.url}: {cause.message}")
 
-    def _request(self, record: Record, route: Route, challenge: str, *, signed: bool) -> Request:
+    def _request(self, record: Record, route: Route, challenge: str, signer: KeyPair | None) -> Request:
         body = (
-            requests.recover_body(record, self._hostname, self._hardware, challenge)
-            if signed
+            requests.recover_body(record, self._hostname, self._hardware, challenge, signer)
+            if signer
             else requests.anonymous_body(record, challenge)
         )
-        return requests.recover_request(record, msgspec.json.encode(body), self._means.signing(route), signed=signed)
+        return requests.recover_request(record, msgspec.json.encode(body), self._means.signing(route), signer)
 
     async def _sent(self, route: Route, request: Request, record: Record, *, verified: bool) -> Outcome:
         if verified:

@@ -1,5 +1,6 @@
 """What the agent believes, because a signature that leads to the pinned root says so."""
 
+import contextlib
 from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -156,8 +157,7 @@ def _account_in(record: Record, change: Change) -> KeptAccount:
     if not change.account:
         raise TrustError("it asks for Windows mode and brings no account")
     sealed_for = f"{change.epoch}.{change.seq}"
-    key = device_key(record.seal_key)
-    plain = open_sealed(change.account, key, purpose=SEAL_PURPOSE, endpoint=change.endpoint, reference=sealed_for)
+    plain = _opened(record, change.account, change.endpoint, sealed_for)
     try:
         account = msgspec.json.decode(plain.reveal(), type=BundleAccount)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -166,6 +166,21 @@ def _account_in(record: Record, change: Change) -> KeptAccount:
     if not account.password:
         raise TrustError("the account it brings has no password")
     return KeptAccount(account.name, account.domain, account.password, account.generation, account.realm)
+
+
+def _opened(record: Record, sealed: str, endpoint: str, reference: str) -> Secret:
+    """Open what is sealed for this endpoint, by any key that it ever had.
+
+    Raises:
+        TrustError: it is sealed for another endpoint, key or change.
+    """
+    new = (record.renewal.keys.seal,) if record.renewal and record.renewal.keys else ()
+    for seal in (*new, *record.seal_history):
+        with contextlib.suppress(TrustError):
+            return open_sealed(sealed, device_key(seal), purpose=SEAL_PURPOSE, endpoint=endpoint, reference=reference)
+    return open_sealed(
+        sealed, device_key(record.seal_key), purpose=SEAL_PURPOSE, endpoint=endpoint, reference=reference
+    )
 
 
 def all_hold(record: Record, chain: TrustChain, answer: CheckInAnswer) -> bool:
@@ -191,6 +206,20 @@ def check_probe(record: Record, answer: ProbeAnswer, command: str, challenge: st
     claims = chain_of(record, answer.delegations).verify(answer.statement, PROBE_TYP, ProbeProof)
     if (claims.endpoint, claims.command, claims.challenge) != (record.endpoint_id, command, challenge):
         raise TrustError("the proof of the probe is for another endpoint, change or challenge")
+
+
+def renewed_receipt(record: Record, chain: TrustChain, statement: str) -> bool:
+    """Tell whether a receipt names this endpoint's new keys.
+
+    Raises:
+        TrustError: it is not a receipt for any of its keys.
+    """
+    asked = record.renewal
+    if asked is None or asked.keys is None:
+        return False
+    receipt = chain.verify(statement, RECEIPT_TYP, Receipt)
+    new = device_key(asked.keys.device).thumbprint, device_key(asked.keys.seal).thumbprint
+    return (receipt.thumbprint, receipt.seal_thumbprint, receipt.endpoint) == (*new, record.endpoint_id)
 
 
 def own_receipt(record: Record, chain: TrustChain, statement: str) -> Receipt:
@@ -220,10 +249,14 @@ def check_recovered(record: Record, answer: Recovered, challenge: str, *, vouche
     """
     chain = chain_of(record)
     now = signed_time(chain, answer.statement, challenge)
-    receipt = _newer_receipt(record, chain, answer.receipt) if answer.receipt else ("", "")
+    renewed = bool(answer.receipt) and renewed_receipt(record, chain, answer.receipt)
+    if renewed:
+        receipt = answer.receipt, record.endpoint_id
+    else:
+        receipt = _newer_receipt(record, chain, answer.receipt) if answer.receipt else ("", "")
     known = replace(record, endpoint_id=receipt[1] or record.endpoint_id)
     change = change_in(known, chain, answer.change) if answer.change else None
-    return Brought(now, answer.next_try_s, answer.state, answer.epoch if vouched else 0, receipt, change)
+    return Brought(now, answer.next_try_s, answer.state, answer.epoch if vouched else 0, receipt, renewed, change)
 
 
 def _newer_receipt(record: Record, chain: TrustChain, statement: str) -> tuple[str, str]:

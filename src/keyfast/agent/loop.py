@@ -12,8 +12,8 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from keyfast.agent import absorb, decide, errands, evidence, hold, requests, transaction
-from keyfast.agent.client_database import ClientDatabase, LogonHold, Record
+from keyfast.agent import absorb, decide, errands, evidence, hold, renewal, requests, transaction
+from keyfast.agent.client_database import ClientDatabase, KeyPair, LogonHold, Record
 from keyfast.agent.clock import Clock
 from keyfast.agent.decide import (
     Action,
@@ -176,14 +176,11 @@ class Agent:
         self.record = record
 
     def _make_keys(self) -> None:
-        device, seal = DeviceKey.generate(), DeviceKey.generate()
-        self._store(
-            replace(
-                self.record,
-                device_key=self.record.device_key or device.to_pem().reveal().decode(),
-                seal_key=self.record.seal_key or seal.to_pem().reveal().decode(),
-            )
-        )
+        record, (device, seal) = self.record, (DeviceKey.generate().to_pem().reveal().decode() for _ in range(2))
+        if record.device_key and record.seal_key:
+            self._store(renewal.made(record, KeyPair(device, seal)))
+        else:
+            self._store(replace(record, device_key=record.device_key or device, seal_key=record.seal_key or seal))
 
     async def _visit(self, action: Enrol | FetchToken | CheckIn, observed: requests.Observed) -> None:
         """Try every route until a server answers, then take over what it said."""
@@ -271,6 +268,8 @@ class Agent:
         record = absorb.accepted(replace(known, mechanism=outcome.mechanism), answer, sent, here)
         record = transaction.checked_in(record, sent.slot, self._instance, here.now, here.chance)
         chain = evidence.chain_of(record)
+        if answer.receipt:
+            record = self._renewed(record, answer.receipt)
         if answer.profile:
             try:
                 in_use = evidence.profile_in(chain, record.slots.current).profile
@@ -282,6 +281,14 @@ class Agent:
             _log.warning("a command is not obeyed: %s", fault.message)
             record = mistrusted(record, statement, f"its signature does not hold: {fault.message}")
         return absorb.obeyed(record, commands, self._clock.now())
+
+    def _renewed(self, record: Record, receipt: str) -> Record:
+        try:
+            if evidence.renewed_receipt(record, evidence.chain_of(record), receipt):
+                return renewal.taken(record, receipt, self._clock.now())
+        except TrustError as cause:
+            _log.warning("a receipt is not taken: %s", cause.message)
+        return record
 
 
 def _decoded(outcome: Answered, kind: type[T]) -> T:

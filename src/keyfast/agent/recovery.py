@@ -15,7 +15,11 @@ EVERY_SILENT = 2
 """Visits without an answer after which the endpoint asks."""
 MIN_WAIT = 30
 
-REFUSED = ACCESS_REFUSED | {RefusalClass.UNKNOWN_DEVICE.value, RefusalClass.UNAUTHENTICATED.value}
+REFUSED = ACCESS_REFUSED | {
+    RefusalClass.UNKNOWN_DEVICE.value,
+    RefusalClass.UNAUTHENTICATED.value,
+    RefusalClass.KEY_SUPERSEDED.value,
+}
 """Refusals of a check-in or a token request after which the endpoint asks at once."""
 JOIN_REFUSED = REFUSED | {
     RefusalClass.ENROLMENT_EXPIRED.value,
@@ -23,7 +27,9 @@ JOIN_REFUSED = REFUSED | {
     RefusalClass.ENROLMENT_REVOKED.value,
 }
 """The same where the endpoint asked to be taken in."""
-THEN_ANONYMOUSLY = frozenset({RefusalClass.UNAUTHENTICATED.value, RefusalClass.UNKNOWN_DEVICE.value, WINDOW_CLOSED})
+KEY_NOT_KNOWN = frozenset({RefusalClass.UNAUTHENTICATED.value, RefusalClass.UNKNOWN_DEVICE.value})
+"""Refusals of a signed recovery that another key of the endpoint may get around."""
+THEN_ANONYMOUSLY = KEY_NOT_KNOWN | {WINDOW_CLOSED}
 """Refusals of a signed recovery that an anonymous one may get around while a window is open."""
 
 

@@ -9,7 +9,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from keyfast import __version__
-from keyfast.agent.client_database import HeldChange, KeptAccount, Record
+from keyfast.agent import renewal
+from keyfast.agent.client_database import HeldChange, KeptAccount, KeyPair, Record
 from keyfast.agent.evidence import device_key
 from keyfast.agent.logon import Account
 from keyfast.agent.machine import Snapshot
@@ -21,6 +22,7 @@ from keyfast.trust import dpop
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, sha256
 from keyfast.trust.prior_password import prior_mac
+from keyfast.trust.renewal import make_renewal
 from keyfast.wire import limits, messages
 from keyfast.wire.changes import PriorPassword, Probe, Recover
 from keyfast.wire.messages import Hardware, Inventory
@@ -112,7 +114,7 @@ def register_request(record: Record, client_name: str, hardware: Hardware, by: S
 
 def token_request(record: Record, by: Signing) -> Request:
     """``POST /oauth/token``: client credentials with ``private_key_jwt`` (RFC 7523 section 2.2)."""
-    device = device_key(record.device_key)
+    device = _at_work(record)
     now = server_now(record.anchor, by.now)
     claims = {
         "iss": record.endpoint_id,
@@ -166,6 +168,7 @@ def check_in_body(
         join=join,
         epoch=record.epoch,
         account=_account_in_use(record),
+        renewal=_renewal_in_check_in(record) if send_results else "",
     )
 
 
@@ -195,8 +198,8 @@ def probe_request(record: Record, change: HeldChange, body: bytes, by: Signing) 
     return _work_request(record, PROBE, body, by, account, change.token)
 
 
-def recover_body(record: Record, hostname: str, hardware: Hardware, challenge: str) -> Recover:
-    """Make the body of a recovery that the device key signs; it holds no secret."""
+def recover_body(record: Record, hostname: str, hardware: Hardware, challenge: str, signer: KeyPair) -> Recover:
+    """Make the body of a recovery that a device key signs; it holds no secret."""
     waiting = record.change if record.change and record.change.state in WAITING else None
     enrolled = bool(record.receipt)
     return Recover(
@@ -214,6 +217,7 @@ def recover_body(record: Record, hostname: str, hardware: Hardware, challenge: s
         command_seq=min(record.command_seq, 2**31 - 1),
         join=None if enrolled else join_of(record, hardware),
         prior=None if enrolled else _prior(record),
+        renewal=_renewal_in_recovery(record, signer) if enrolled else "",
     )
 
 
@@ -222,12 +226,42 @@ def anonymous_body(record: Record, challenge: str) -> Recover:
     return Recover(challenge=challenge, endpoint=record.endpoint_id)
 
 
-def recover_request(record: Record, body: bytes, by: Signing, *, signed: bool) -> Request:
-    """``POST /endpoint/v1/recover``: no logon and no token, the device key alone."""
+def recover_request(record: Record, body: bytes, by: Signing, signer: KeyPair | None) -> Request:
+    """``POST /endpoint/v1/recover``: no logon and no token, a device key alone, or nothing."""
     headers = {"content-type": "application/json"}
-    if signed:
-        headers["dpop"] = _proof(record, device_key(record.device_key), "POST", RECOVER, by, body=body)
+    if signer is not None:
+        headers["dpop"] = _proof(record, device_key(signer.device), "POST", RECOVER, by, body=body)
     return Request("POST", RECOVER, headers, body)
+
+
+def _renewal_in_check_in(record: Record) -> str:
+    """The statement of a new key that the one in use vouches for, empty if there is none to bring."""
+    new = renewal.brought_by_check_in(record)
+    return _renewal(record, new, record.device_key) if new else ""
+
+
+def _renewal_in_recovery(record: Record, signer: KeyPair) -> str:
+    """The statement of the newest key, where another one signs; empty where there is no other."""
+    asked = record.renewal
+    if asked and asked.keys:
+        return _renewal(record, asked.keys, record.device_key if signer == asked.keys else signer.device)
+    in_use = KeyPair(record.device_key, record.seal_key)
+    return "" if signer == in_use else _renewal(record, in_use, signer.device)
+
+
+def _renewal(record: Record, new: KeyPair, former: str) -> str:
+    return make_renewal(
+        device_key(new.device),
+        device_key(new.seal),
+        installation=record.installation,
+        endpoint=record.endpoint_id,
+        command=record.renewal.command if record.renewal else "",
+        former=device_key(former).thumbprint,
+    )
+
+
+def _at_work(record: Record) -> DeviceKey:
+    return device_key(renewal.signing_keys(record).device)
 
 
 def _prior(record: Record) -> PriorPassword | None:
@@ -252,7 +286,7 @@ def _account_in_use(record: Record) -> str:
 
 
 def _work_request(record: Record, path: str, body: bytes, by: Signing, account: Account | None, token: str) -> Request:
-    device, headers = device_key(record.device_key), {"content-type": "application/json"}
+    device, headers = _at_work(record), {"content-type": "application/json"}
     if account is not None:
         headers["dpop"] = _proof(record, device, "POST", path, by, body=body)
         return Request("POST", path, headers, body, account)

@@ -48,6 +48,7 @@ class Status(msgspec.Struct, frozen=True):
         repair: the one command or act that helps, empty if none is needed.
         change: what became of the last change of the web access server, empty if there was none.
         recovery: that the endpoint asks for its access by its device key and why, empty if it does not.
+        renewal: how far a renewal of the device key is, empty if there is none.
     """
 
     well: bool
@@ -72,6 +73,7 @@ class Status(msgspec.Struct, frozen=True):
     server_time: int
     change: str = ""
     recovery: str = ""
+    renewal: str = ""
 
 
 def status_of(record: Record, now: Moment) -> Status:
@@ -106,13 +108,15 @@ def status_of(record: Record, now: Moment) -> Status:
         server_time=server_now(record.anchor, now),
         change=_change(record),
         recovery=_recovery(record),
+        renewal=_renewal(record),
     )
 
 
 def five_lines(status: Status) -> str:
     """Say it to a person."""
     seen = f"last checked in {_utc(status.last_check_in)}" if status.last_check_in else "it never checked in"
-    key = f"{status.device_key[:16]}..." if status.device_key else "none yet"
+    newer = f" ({status.renewal})" if status.renewal else ""
+    key = f"{status.device_key[:16]}...{newer}" if status.device_key else "none yet"
     credential = (
         f"account {status.account} (generation {status.credential_generation}) by {status.mechanism or 'no logon yet'}"
         if status.account
@@ -149,6 +153,12 @@ def _change(record: Record) -> str:
     if watch.state is ChangeState.COMMITTED:
         return f"changed, and watched: {watch.good} of {rules.GOOD_CHECK_INS} good check-ins, then a restart"
     return "the last change of the web access server is verified"
+
+
+def _renewal(record: Record) -> str:
+    if record.renewal is None:
+        return ""
+    return "a newer one is made, and not in use yet" if record.renewal.keys else "a newer one is to be made"
 
 
 def _recovery(record: Record) -> str:

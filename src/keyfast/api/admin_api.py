@@ -124,6 +124,11 @@ class AdminApi:
         row = await self._commands.check_in_now(request.path_params["id"], order.interval_s, ADMINISTRATOR)
         return ok(admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail))
 
+    async def renew_key(self, request: Request) -> Response:
+        """``POST /admin/v1/endpoints/{id}/renew-key``."""
+        row = await self._commands.renew_key(request.path_params["id"], ADMINISTRATOR)
+        return ok(admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail))
+
     async def events(self, request: Request) -> Response:
         """``GET /admin/v1/events``: newest first."""
         query = request.query_params

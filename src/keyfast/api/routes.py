@@ -73,6 +73,7 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/endpoints", Who.ADMINISTRATOR, "admin.endpoints"),
     Row("GET", "/admin/v1/endpoints/{id}", Who.ADMINISTRATOR, "admin.endpoint"),
     Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now"),
+    Row("POST", "/admin/v1/endpoints/{id}/renew-key", Who.ADMINISTRATOR, "admin.renew_key"),
     Row("POST", "/admin/v1/endpoints/{id}/{event}", Who.ADMINISTRATOR, "admin.change_endpoint"),
     Row("GET", "/admin/v1/events", Who.ADMINISTRATOR, "admin.events"),
     Row("GET", "/admin/v1/packages", Who.ADMINISTRATOR, "admin.packages"),

@@ -174,6 +174,16 @@ def check_in_now(
         output.console.print(f"command {queued.id} is {queued.state}; the endpoint gets it with its next check-in")
 
 
+@app.command("renew-key")
+def renew_key(endpoint: Id, data: Data = None, json: Json = False) -> None:
+    """Have an endpoint make a new device key; the one it has now serves for recovery afterwards."""
+    queued = client(data).post(f"/admin/v1/endpoints/{endpoint}/renew-key", CommandLine)
+    if json:
+        output.as_json(queued)
+    else:
+        output.console.print(f"command {queued.id} is {queued.state}; the endpoint gets it with its next check-in")
+
+
 @app.command()
 def approve(endpoint: Id, data: Data = None, json: Json = False) -> None:
     """Let a pending endpoint in."""

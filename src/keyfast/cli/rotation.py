@@ -23,17 +23,17 @@ from keyfast.wire.rotation import (
     Waiver,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Rotations: move endpoints to another account, password, mode or address.")
+app = typer.Typer(no_args_is_help=True, help="Rotations: of accounts, passwords, modes, addresses and keys.")
 
 WATCH_SECONDS = 2.0
 
-Kinds = Literal["account", "password", "oauth", "address", "token_key", "recovery"]
+Kinds = Literal["account", "password", "oauth", "address", "token_key", "device_key", "recovery"]
 KindOf = Annotated[Kinds, typer.Argument(help="What is rotated.")]
 Id = Annotated[str, typer.Argument(metavar="ROTATION", help="Id of the rotation, or how it begins.")]
 Ring = Annotated[str, typer.Option(help="Only the endpoints of this ring; none means all.")]
 Source = Annotated[str, typer.Option("--from", help=r"Account (DOMAIN\name) that endpoints move away from.")]
 Target = Annotated[str, typer.Option("--to", help="Account that they move to.")]
-ModeOf = Annotated[str, typer.Option(help="For address: whose address; for recovery: the mode afterwards.")]
+ModeOf = Annotated[str, typer.Option(help="For address, device_key: whose; for recovery: the mode afterwards.")]
 Url = Annotated[list[str] | None, typer.Option(help="New base URL, in order of preference; repeatable.")]
 Ca = Annotated[Path | None, typer.Option(help="PEM file of the new certificate authority.")]
 ByHand = Annotated[bool, typer.Option(help="You set the password in the directory yourself.")]

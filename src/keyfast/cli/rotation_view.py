@@ -45,18 +45,23 @@ def print_list(rows: list[RotationLine]) -> None:
 
 def print_preview(found: PreviewView) -> None:
     """Print what a rotation would touch."""
+    renews = found.kind == "device_key"
+    would = "renew their device key" if renews else "move"
     lines = [
-        f"[bold]{found.targets:,}[/] endpoints would move{_way(found.source, found.target, found.mode)}",
+        f"[bold]{found.targets:,}[/] endpoints would {would}{_way(found.source, found.target, found.mode)}",
         (
             f"  seen within 7 days {found.seen_7d:,}, 30 days {found.seen_30d:,}, 90 days {found.seen_90d:,}; "
             f"overdue now {found.offline:,}"
         ),
         f"  waves: {', '.join(f'{size:,}' for size in found.waves) or 'none'}",
-        (
+    ]
+    if renews:
+        lines.append("  nothing is taken away: former keys stay good for recovery")
+    else:
+        lines.append(
             f"  were the old access taken away today: {found.recovering:,} would come back by recovery, "
             f"[{'red' if found.stranded else 'green'}]{found.stranded:,} would be stranded[/]"
-        ),
-    ]
+        )
     if found.sets_password:
         lines.append(f"  Keyfast sets a new password of {escape(found.target)} itself")
     lines += [f"  [red]cannot start:[/] {escape(reason)}" for reason in found.against]

@@ -42,6 +42,7 @@ NOT_THE_ACCESS = frozenset(
         RefusalClass.PENDING.value,
         RefusalClass.REVOKED.value,
         RefusalClass.REPLAYED.value,
+        RefusalClass.KEY_SUPERSEDED.value,
         RefusalClass.NOT_READY.value,
         RefusalClass.MALFORMED.value,
         RefusalClass.TOO_LARGE.value,

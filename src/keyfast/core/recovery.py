@@ -73,6 +73,14 @@ def judge(call: Call) -> Act | Refusal:
     return _ACTS[call.caller]
 
 
+def vouches(caller: Caller, *, recovering: bool) -> bool:
+    """Tell whether the key that a caller proved may vouch for a new one: a former key in a recovery only.
+
+    An image from before a renewal holds nothing but a former key, and would be stranded if that could not.
+    """
+    return caller is Caller.CURRENT or (recovering and caller is Caller.SUPERSEDED)
+
+
 _ACTS = {
     Caller.CURRENT: Act.GIVE,
     Caller.SUPERSEDED: Act.GIVE,

@@ -123,7 +123,7 @@ def _retrust(before: Rotation, after: Rotation) -> tuple[Effect, ...]:
 
 def _finish(before: Rotation, after: Rotation) -> tuple[Effect, ...]:
     acts = []
-    if after.plan.has_targets:
+    if after.plan.moves_access:
         acts.append(Effect(K.ERASE))
     if after.plan.retires and after.plan.source:
         acts.append(Effect(K.DESTROY, {"account": after.plan.source}))

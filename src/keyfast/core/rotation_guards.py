@@ -129,9 +129,11 @@ def wave_moved(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
 
 
 def wave_proven(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
-    """At least one endpoint of the canary has proven the new access: silence is no proof."""
+    """At least one endpoint of the canary has proven the new access, or key: silence is no proof."""
     if not rotation.plan.has_targets or rotation.plan.kind is Kind.RECOVERY:
         return None  # nothing is taken away after a recovery
+    if rotation.plan.kind is Kind.DEVICE_KEY:
+        return None if evidence.number({C.VERIFIED}) else "no endpoint has checked in with a new device key"
     wanted = {C.VERIFIED} if rotation.state is S.CANARY and rotation.plan.waves.restart_proof else MOVED
     if evidence.number(wanted):
         return None
@@ -195,8 +197,8 @@ def everyone_covered(rotation: Rotation, evidence: Evidence, now: int) -> str | 
 
 def drained(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
     """Nobody has used the old access for long enough."""
-    if rotation.plan.kind is Kind.RECOVERY:
-        return None  # what was there before does not work
+    if rotation.plan.kind in {Kind.RECOVERY, Kind.DEVICE_KEY}:
+        return None  # what was there before does not work, or stays good for recovery
     if not rotation.plan.has_targets:
         return _wait("it must drain", rotation.since, rotation.plan.holds.drain_s, now)
     hold = max(rotation.plan.holds.drain_s, 2 * rotation.facts.longest_gap_s)
@@ -227,6 +229,8 @@ def can_go_back(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
     """There is something to go back to."""
     if rotation.plan.kind is Kind.RECOVERY:
         return "what a recovery replaces does not work any more"
+    if rotation.plan.kind is Kind.DEVICE_KEY:
+        return "a former device key serves for recovery only; renew the keys once more instead"
     return "rotate the token key once more instead" if rotation.plan.kind is Kind.TOKEN_KEY else None
 
 

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     ADDRESS = "address"
     TOKEN_KEY = "token_key"  # noqa: S105 - a name: the key that signs access tokens
     RECOVERY = "recovery"
+    DEVICE_KEY = "device_key"
 
 
 class Waves(msgspec.Struct, frozen=True):
@@ -81,7 +82,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     Attributes:
         ring: only the endpoints of this ring; empty for all.
-        mode: authentication mode of its targets afterwards; empty for ``token_key``.
+        mode: authentication mode of its targets afterwards; empty for ``token_key``, and for ``device_key`` of all.
         source: account (``DOMAIN\name``) that they move away from; empty where they have none, or for all of them.
         target: account that they move to (Windows mode).
         urls, ca: new address (kind ``address``); an empty ``ca`` keeps the authority.
@@ -106,13 +107,18 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def from_mode(self) -> str:
-        """Authentication mode that its targets have before."""
-        return self.mode if self.kind is Kind.ADDRESS else Mode.WINDOWS.value
+        """Authentication mode that its targets have before; empty for any."""
+        return self.mode if self.kind in {Kind.ADDRESS, Kind.DEVICE_KEY} else Mode.WINDOWS.value
 
     @property
     def has_targets(self) -> bool:
-        """Whether endpoints must move at all."""
+        """Whether endpoints must do something at all."""
         return self.kind is not Kind.TOKEN_KEY
+
+    @property
+    def moves_access(self) -> bool:
+        """Whether its targets get another access, and keep the one before until they are told to erase it."""
+        return self.has_targets and self.kind is not Kind.DEVICE_KEY
 
     @property
     def uses_account(self) -> bool:
@@ -122,7 +128,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def own_profile(self) -> bool:
         """Whether it signs an access profile of its own; otherwise the one in force of the mode is used."""
-        return self.kind is Kind.ADDRESS or (self.has_targets and self.mode != self.from_mode)
+        return self.kind is Kind.ADDRESS or (self.moves_access and self.mode != self.from_mode)
 
     @property
     def retires(self) -> bool:

@@ -17,6 +17,7 @@ from keyfast.core.access import Access, Held, InForce, access_for, change_for, s
 from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
 from keyfast.errors import KeyfastError, TrustError
+from keyfast.services import renew
 from keyfast.services.known_account import bound_to
 from keyfast.services.live import Live, LiveState
 from keyfast.store import changes, commands, endpoints, profiles, rotation_counts
@@ -27,6 +28,7 @@ from keyfast.trust.roles import CHANGE_TYP
 from keyfast.wire import messages
 from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE, Change
 from keyfast.wire.messages import BundleAccount
+from keyfast.wire.renewal import RENEW_DEVICE_KEY
 
 LIFETIME = 7 * 86400
 PURPOSE = "web access server"
@@ -153,6 +155,8 @@ class ChangeService:
         live = self._live.current
         if row.action not in commands.MADE_WHEN_OFFERED or record is None:
             return row
+        if row.action == RENEW_DEVICE_KEY:
+            return await renew.offered(conn, live, row, now)
         if row.action == ERASE:
             good = row.state is CommandState.OFFERED and self._is_good(live, row, now)
             return row if good else await self._erase(conn, live, row, now)
@@ -191,7 +195,7 @@ class ChangeService:
         above: int = 0,
     ) -> CommandRow | None:
         """Make the statement of a row and put it on record as offered; None if it cannot be made."""
-        seq = max(await _fresh_seq(conn, row), above + 1)
+        seq = max(await commands.fresh_seq(conn, row), above + 1)
         reference = f"{live.installation.epoch}.{seq}"
         try:
             account = self._sealed(live, endpoint, wanted, reference) if wanted.mode is Mode.WINDOWS else ""
@@ -203,7 +207,7 @@ class ChangeService:
             return None
 
     async def _erase(self, conn: AsyncConnection, live: Live, row: CommandRow, now: int) -> CommandRow:
-        claims = self._claims(live, row, await _fresh_seq(conn, row), now)
+        claims = self._claims(live, row, await commands.fresh_seq(conn, row), now)
         return await self._put(conn, row, claims, live.keyset.sign(CHANGE_TYP, claims), row.detail, now)
 
     def _claims(
@@ -296,12 +300,6 @@ async def _credited(conn: AsyncConnection, row: CommandRow, now: int) -> bool:
         return False
     await changes.mark(conn, row, state, now)
     return True
-
-
-async def _fresh_seq(conn: AsyncConnection, row: CommandRow) -> int:
-    """A number above all that the endpoint may have seen; the row's own if nothing of it was ever sent."""
-    following = await commands.next_seq(conn, row.endpoint_id)
-    return row.seq if row.seq == following - 1 and not row.statement else following
 
 
 async def _profile(conn: AsyncConnection, live: Live, wanted: Access) -> str:

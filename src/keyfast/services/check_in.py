@@ -11,9 +11,11 @@ from keyfast.core.check_in import Accepted, Grant, Report
 from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.services import renew
 from keyfast.services.authenticate import SignedRequest, endpoint_caller, mode_refusal, unknown_or_superseded
 from keyfast.services.change import ChangeService
 from keyfast.services.live import Live, LiveState
+from keyfast.services.receipts import receipt_of
 from keyfast.services.went_back import Heard, WentBack
 from keyfast.store import commands, endpoints, uses
 from keyfast.store.database import Database
@@ -60,6 +62,7 @@ class Sender(msgspec.Struct, frozen=True):
         token_issued_at: server time from which its authentication is; a later revocation voids it.
         grant: resync grant of its nonce.
         registered: answer to its joining, in the same exchange.
+        thumbprint: of the device key that made the proof.
         shown: what it authenticated with.
         held: what is on record; None where that was not looked up.
     """
@@ -69,6 +72,7 @@ class Sender(msgspec.Struct, frozen=True):
     token_issued_at: int
     grant: Grant | None
     registered: Registered | None = None
+    thumbprint: str = ""
     shown: Shown = Shown()
     held: Shown | None = None
 
@@ -144,7 +148,7 @@ class CheckInService:
             if refusal is not None:
                 return Reply(refusal, live.nonces.issue(now))
         token = caller.token
-        sender = Sender(token.endpoint_id, Mode.OAUTH, token.issued_at, caller.nonce.grant)
+        sender = Sender(token.endpoint_id, Mode.OAUTH, token.issued_at, caller.nonce.grant, thumbprint=token.thumbprint)
         return await self.record(live, sender, letter, request, now)
 
     async def record(self, live: Live, sender: Sender, letter: Letter, request: SignedRequest, now: int) -> Reply:
@@ -165,8 +169,17 @@ class CheckInService:
         if _is_news(live, sender, message):
             async with self._database.write() as conn:
                 await note_access(conn, sender.endpoint_id, sender.shown)
+        receipt = await self._renewed(live, sender, message.renewal, now) if message.renewal else ""
         answer = await self._answer(live, verdict, letter.message, sender, wait, now)
+        answer = msgspec.structs.replace(answer, receipt=receipt) if receipt else answer
         return Reply(messages.encode(answer), live.nonces.issue(now))
+
+    async def _renewed(self, live: Live, sender: Sender, statement: str, now: int) -> str:
+        """Put a new device key on record; return the receipt that names it, empty if it is not taken."""
+        bringing = renew.Bringing(sender.endpoint_id, sender.thumbprint, "check-in", recovering=False)
+        async with self._database.write() as conn:
+            row = await renew.bind(conn, live, statement, bringing, now)
+        return receipt_of(live, row, now) if row else ""
 
     async def _tell_refused(self, endpoint_id: str, results: tuple[messages.CommandResult, ...]) -> None:
         """Tell of refused commands that nobody here sent; those on record have their state to show it."""

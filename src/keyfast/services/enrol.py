@@ -7,6 +7,7 @@ An endpoint that is on record gets its answer whatever became of the enrolment t
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +20,7 @@ from keyfast.errors import ConflictError, ForeignError, TrustError
 from keyfast.services.admission import prove
 from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
 from keyfast.services.live import Live, LiveState
+from keyfast.services.receipts import receipt_of
 from keyfast.store import endpoints, events, packages, uses
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord, EndpointRow
@@ -29,9 +31,8 @@ from keyfast.trust.dpop import Proof
 from keyfast.trust.encoding import decode_json, thumbprint
 from keyfast.trust.enrolment import TYP as ENROLMENT_TYP
 from keyfast.trust.enrolment import EnrolmentToken, judge
-from keyfast.trust.roles import RECEIPT_TYP
 from keyfast.wire import limits
-from keyfast.wire.messages import Join, Receipt, Registered
+from keyfast.wire.messages import Join, Registered
 from keyfast.wire.oauth import Jwks, PublicKey, RegisterRequest
 
 _NOT_PROVEN = frozenset({EndpointState.PENDING, EndpointState.REGISTERED})
@@ -72,7 +73,7 @@ class EnrolService:
         if isinstance(found, Refusal):
             return found
         row, state = found
-        return self._answer(live, row, state, now)
+        return self._answer(live, _as_asked(row, asked), state, now)
 
     async def join(self, asked: RegisterRequest, token: EnrolmentToken, now: int) -> Registered | Refusal:
         """Register, and let work, the endpoint of a check-in whose proof and account were verified.
@@ -85,7 +86,7 @@ class EnrolService:
             return found
         row, state = found
         refusal = await prove(self._database, row, state, now)
-        return refusal or self._answer(self._live.current, row, state, now, Mode.WINDOWS)
+        return refusal or self._answer(self._live.current, _as_asked(row, asked), state, now, Mode.WINDOWS)
 
     async def hold(
         self, asked: RegisterRequest, token: EnrolmentToken, now: int, *, prior_password: bool
@@ -262,24 +263,6 @@ def _key(jwk: dict[str, str], use: str) -> PublicKey:
     return PublicKey(jwk["kty"], jwk["crv"], jwk["x"], jwk["y"], use)
 
 
-def receipt_of(live: Live, row: EndpointRow, now: int, *, pending: bool = False) -> str:
-    """Sign the receipt of an endpoint as it is on record; ``pending`` while an administrator has not let it in."""
-    receipt = Receipt(
-        installation=live.installation.id,
-        endpoint=row.id,
-        thumbprint=row.thumbprint,
-        seal_thumbprint=thumbprint(row.seal_jwk),
-        epoch=live.installation.epoch,
-        issued_at=now,
-        ring=row.ring,
-        package=row.package_id,
-        account=row.account_key,
-        generation=row.generation,
-        pending=pending,
-    )
-    return live.keyset.sign(RECEIPT_TYP, receipt)
-
-
 def enrolment_token(live: Live, statement: str, mode: Mode) -> EnrolmentToken | Refusal:
     """Verify an enrolment token, and that it lets an endpoint join in this mode."""
     token = any_enrolment_token(live, statement)
@@ -308,6 +291,12 @@ def any_enrolment_token(live: Live, statement: str) -> EnrolmentToken | Refusal:
         )
     except TrustError:
         return Refusal(RefusalClass.UNAUTHENTICATED, "the enrolment token does not verify")
+
+
+def _as_asked(row: EndpointRow, asked: RegisterRequest) -> EndpointRow:
+    """The record as an image that still holds a former key knows it: its receipt is for the key that it has."""
+    own = _device_thumbprint(asked)
+    return row if row.thumbprint == own else replace(row, thumbprint=own, seal_jwk=asked.key("enc") or {})
 
 
 def _device_thumbprint(asked: RegisterRequest) -> str:

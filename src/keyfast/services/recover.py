@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import ids, schedule
 from keyfast.core.access import Access
@@ -16,15 +17,17 @@ from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mode
 from keyfast.core.recovery import Act, Call, Caller, judge
 from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.services import renew
 from keyfast.services.admission import prove
 from keyfast.services.authenticate import SignedRequest, fresh_nonce
 from keyfast.services.change import ChangeService, Given, Told
 from keyfast.services.check_in import Reply
-from keyfast.services.enrol import EnrolService, any_enrolment_token, asked_to_join, receipt_of
+from keyfast.services.enrol import EnrolService, any_enrolment_token, asked_to_join
 from keyfast.services.known_account import bound_to
 from keyfast.services.live import Live, LiveState
 from keyfast.services.progress import Windows
 from keyfast.services.readopt import forgotten, readopt, verified_receipt
+from keyfast.services.receipts import receipt_of
 from keyfast.services.replay import SeenOnce
 from keyfast.services.went_back import Heard, WentBack
 from keyfast.store import endpoints, events
@@ -228,9 +231,8 @@ class RecoverService:
         if asking.caller is Caller.ANONYMOUS:
             return
         signed = receipt.epoch if receipt else 0
-        forgotten = signed if asking.record is None else 0
-        epoch = max(message.epoch, signed)
-        heard = Heard(epoch, message.profile_seq, message.account, message.credential_generation, forgotten)
+        held = message.profile_seq, message.account, message.credential_generation
+        heard = Heard(max(message.epoch, signed), *held, signed, receipt.thumbprint if receipt else "")
         about = asking.record.endpoint.id if asking.record else receipt.endpoint if receipt else ""
         await self._ahead.hear(about, heard)
 
@@ -245,6 +247,7 @@ class RecoverService:
         if refusal is not None:
             return refusal
         async with self._database.write() as conn:
+            record, renewed = await self._renewed(conn, asking, record, now)
             given = await self._changes.recover(conn, record, _told(asking, record), now)
             if given is not None and given.fresh:
                 detail = _particulars(asking, given) | {"address": address}
@@ -253,10 +256,20 @@ class RecoverService:
             if asking.window is not None:
                 await self._windows.reached(conn, asking.window, record.endpoint.id, now)
         # Also to whoever shows none: the answer that brought it may have been lost.
-        wanting = joined or act is Act.ADOPT or (asking.proof is not None and not asking.message.receipt)
+        wanting = renewed or joined or act is Act.ADOPT or (asking.proof is not None and not asking.message.receipt)
         receipt = receipt_of(self._live.current, record.endpoint, now) if wanting else ""
         state = EndpointState.ACTIVE if joined else record.presence.state
         return self._answer(asking.message, state, now, given.statement if given else "", receipt, soon=bool(given))
+
+    async def _renewed(
+        self, conn: AsyncConnection, asking: Asking, record: EndpointRecord, now: int
+    ) -> tuple[EndpointRecord, bool]:
+        """Put a new device key on record that the endpoint brings along; tell whether it is there now."""
+        if asking.proof is None or not asking.message.renewal:
+            return record, False
+        who = renew.Bringing(record.endpoint.id, asking.proof.thumbprint, "recovery", recovering=True)
+        row = await renew.bind(conn, self._live.current, asking.message.renewal, who, now)
+        return (record, False) if row is None else (replace(record, endpoint=row), True)
 
     async def _adopted(self, asking: Asking, now: int) -> EndpointRecord | None:
         if asking.receipt is None or asking.proof is None:

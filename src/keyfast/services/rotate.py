@@ -189,8 +189,9 @@ class RotationService:
             seen_30d=found["seen_30d"],
             seen_90d=found["seen_90d"],
             offline=found["offline"],
-            stranded=found["keyless"],
-            recovering=found["targets"] - found["keyless"],
+            # A former key stays good for recovery: there is nothing to take away.
+            stranded=found["keyless"] if plan.moves_access else 0,
+            recovering=found["targets"] - found["keyless"] if plan.moves_access else 0,
             longest_gap_s=now - found["first"],
             waves=tuple(after - before for before, after in zip((0, *steps), steps, strict=False)),
         )

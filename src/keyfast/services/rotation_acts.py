@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyfast.core.mode import Mode
 from keyfast.core.rotation_effects import EffectKind as K
 from keyfast.core.rotation_evidence import BACK
-from keyfast.core.rotation_plan import cuts, portion
+from keyfast.core.rotation_plan import Kind, cuts, portion
 from keyfast.core.rotation_state import OFFERING, Rotation, RotationState
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
@@ -24,6 +24,8 @@ from keyfast.store import events, profiles, rotation_counts, rotation_targets, r
 from keyfast.store.database import Database
 from keyfast.store.rotations import EffectRow, RotationRow
 from keyfast.trust.roles import KeyStatus, Role
+from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER
+from keyfast.wire.renewal import RENEW_DEVICE_KEY
 
 PORTION = 2000
 """Endpoints changed in one transaction."""
@@ -203,6 +205,7 @@ class RotationActs:
             work.row.id,
             scope,
             document["cuts"],
+            action=RENEW_DEVICE_KEY if plan.kind is Kind.DEVICE_KEY else CHANGE_WEB_ACCESS_SERVER,
             before=document["before"],
             cursor=document["cursor"],
             wrapped=document["wrapped"],

@@ -11,7 +11,7 @@ from keyfast.core.generation import GenerationState
 from keyfast.core.logon import SENTENCES
 from keyfast.core.node import lacking
 from keyfast.core.rotation_evidence import MOVED, Evidence
-from keyfast.core.rotation_plan import Plan
+from keyfast.core.rotation_plan import Kind, Plan
 from keyfast.core.rotation_state import ENDED, EXCLUSIVE, OFFERING, Rotation, RotationState
 from keyfast.services.known_account import Outcome, outcomes
 from keyfast.store import accounts, installations, keys, nodes, rotation_counts, rotations
@@ -107,12 +107,13 @@ def _wanted(rotation: Rotation) -> frozenset[CommandState]:
 
 
 async def _others(conn: AsyncConnection, row: RotationRow, plan: Plan) -> tuple[str, ...]:
-    """Rotations under way that touch endpoints of the same rings."""
+    """Rotations under way that touch endpoints of the same rings; a recovery waits for no renewal of keys."""
+    beside = {Kind.TOKEN_KEY} | ({Kind.DEVICE_KEY} if plan.kind is Kind.RECOVERY else set())
     found = [other for other in await rotations.under_way(conn) if other.id != row.id and other.state in EXCLUSIVE]
     return tuple(
         other.id
         for other in found
-        if other.kind != "token_key" and (not other.ring or not plan.ring or other.ring == plan.ring)
+        if other.kind not in beside and (not other.ring or not plan.ring or other.ring == plan.ring)
     )
 
 

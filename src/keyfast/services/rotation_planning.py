@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.directory import PasswordDirectory, account_key
@@ -32,6 +33,7 @@ async def planned(conn: AsyncConnection, order: RotationOrder, directory: Passwo
     known = [row.key for row in await accounts.load(conn)]
     source, target = (_key(name, directory.domain) for name in (order.source, order.target))
     sets = kind is Kind.PASSWORD and directory.can_reset_password and not order.by_hand
+    waves = _part(Waves, order)
     members: dict[str, Any] = {"source": source, "target": target}
     if kind in {Kind.ACCOUNT, Kind.PASSWORD}:
         _demand_pair(source, target, known, target_may_be_new=sets)
@@ -42,6 +44,9 @@ async def planned(conn: AsyncConnection, order: RotationOrder, directory: Passwo
         members |= _address(order, {row.mode for row in await modes.load(conn)})
     elif kind is Kind.RECOVERY:
         members |= _recovery(order, source, target, known)
+    elif kind is Kind.DEVICE_KEY:
+        members = _device_key(order)
+        waves = replace(waves, restart_proof=True)  # a check-in with the new key, before the canary widens
     else:
         members = {}
     return Plan(
@@ -49,7 +54,7 @@ async def planned(conn: AsyncConnection, order: RotationOrder, directory: Passwo
         ring=order.ring,
         hasty=order.hasty,
         approvals=order.approvals,
-        waves=_part(Waves, order),
+        waves=waves,
         holds=_part(Holds, order),
         limits=_part(Limits, order),
         **members,
@@ -112,6 +117,14 @@ def _address(order: RotationOrder, open_modes: set[Mode]) -> dict[str, Any]:
         "source": "",
         "target": "",
     }
+
+
+def _device_key(order: RotationOrder) -> dict[str, Any]:
+    if order.mode not in {"", Mode.WINDOWS.value, Mode.OAUTH.value}:
+        raise UsageError("name the mode whose endpoints renew their keys, or none for all", repair="--mode oauth")
+    if order.source or order.target:
+        raise UsageError("device keys are renewed whatever account an endpoint uses; name a ring or a mode")
+    return {"mode": order.mode}
 
 
 def _recovery(order: RotationOrder, source: str, target: str, known: list[str]) -> dict[str, Any]:

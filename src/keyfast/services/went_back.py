@@ -34,7 +34,9 @@ class Heard(msgspec.Struct, frozen=True):
         profile_seq: number of the access profile it uses.
         account: key of its account, empty if none.
         generation: credential generation of that account.
-        receipt_epoch: epoch of its receipt if it is not on record, although nothing ever takes one off it; else 0.
+        receipt_epoch: epoch of its receipt if the key in it is not on record, although nothing ever takes one off it;
+            else 0.
+        receipt_key: thumbprint of that key.
     """
 
     epoch: int
@@ -42,6 +44,7 @@ class Heard(msgspec.Struct, frozen=True):
     account: str = ""
     generation: int = 0
     receipt_epoch: int = 0
+    receipt_key: str = ""
 
 
 class WentBack:
@@ -82,7 +85,8 @@ class WentBack:
             return False
         highest = await profiles.next_seq(conn) - 1
         above = heard.epoch > row.epoch or heard.profile_seq > highest
-        forgotten = heard.receipt_epoch >= row.epoch and await endpoints.get(conn, endpoint_id) is None
+        late = heard.receipt_epoch < row.epoch
+        forgotten = not late and await endpoints.by_thumbprint(conn, heard.receipt_key) is None
         if not above and (row.restored_at or not (forgotten or await _knows_newer_password(conn, heard))):
             return False
         news = not row.restored_at or heard.epoch > row.epoch

@@ -246,7 +246,14 @@ class WindowsCheckInService:
         return True
 
     async def _sender(self, letter: Letter, knocker: Knocker, found: LoggedOn, now: int) -> Sender | Refusal:
-        sender = Sender(knocker.endpoint_id, Mode.WINDOWS, now, knocker.nonce.grant, None, knocker.shown(found))
+        sender = Sender(
+            knocker.endpoint_id,
+            Mode.WINDOWS,
+            now,
+            knocker.nonce.grant,
+            thumbprint=knocker.proof.thumbprint,
+            shown=knocker.shown(found),
+        )
         if knocker.token is None:
             return replace(sender, held=knocker.held)
         registered = await self._join(letter, knocker.token, knocker.proof, now)

@@ -50,6 +50,16 @@ async def images_are_restored(fleet: Fleet) -> None:
         endpoint.restart((kept(fleet) / endpoint.name).read_bytes())
 
 
+async def answers_get_lost(fleet: Fleet) -> None:
+    """The network becomes so bad that two answers in five do not arrive."""
+    fleet.faults.answer_lost = 0.4
+
+
+async def the_network_is_mended(fleet: Fleet) -> None:
+    """It loses one answer in a hundred, as before."""
+    fleet.faults.answer_lost = 0.01
+
+
 async def disks_are_cloned(fleet: Fleet) -> None:
     """Some machines are copied, and original and copy both live on."""
     for endpoint in fleet.endpoints[7:200:40]:

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from keyfast.simulation.endpoint import Disk, Endpoint, Faults, installed
 from keyfast.simulation.habits import DAY, Calendar, Habit, calendar
@@ -54,7 +54,7 @@ class Fleet:
         self.start = site.time.now
         self.days = days
         self.seed = seed
-        self.faults = faults
+        self.faults = replace(faults, coming=list(faults.coming))  # what happens to it happens to this fleet
         self.order: dict[str, str] = {}
         self.endpoints: list[Endpoint] = []
         self.log: dict[int, Day] = {}

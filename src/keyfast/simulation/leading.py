@@ -16,6 +16,8 @@ HOLD = 14 * DAY
 """Every hold of a rotation: shorter than the defaults, so that a whole one fits into two months."""
 WINDOW_MINUTES = 2 * 1440
 PAGE = 1000
+MOST = 0.7
+"""Share of a fleet; the others are away for long."""
 GONE = "Nobody-Knows-This-0ne"
 
 
@@ -43,6 +45,18 @@ async def the_fleet_moves_to_the_partner(fleet: Fleet) -> None:
 async def the_fleet_moves_to_oauth(fleet: Fleet) -> None:
     """The fleet is to hold no password any more."""
     await _begun(fleet, _held(RotationOrder("oauth", source=ACCOUNT)))
+
+
+async def every_device_key_is_renewed(fleet: Fleet) -> None:
+    """Each endpoint is to have a new device key."""
+    await _begun(fleet, RotationOrder("device_key"))
+
+
+async def most_keys_are_new(fleet: Fleet) -> None:
+    """Whatever happened since, most endpoints have had another device key before the one that they use."""
+    new = sum(bool(endpoint.record.key_history) for endpoint in fleet.endpoints)
+    if new < len(fleet.endpoints) * MOST:
+        raise ScenarioError(f"only {new} of {len(fleet.endpoints)} device keys were renewed")
 
 
 async def the_address_is_mistyped(fleet: Fleet) -> None:

@@ -57,6 +57,24 @@ def _rotation(begins: Act) -> tuple[tuple[float, Act], ...]:
     )
 
 
+def _renewals(*further: tuple[float, Act]) -> tuple[tuple[float, Act], ...]:
+    """Device keys are renewed over a bad network; then disks go back to before it, and the server, too."""
+    return _in_order(
+        (
+            (8, acts.images_are_kept),
+            (9, acts.a_backup_is_made),
+            (10, acts.answers_get_lost),
+            (10, leading.every_device_key_is_renewed),
+            (24, acts.the_network_is_mended),
+            (32, acts.images_are_restored),
+            (40, acts.the_backup_is_restored),
+            (45, leading.the_restore_is_over),
+        ),
+        _daily(leading.the_rotation_is_looked_at, 11, 39),
+        further,
+    )
+
+
 SCENARIOS: dict[str, Scenario] = {
     "calm": Scenario("Nothing happens for three months.", "oauth"),
     "keys": Scenario(
@@ -68,6 +86,18 @@ SCENARIOS: dict[str, Scenario] = {
             (30, acts.clocks_go_wrong),
             (40, acts.the_root_is_rotated),
         ),
+    ),
+    "device-keys": Scenario(
+        "Every device key is renewed while many answers get lost; images and a backup from before that are restored.",
+        "oauth",
+        _renewals((46, leading.every_device_key_is_renewed)),
+        last=leading.most_keys_are_new,
+    ),
+    "device-keys-windows": Scenario(
+        "As device-keys, in Windows mode, and then somebody changes the password.",
+        "windows",
+        _renewals((48, acts.somebody_changes_the_password), (50, acts.the_new_password_is_put_on_record)),
+        last=leading.most_keys_are_new,
     ),
     "outage": Scenario(
         "The server is down for a week.", "oauth", ((20, acts.the_server_is_down), (27, acts.the_server_is_back))

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from keyfast.core.command import CommandState
+from keyfast.core.command import WAITING, CommandState
 from keyfast.store import commands
 from keyfast.store.commands import CommandRow, command_row
 from keyfast.store.tables import command
@@ -16,6 +16,9 @@ _OPEN = [
     for state in CommandState
     if state not in {CommandState.APPLIED, CommandState.VERIFIED, CommandState.SUPERSEDED, CommandState.WAIVED}
 ]
+
+
+_IN_HAND = WAITING | {CommandState.RECEIVED, CommandState.PROVEN, CommandState.APPLIED}
 
 
 async def of_rotation(conn: AsyncConnection, endpoint_id: str, rotation_id: str) -> CommandRow | None:
@@ -36,6 +39,12 @@ async def by_id(conn: AsyncConnection, endpoint_id: str, command_id: str) -> Com
 async def newest_other(conn: AsyncConnection, row: CommandRow) -> CommandRow | None:
     """Return the newest change of the same endpoint that is not this one."""
     return await _newest(conn, row.endpoint_id, (command.c.id != row.id,))
+
+
+async def unfinished(conn: AsyncConnection, endpoint_id: str) -> bool:
+    """Tell whether the endpoint has its newest change before it, or in hand, or still watches it."""
+    row = await _newest(conn, endpoint_id, (command.c.state != CommandState.PLANNED.value,))
+    return row is not None and row.state in _IN_HAND
 
 
 async def add(conn: AsyncConnection, row: CommandRow) -> None:

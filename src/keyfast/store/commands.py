@@ -11,9 +11,10 @@ from keyfast.core.command import WAITING, CommandEvent, CommandState, from_state
 from keyfast.errors import NotFoundError
 from keyfast.store.tables import command, presence
 from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE
+from keyfast.wire.renewal import RENEW_DEVICE_KEY
 
-MADE_WHEN_OFFERED = (CHANGE_WEB_ACCESS_SERVER, ERASE)
-"""Actions whose statement is signed when it is sent, see ``services.change``."""
+MADE_WHEN_OFFERED = (CHANGE_WEB_ACCESS_SERVER, ERASE, RENEW_DEVICE_KEY)
+"""Actions whose statement is signed when it is sent, see ``services.change`` and ``services.renew``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class CommandRow:
     """A command (times in unix seconds).
 
     Attributes:
-        statement: JWS; empty while a change of the web access server has not been offered, as it is made then.
+        statement: JWS; empty while what is made when it is offered has not been.
         rotation_id: rotation it belongs to, None for any other command.
         wave: in which wave of that rotation, from 1.
     """
@@ -51,6 +52,13 @@ async def next_seq(conn: AsyncConnection, endpoint_id: str) -> int:
     return (last or 0) + 1
 
 
+async def fresh_seq(conn: AsyncConnection, row: CommandRow) -> int:
+    """Return a number above all that the endpoint may have seen; the row's own if nothing of it was ever sent."""
+    following = await next_seq(conn, row.endpoint_id)
+    never_sent = not row.statement and not row.detail
+    return row.seq if row.seq == following - 1 and never_sent else following
+
+
 async def queue(conn: AsyncConnection, row: CommandRow) -> None:
     """Queue a command; ``row.seq`` comes from ``next_seq`` in the same transaction, as it is signed too.
 
@@ -67,8 +75,8 @@ async def queue(conn: AsyncConnection, row: CommandRow) -> None:
 async def offer(conn: AsyncConnection, endpoint_id: str, *, now: int, limit: int) -> list[CommandRow]:
     """Take what to send with an answer, oldest first; what has expired is marked so instead.
 
-    A change of the web access server has no statement yet, or one that is made anew when it expires: it is
-    only returned, and marked by whoever makes its statement (``store.changes.put``).
+    What is made when it is offered has no statement yet, or one that is made anew when it expires: it is only
+    returned, and marked by whoever makes its statement (``store.changes.put``).
     """
     await lock(conn, endpoint_id)
     waiting = update(command).where(command.c.endpoint_id == endpoint_id, command.c.state.in_(WAITING))
@@ -117,6 +125,15 @@ async def _select(
 def command_row(row: Row[Any]) -> CommandRow:
     """Return a row of the table as what it means."""
     return CommandRow(**(row._asdict() | {"state": CommandState(row.state)}))
+
+
+async def applied(conn: AsyncConnection, endpoint_id: str, command_id: str, action: str, now: int) -> None:
+    """Record that the server saw the endpoint do what a command asks for; nothing if that is no news."""
+    of_command = (command.c.endpoint_id == endpoint_id, command.c.id == command_id, command.c.action == action)
+    unseen = command.c.state.in_(from_states(CommandEvent.APPLIED))
+    done = {"state": CommandState.APPLIED, "updated_at": now}
+    await conn.execute(update(command).where(*of_command, unseen).values(done))
+    await recount(conn, endpoint_id)
 
 
 async def lock(conn: AsyncConnection, endpoint_id: str) -> None:

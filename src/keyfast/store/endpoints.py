@@ -204,7 +204,10 @@ async def take_key(conn: AsyncConnection, row: EndpointRow, now: int) -> None:
     await conn.execute(older.values(status="superseded", since=now))
     key = {"thumbprint": row.thumbprint, "endpoint_id": row.id, "status": "current", "since": now}
     if not await insert_once(conn, device_key, key):
-        raise ConflictError("this device key is on record already")
+        own = (device_key.c.thumbprint == row.thumbprint, device_key.c.endpoint_id == row.id)
+        again = await conn.execute(update(device_key).where(*own).values(status="current", since=now))
+        if again.rowcount != 1:
+            raise ConflictError("this device key is on record already")
     keys = {"thumbprint": row.thumbprint, "public_jwk": row.public_jwk, "seal_jwk": row.seal_jwk}
     await conn.execute(update(endpoint).where(endpoint.c.id == row.id).values(keys))
 

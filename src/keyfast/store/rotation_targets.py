@@ -29,9 +29,9 @@ from keyfast.core.endpoint import WORKING
 from keyfast.core.rotation_evidence import BACK, ERASING
 from keyfast.store.tables import command, endpoint, presence
 from keyfast.store.types import UuidText
+from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE
 
-CHANGE = "ChangeWebAccessServer"
-ERASE = "Erase"
+CHANGE = CHANGE_WEB_ACCESS_SERVER
 FAR = 253_402_300_799
 """The end of the year 9999: a change that nobody fetched does not expire; its statement does, once it is made."""
 ZERO = "00000000-0000-0000-0000-000000000000"
@@ -42,12 +42,12 @@ class Scope:
     r"""Which endpoints a rotation is about.
 
     Attributes:
-        mode: authentication mode they use.
+        mode: authentication mode they use, empty for any.
         ring: empty for every ring.
         account: account (``DOMAIN\name``) they use, empty for any.
     """
 
-    mode: str
+    mode: str = ""
     ring: str = ""
     account: str = ""
 
@@ -75,13 +75,14 @@ async def add_portion(
     scope: Scope,
     cuts: Sequence[int],
     *,
+    action: str = CHANGE,
     before: int,
     cursor: str,
     wrapped: bool,
     limit: int,
     now: int,
 ) -> Portion:
-    """Plan a change for the next ``limit`` endpoints of the scope, except those that have one of this rotation.
+    """Plan a command for the next ``limit`` endpoints of the scope, except those that have one of this rotation.
 
     Endpoints are met in the order of their ids (which are random), from the rotation's id on and around: another
     order for each rotation, and the same when it is done again.
@@ -91,6 +92,7 @@ async def add_portion(
         rotation_id: the rotation.
         scope: whom it is about.
         cuts: how many are in the waves so far, see ``core.rotation_plan.cuts``; beyond the last all are in it.
+        action: of the command.
         before: how many rows it has already.
         cursor: where the portion before ended; at first the rotation's own id.
         wrapped: as that portion said; at first False.
@@ -109,7 +111,7 @@ async def add_portion(
     ranked = found.add_columns((func.row_number().over(order_by=endpoint.c.id) + before).label("rank")).subquery()
     steps = [(ranked.c.rank <= cut, number) for number, cut in enumerate(cuts, 1)]
     wave = case(*steps, else_=len(steps)) if steps else literal(1)
-    added = await _add(conn, ranked, CHANGE, wave, CommandState.PLANNED, rotation_id, now)
+    added = await _add(conn, ranked, action, wave, CommandState.PLANNED, rotation_id, now)
     if last is not None:
         return Portion(added, last, wrapped, finished=False)
     return Portion(added, ZERO, wrapped=True, finished=wrapped)
@@ -200,9 +202,9 @@ async def _add(
 
 
 async def release(conn: AsyncConnection, rotation_id: str, *, wave: int, limit: int, now: int) -> int:
-    """Queue planned changes: of the waves up to ``wave``, or of the wave ``BACK``. Return how many were queued.
+    """Queue planned commands: of the waves up to ``wave``, or of the wave ``BACK``. Return how many were queued.
 
-    Other changes of the same endpoints that were not fetched yet are superseded.
+    Others of the same action for the same endpoints that were not fetched yet are superseded.
     """
     upto = command.c.wave == wave if wave < 0 else and_(command.c.wave > 0, command.c.wave <= wave)
     planned = _of(rotation_id, upto, command.c.state == CommandState.PLANNED.value)
@@ -213,13 +215,14 @@ async def release(conn: AsyncConnection, rotation_id: str, *, wave: int, limit: 
     newer = command.alias("newer")
     overtaken = select(literal(1)).where(
         newer.c.endpoint_id == command.c.endpoint_id,
+        newer.c.action == command.c.action,
         newer.c.seq > command.c.seq,
         by_endpoint(newer, rotation_id),
         newer.c.state == CommandState.PLANNED.value,
         newer.c.wave == wave if wave < 0 else and_(newer.c.wave > 0, newer.c.wave <= wave),
     )
     unfetched = command.c.state.in_(from_states(CommandEvent.SUPERSEDED))
-    await _change(conn, and_(of_them, command.c.action == CHANGE, unfetched, overtaken.exists()), "superseded", now)
+    await _change(conn, and_(of_them, unfetched, overtaken.exists()), "superseded", now)
     mine = and_(of_them, by_endpoint(command, rotation_id), upto, command.c.state == CommandState.PLANNED.value)
     queued = await _change(conn, mine, "queued", now)
     await _recount(conn, endpoints)
@@ -264,8 +267,10 @@ async def waive(
 def scoped(found: Select[Any], scope: Scope) -> Select[Any]:
     """Restrict a query to the endpoints of a scope that check in."""
     rows = found.select_from(endpoint.join(presence, presence.c.endpoint_id == endpoint.c.id)).where(
-        endpoint.c.mode == scope.mode, presence.c.state.in_([state.value for state in WORKING])
+        presence.c.state.in_([state.value for state in WORKING])
     )
+    if scope.mode:
+        rows = rows.where(endpoint.c.mode == scope.mode)
     if scope.ring:
         rows = rows.where(endpoint.c.ring == scope.ring)
     return rows.where(endpoint.c.account_key == scope.account) if scope.account else rows

@@ -122,6 +122,7 @@ class Recover(Message, frozen=True):
         command_seq: highest command number that it has seen.
         join: asks to join, for one that never enrolled.
         prior: proof of a former password, together with ``join``.
+        renewal: statement (JWS) by which another device key asks to take the place of the one on record.
     """
 
     challenge: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -138,6 +139,7 @@ class Recover(Message, frozen=True):
     command_seq: limits.Count = 0
     join: Join | None = None
     prior: PriorPassword | None = None
+    renewal: limits.Statement = ""
 
 
 class Recovered(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -149,7 +151,7 @@ class Recovered(msgspec.Struct, frozen=True, omit_defaults=True):
         state: of the endpoint's record.
         next_try_s: seconds from now after which asking again makes sense.
         change: a ``Change`` (JWS), empty if the server has nothing newer than what the endpoint holds.
-        receipt: a newer receipt (JWS), where the server took the endpoint back.
+        receipt: a newer receipt (JWS), where the server took the endpoint back, or a new key of it.
         epoch: of the installation.
     """
 

@@ -131,6 +131,7 @@ class CheckIn(Message, frozen=True):
         join: in Windows mode, until the endpoint holds a receipt.
         epoch: of the installation, as the endpoint last heard; 0 before the first answer.
         account: key of the account it logs on with (Windows mode), see ``core.directory``.
+        renewal: statement (JWS) by which a new device key asks to take the place of the present one.
     """
 
     seq: limits.Seq
@@ -151,6 +152,7 @@ class CheckIn(Message, frozen=True):
     join: Join | None = None
     epoch: limits.Count = 0
     account: limits.Short = ""
+    renewal: limits.Statement = ""
 
 
 class Policy(Message, frozen=True):
@@ -179,6 +181,7 @@ class CheckInAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         commands: signed commands (JWS), oldest first.
         epoch: of the installation; rises when a server was restored from a backup.
         registered: the answer to ``CheckIn.join``.
+        receipt: the answer to ``CheckIn.renewal``, a receipt (JWS) that names the new keys; empty if none are taken.
     """
 
     server_time: int
@@ -191,6 +194,7 @@ class CheckInAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     commands: tuple[str, ...] = ()
     epoch: int = 1
     registered: "Registered | None" = None
+    receipt: str = ""
 
 
 class AccessProfile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -288,6 +292,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
         expires_at: server time.
         action: for example ``CheckInNow``.
         interval_s: for ``CheckInNow``: check in this often until the next policy, 0 for once.
+        rotation: id of the rotation it belongs to, empty for none.
     """
 
     installation: str
@@ -298,6 +303,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_at: int
     action: str
     interval_s: int = 0
+    rotation: str = ""
 
 
 class Registered(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,7 +9,7 @@ class RotationOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     r"""What to rotate.
 
     Attributes:
-        kind: ``account``, ``password``, ``oauth``, ``address``, ``token_key`` or ``recovery``.
+        kind: ``account``, ``password``, ``oauth``, ``address``, ``token_key``, ``device_key`` or ``recovery``.
         ring: only the endpoints of this ring; empty for all.
         source: account (``DOMAIN\name``) to move away from.
         target: account to move to.

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from keyfast.core.endpoint import EndpointState
-from keyfast.core.recovery import Act, Call, Caller, judge
+from keyfast.core.recovery import Act, Call, Caller, judge, vouches
 from keyfast.core.refusal import Refusal, RefusalClass, masked
 
 S, C = EndpointState, RefusalClass
@@ -37,3 +37,10 @@ def test_who_has_proven_nothing_is_always_answered_with_the_same_words():
     }
     inside = {repr(judge(Call(Caller.ANONYMOUS, state, window=True, always=True))) for state in (None, S.REVOKED)}
     assert outside == inside == {repr(masked(Refusal(C.REVOKED)))}
+
+
+@pytest.mark.parametrize("caller", Caller)
+@pytest.mark.parametrize("recovering", [False, True])
+def test_only_keys_on_record_vouch_for_a_new_one_and_former_ones_in_a_recovery_only(caller, recovering):
+    expected = caller is Caller.CURRENT or (caller is Caller.SUPERSEDED and recovering)
+    assert vouches(caller, recovering=recovering) is expected

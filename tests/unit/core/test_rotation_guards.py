@@ -25,6 +25,7 @@ PLAN = Plan(
 )
 OAUTH = replace(PLAN, kind=Kind.OAUTH, mode="oauth", target="", sets_password=False)
 TOKEN = replace(PLAN, kind=Kind.TOKEN_KEY, mode="", source="", target="", sets_password=False)
+KEYS = replace(PLAN, kind=Kind.DEVICE_KEY, mode="", source="", target="", sets_password=False)
 RECOVERY = replace(PLAN, kind=Kind.RECOVERY, sets_password=False)
 
 
@@ -55,6 +56,11 @@ CASES = [
     (g.somebody_to_move, (made(), Evidence()), (made(facts=Facts(targets=1)), Evidence())),
     (g.somebody_to_move, (made(), Evidence()), (made(plan=TOKEN), Evidence())),
     (g.key_published, (made(plan=TOKEN), Evidence()), (made(), Evidence())),
+    (g.wave_proven, (made(plan=KEYS), many((1, C.APPLIED, 9))), (made(plan=KEYS), many((1, C.VERIFIED, 1)))),
+    (g.can_go_back, (made(plan=KEYS), Evidence()), (made(), Evidence())),
+    (g.retires_something, (made(plan=KEYS), Evidence()), (made(), Evidence())),
+    (g.drained, (made(plan=TOKEN, since=NOW), Evidence()), (made(plan=KEYS, since=NOW), Evidence())),
+    (g.profile_signed, (made(plan=OAUTH), Evidence()), (made(plan=KEYS), Evidence())),
     (
         g.key_published,
         (made(plan=TOKEN), Evidence(next_key_at=NOW - 99)),

@@ -14,7 +14,7 @@ from keyfast.core.mode import Mode
 from keyfast.core.refusal import RefusalClass
 from keyfast.core.secret import Secret
 from keyfast.errors import TrustError
-from keyfast.services.enrol import receipt_of
+from keyfast.services.receipts import receipt_of
 from keyfast.store import accounts, endpoints, packages, tables
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.keyset import Keyset

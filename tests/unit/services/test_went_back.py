@@ -64,10 +64,13 @@ async def test_only_what_is_above_the_record_tells_it(enrolled, heard, after):
 STRANGER = "11111111-2222-4333-8444-555555555555"
 
 
-async def test_a_receipt_of_this_epoch_about_nobody_on_record_tells_it(enrolled):
-    assert not await enrolled.ahead.hear(enrolled.id, Heard(1, 2, receipt_epoch=1)), "it is on record"
+@pytest.mark.parametrize("named", ["stranger", "itself"])
+async def test_a_receipt_of_this_epoch_for_a_key_that_is_not_on_record_tells_it(enrolled, named):
+    own = Heard(1, 2, receipt_epoch=1, receipt_key=enrolled.key.thumbprint)
+    assert not await enrolled.ahead.hear(enrolled.id, own), "it is on record"
     enrolled.site.clock.now += 61
-    assert await enrolled.ahead.hear(STRANGER, Heard(1, 2, receipt_epoch=1))
+    who = STRANGER if named == "stranger" else enrolled.id
+    assert await enrolled.ahead.hear(who, Heard(1, 2, receipt_epoch=1, receipt_key="of no key"))
     assert state(enrolled) == (2, True, 4)
 
 
