@@ -18,10 +18,11 @@ from keyfast.agent import file_database, service
 from keyfast.agent.client_database import Admission
 from keyfast.agent.decide import Wait
 from keyfast.agent.file_database import FileDatabase
-from keyfast.agent.install import Seeded, check_same_installation, read_bundle, seed
+from keyfast.agent.install import Seeded, check_same_installation, seed
 from keyfast.agent.link import Link
 from keyfast.agent.local import local_machine, system_clock
 from keyfast.agent.loop import Agent
+from keyfast.agent.package import read_bundle
 from keyfast.agent.status import Status, five_lines, status_of
 from keyfast.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_FINISHED, ClientDatabaseError, UsageError
 from keyfast.wire.messages import Bundle

@@ -90,10 +90,8 @@ def _fault(record: Record, what: Offered) -> str:
 def _staged(record: Record, what: Offered) -> Record:
     change, profile = what.change, what.profile
     assert profile is not None  # noqa: S101 - _fault has looked
-    before = record.change
-    if before is not None and before.state in rules.WAITING and before.id != change.id:
-        rules.step(before.state, ChangeEvent.SUPERSEDED)
-        record = reported(record, before.id, "failed", "a newer change came before it was committed")
+    if record.change is not None and record.change.id != change.id:
+        record = without_candidate(record, "a newer change came before it was committed")
     held = HeldChange(
         change.id,
         change.seq,
@@ -106,6 +104,15 @@ def _staged(record: Record, what: Offered) -> Record:
     )
     slots = replace(record.slots, candidate=change.profile)
     return reported(replace(record, slots=slots, change=held), change.id, "received")
+
+
+def without_candidate(record: Record, why: str) -> Record:
+    """Return the record without a change in hand; the server is told why it is no longer waited for."""
+    change = record.change
+    if change is None or change.state not in rules.WAITING:
+        return record
+    rules.step(change.state, ChangeEvent.SUPERSEDED)
+    return reported(replace(record, change=None), change.id, "failed", why)
 
 
 def _erased(record: Record, command: str, now: Moment) -> Record:
