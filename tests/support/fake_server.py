@@ -348,6 +348,7 @@ class FakeServer(FakeChanges, FakeDoors, httpx2.AsyncBaseTransport):
             message.inventory is not None,
             authenticated_at,
             facts.grant,
+            message.farewell,
         )
         verdict = judge(known.standing if known else None, report)
         if isinstance(verdict, Refusal):

@@ -221,6 +221,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         watch: the last change that was committed to.
         probe_hold: like ``hold``, for the password of a change in hand.
         recovery: set while the endpoint asks for its access by its device key.
+        package_told: which refused package the server has heard of, empty if none lies there.
     """
 
     installation: str
@@ -274,6 +275,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     watch: HeldChange | None = None
     probe_hold: LogonHold | None = None
     recovery: Recovery | None = None
+    package_told: str = ""
 
     @property
     def account(self) -> KeptAccount | None:

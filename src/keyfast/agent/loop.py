@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from keyfast.agent import absorb, decide, errands, evidence, hold, requests, transaction
-from keyfast.agent.client_database import ClientDatabase, LogonHold, Record
+from keyfast.agent.client_database import Admission, ClientDatabase, LogonHold, Record
 from keyfast.agent.clock import Clock
 from keyfast.agent.decide import (
     Action,
@@ -39,7 +39,7 @@ from keyfast.core import schedule
 from keyfast.errors import ClientDatabaseError, KeyfastError, TrustError
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, sha256
-from keyfast.wire.messages import CheckInAnswer, Registered
+from keyfast.wire.messages import CheckInAnswer, PackageRefused, Registered
 
 T = TypeVar("T")
 LONGEST_NAP = 60.0
@@ -58,6 +58,7 @@ class Agent:
         clock: its clocks.
         chance: uniform random numbers in [0, 1).
         new_id: fresh random ids (UUID text).
+        package_refused: a package that lies there and was not taken.
 
     Raises:
         ClientDatabaseError: there is no record, or it cannot be read.
@@ -71,6 +72,7 @@ class Agent:
         clock: Clock,
         chance: Callable[[], float],
         new_id: Callable[[], str],
+        package_refused: PackageRefused | None = None,
     ) -> None:
         record = database.load()
         if record is None:
@@ -86,6 +88,8 @@ class Agent:
         self._chance = chance
         self._new_id = new_id
         self._instance = new_id()
+        self._package_refused = package_refused
+        self._leaving = False
         self._quick = 0
         self._observed: Snapshot | None = None
         self._faults = 0
@@ -124,6 +128,21 @@ class Agent:
     def make_due(self) -> None:
         """Act at once, as a person asked: forget the schedule and the hold on the password, not the failures."""
         self.record = decide.by_hand(self.record, self._clock.now())
+
+    async def farewell(self, steps: int = 12) -> bool:
+        """Tell the server that this agent is being removed, in one visit; False if that was not accepted.
+
+        Nothing of it is remembered: an agent that comes back just checks in.
+        """
+        if self.record.admission is not Admission.REGISTERED:
+            return True  # it never came, and nobody waits for it
+        self.make_due()
+        self._leaving, before = True, self.record.acked
+        for _ in range(steps):
+            if isinstance(await self.step(), Wait) or self.record.acked != before:
+                break
+        await self.rest()
+        return self.record.acked != before
 
     async def step(self) -> Action:
         """Take one action and store what came of it.
@@ -224,9 +243,14 @@ class Agent:
             send_results=action.send_results,
             join=requests.join_of(self.record, self._machine.hardware()) if action.join else None,
         )
+        message = replace(message, package_refused=self._untold(), farewell=self._leaving)
         body = msgspec.json.encode(message)
         sent = absorb.Sent(b64u(sha256(body)), observed.digest, message.results, route.slot)
         return requests.check_in_request(self.record, body, by), sent
+
+    def _untold(self) -> PackageRefused | None:
+        """The package that was refused, if the server has not heard of it."""
+        return self._package_refused if _named(self._package_refused) != self.record.package_told else None
 
     def _take(self, action: Action, outcome: Outcome, sent: absorb.Sent | None) -> bool:
         """Store what an outcome changes; False if no server answered."""
@@ -257,6 +281,7 @@ class Agent:
             evidence.check_registered(known, answer.registered)
             known = absorb.registered(known, answer.registered, here)
         record = absorb.accepted(replace(known, mechanism=outcome.mechanism), answer, sent, here)
+        record = replace(record, package_told=_named(self._package_refused))
         record = transaction.checked_in(record, sent.slot, self._instance, here.now)
         chain = evidence.chain_of(record)
         if answer.profile:
@@ -270,6 +295,10 @@ class Agent:
             _log.warning("a command is not obeyed: %s", fault.message)
             record = mistrusted(record, statement, f"its signature does not hold: {fault.message}")
         return absorb.obeyed(record, commands, self._clock.now())
+
+
+def _named(refused: PackageRefused | None) -> str:
+    return f"{refused.kind} {refused.package}" if refused else ""
 
 
 def _decoded(outcome: Answered, kind: type[T]) -> T:
