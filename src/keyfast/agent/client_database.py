@@ -122,7 +122,7 @@ class HeldChange(msgspec.Struct, frozen=True, omit_defaults=True):
         token: access token for the candidate (OAuth mode); secret.
         token_expires_at: server time.
         tries: probes begun.
-        due: when to probe next; None means now.
+        due: when to probe next, None means now; once committed, when the agent restarts itself, None means never.
         good: accepted check-ins since the commit.
         missed: failed visits in a row since the commit.
         instance: id of the agent process that committed.

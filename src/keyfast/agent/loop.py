@@ -25,6 +25,7 @@ from keyfast.agent.decide import (
     MakeKeys,
     Probe,
     Recover,
+    Restart,
     Wait,
 )
 from keyfast.agent.link import Link
@@ -90,21 +91,31 @@ class Agent:
         self._instance = new_id()
         self._package_refused = package_refused
         self._leaving = False
+        self._keeps_running = False
         self._quick = 0
         self._observed: Snapshot | None = None
         self._faults = 0
         self._means = errands.Means(link, clock, chance, new_id, self._store)
 
-    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-        """Go on until ``stop``; ``hurry`` makes the next check-in due now."""
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> bool:
+        """Go on until ``stop``; ``hurry`` makes the next check-in due now.
+
+        Returns:
+            Whether it ended because it is to be started again.
+        """
+        self._keeps_running = True
         while not stop.is_set():
             if hurry.is_set():
                 hurry.clear()
                 self.make_due()
             action = await self._guarded_step()
+            if isinstance(action, Restart):
+                await self._link.rest()
+                return True
             if isinstance(action, Wait):
                 await self._link.rest()
                 await _either(stop, hurry, min(action.seconds, LONGEST_NAP))
+        return False
 
     async def _guarded_step(self) -> Action:
         """Step; whatever goes wrong inside the agent becomes a wait, never its end."""
@@ -151,7 +162,7 @@ class Agent:
             ClientDatabaseError: it could not be stored; the record is the one before.
         """
         action = decide.decide(self.record, self._here())
-        if isinstance(action, Wait):
+        if isinstance(action, Wait | Restart):
             self._quick, self._observed = 0, None
         elif isinstance(action, MakeKeys):
             self._make_keys()
@@ -176,7 +187,8 @@ class Agent:
         return requests.observed(self._observed, self._clock.now(), self._instance)
 
     def _here(self, digest: str = "") -> Circumstances:
-        return Circumstances(self._clock.now(), self._chance(), self._quick, digest)
+        instance = self._instance if self._keeps_running else ""
+        return Circumstances(self._clock.now(), self._chance(), self._quick, digest, instance)
 
     def _store(self, record: Record) -> None:
         self._database.store(record)
@@ -282,7 +294,7 @@ class Agent:
             known = absorb.registered(known, answer.registered, here)
         record = absorb.accepted(replace(known, mechanism=outcome.mechanism), answer, sent, here)
         record = replace(record, package_told=_named(self._package_refused))
-        record = transaction.checked_in(record, sent.slot, self._instance, here.now)
+        record = transaction.checked_in(record, sent.slot, self._instance, here.now, here.chance)
         chain = evidence.chain_of(record)
         if answer.profile:
             try:

@@ -259,17 +259,44 @@ def _fresh(record: Record) -> Record:
     return replace(record, mechanism="", hold=None, failures=0, trouble="", due=None)
 
 
-def checked_in(record: Record, slot: str, instance: str, now: Moment) -> Record:
-    """Return the record after an accepted check-in that went over a URL of ``slot``."""
+def checked_in(record: Record, slot: str, instance: str, now: Moment, chance: float) -> Record:
+    """Return the record after an accepted check-in that went over a URL of ``slot``.
+
+    Args:
+        record: as it is.
+        slot: of the URL.
+        instance: id of this process of the agent.
+        now: the endpoint's clocks.
+        chance: uniform random number in [0, 1).
+    """
     watch = record.watch
     if watch is None or watch.state is not ChangeState.COMMITTED or slot != "current":
         return record
     good = watch.good + 1
     event = rules.after_check_in(good, restarted=instance != watch.instance)
-    record = replace(record, watch=replace(watch, state=rules.step(watch.state, event), good=good, missed=0))
+    watch = replace(watch, state=rules.step(watch.state, event), good=good, missed=0)
     if event is not ChangeEvent.VERIFIED:
-        return record
+        if good == rules.GOOD_CHECK_INS:  # once for each change: from here on only a restart is missing
+            watch = replace(watch, due=Due(now, rules.restart_wait(chance)))
+        return replace(record, watch=watch)
+    record = replace(record, watch=replace(watch, due=None))
     return replace(reported(record, watch.id, "verified"), due=Due(now, SOON))
+
+
+def restart_in(record: Record, instance: str, now: Moment) -> float | None:
+    """Seconds until the agent restarts itself, None if it has no reason to.
+
+    Whatever ends this process, the next one has another id, and none takes a restart for the same change again.
+
+    Args:
+        record: as it is.
+        instance: id of this process, if it is one that keeps running; else empty.
+        now: the endpoint's clocks.
+    """
+    watch = record.watch
+    if not instance or watch is None or watch.state is not ChangeState.COMMITTED or watch.instance != instance:
+        return None
+    return watch.due.remaining(now) if watch.due else None
 
 
 def visit_failed(record: Record, why: str, refusal: str = "", *, same_servers: bool = False) -> Record:

@@ -5,13 +5,13 @@ the watch to read the account now, so that the next endpoints hear what is wrong
 password.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from keyfast.core.directory import Logon
 from keyfast.core.mode import Mechanism
 from keyfast.core.refusal import RefusalClass
+from keyfast.services.follow import follow
 from keyfast.store import accounts, events
 from keyfast.store.database import Database
 
@@ -93,12 +93,7 @@ class RefusalTally:
 
     async def follow(self, failed: Callable[[Exception], None]) -> None:
         """Write for ever; what cannot be written now is written later."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            try:
-                await self.flush()
-            except Exception as cause:  # noqa: BLE001 - whatever it is, the next refusal must be heard of
-                failed(cause)
+        await follow(self.flush, FLUSH_SECONDS, failed)
 
     async def flush(self) -> None:
         """Write what is due.

@@ -95,6 +95,12 @@ class TargetRow:
     back: bool = False
 
 
+async def wants_restart(conn: AsyncConnection, rotation_id: str) -> bool:
+    """Tell whether a rotation counts its canary only after a restart; of one that is not on record it is assumed."""
+    document = await conn.scalar(select(rotation.c.document).where(rotation.c.id == rotation_id))
+    return document is None or msgspec.convert(document, Rotation).plan.waves.restart_proof
+
+
 async def target_of(conn: AsyncConnection, endpoint_id: str) -> TargetRow | None:
     """Return what an endpoint is to have by its newest rotation; None if that wants nothing of it (yet, or any more).
 
