@@ -254,6 +254,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         probe_hold: like ``hold``, for the password of a change in hand.
         recovery: set while the endpoint asks for its access by its device key.
         renewal: set while the device key is being renewed.
+        package_told: which refused package the server has heard of, empty if none lies there.
     """
 
     installation: str
@@ -309,6 +310,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     probe_hold: LogonHold | None = None
     recovery: Recovery | None = None
     renewal: Renewal | None = None
+    package_told: str = ""
 
     @property
     def account(self) -> KeptAccount | None:

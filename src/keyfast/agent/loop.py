@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from keyfast.agent import absorb, decide, errands, evidence, hold, renewal, requests, transaction
-from keyfast.agent.client_database import ClientDatabase, KeyPair, LogonHold, Record
+from keyfast.agent.client_database import Admission, ClientDatabase, KeyPair, LogonHold, Record
 from keyfast.agent.clock import Clock
 from keyfast.agent.decide import (
     Action,
@@ -40,7 +40,7 @@ from keyfast.core import schedule
 from keyfast.errors import ClientDatabaseError, KeyfastError, TrustError
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, sha256
-from keyfast.wire.messages import CheckInAnswer, Registered
+from keyfast.wire.messages import CheckInAnswer, PackageRefused, Registered
 
 T = TypeVar("T")
 LONGEST_NAP = 60.0
@@ -59,6 +59,8 @@ class Agent:
         clock: its clocks.
         chance: uniform random numbers in [0, 1).
         new_id: fresh random ids (UUID text).
+        package_refused: a package that lies there and was not taken.
+        extra_url: one more URL of a server that an installer was given, empty if none.
 
     Raises:
         ClientDatabaseError: there is no record, or it cannot be read.
@@ -72,6 +74,8 @@ class Agent:
         clock: Clock,
         chance: Callable[[], float],
         new_id: Callable[[], str],
+        package_refused: PackageRefused | None = None,
+        extra_url: str = "",
     ) -> None:
         record = database.load()
         if record is None:
@@ -87,6 +91,12 @@ class Agent:
         self._chance = chance
         self._new_id = new_id
         self._instance = new_id()
+        self._package_refused = package_refused
+        self._extra_url = extra_url
+        self._leaving = False
+        if self._untold() is not None and not record.failures:
+            # Whoever has just installed it looks at the server now, not at the next check-in.
+            self.record = replace(self.record, due=None)
         self._keeps_running = False
         self._quick = 0
         self._observed: Snapshot | None = None
@@ -135,6 +145,24 @@ class Agent:
     def make_due(self) -> None:
         """Act at once, as a person asked: forget the schedule and the hold on the password, not the failures."""
         self.record = decide.by_hand(self.record, self._clock.now())
+
+    async def farewell(self, steps: int = 12) -> bool:
+        """Tell the server that this agent is being removed, in one visit; False if that was not accepted.
+
+        Nothing of it is remembered but that a check-in is due: an agent that comes back just checks in.
+        """
+        if self.record.admission is not Admission.REGISTERED:
+            return True  # it never came, and nobody waits for it
+        self.make_due()
+        self._leaving, before = True, self.record.acked
+        for _ in range(steps):
+            if isinstance(await self.step(), Wait) or self.record.acked != before:
+                break
+        await self.rest()
+        if self.record.acked == before:
+            return False
+        self._store(replace(self.record, due=None))
+        return True
 
     async def step(self) -> Action:
         """Take one action and store what came of it.
@@ -185,7 +213,7 @@ class Agent:
     async def _visit(self, action: Enrol | FetchToken | CheckIn, observed: requests.Observed) -> None:
         """Try every route until a server answers, then take over what it said."""
         silence, before = "the access profile names no usable URL", self.record.hold
-        for route in routes(self.record):
+        for route in routes(self.record, self._extra_url):
             request, sent = self._prepare(action, route, observed, before)
             outcome = await self._link.send(route, request, evidence.chain_of(self.record))
             _tell(action, route, outcome)
@@ -217,7 +245,7 @@ class Agent:
         observed: requests.Observed,
         before: LogonHold | None,
     ) -> tuple[Request, absorb.Sent | None]:
-        by = Signing(route.url, self._clock.now(), self._new_id)
+        by = Signing(route.audience, self._clock.now(), self._new_id)
         if isinstance(action, Enrol):
             name = observed.inventory.hostname
             return requests.register_request(self.record, name, self._machine.hardware(), by), None
@@ -233,9 +261,17 @@ class Agent:
             send_results=action.send_results,
             join=requests.join_of(self.record, self._machine.hardware()) if action.join else None,
         )
+        # A server that cannot read what is enclosed must still hear that the endpoint lives.
+        told = self._untold() if action.send_results else None
+        message = replace(message, package_refused=told, farewell=self._leaving)
         body = msgspec.json.encode(message)
-        sent = absorb.Sent(b64u(sha256(body)), observed.digest, message.results, route.slot)
+        about = _named(told) or ("" if self._package_refused is None else self.record.package_told)
+        sent = absorb.Sent(b64u(sha256(body)), observed.digest, message.results, route.slot, about)
         return requests.check_in_request(self.record, body, by), sent
+
+    def _untold(self) -> PackageRefused | None:
+        """The package that was refused, if the server has not heard of it."""
+        return self._package_refused if _named(self._package_refused) != self.record.package_told else None
 
     def _take(self, action: Action, outcome: Outcome, sent: absorb.Sent | None) -> bool:
         """Store what an outcome changes; False if no server answered."""
@@ -266,6 +302,7 @@ class Agent:
             evidence.check_registered(known, answer.registered)
             known = absorb.registered(known, answer.registered, here)
         record = absorb.accepted(replace(known, mechanism=outcome.mechanism), answer, sent, here)
+        record = replace(record, package_told=sent.package)
         record = transaction.checked_in(record, sent.slot, self._instance, here.now, here.chance)
         chain = evidence.chain_of(record)
         if answer.receipt:
@@ -289,6 +326,10 @@ class Agent:
         except TrustError as cause:
             _log.warning("a receipt is not taken: %s", cause.message)
         return record
+
+
+def _named(refused: PackageRefused | None) -> str:
+    return f"{refused.kind} {refused.package}" if refused else ""
 
 
 def _decoded(outcome: Answered, kind: type[T]) -> T:

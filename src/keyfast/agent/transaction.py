@@ -90,10 +90,8 @@ def _fault(record: Record, what: Offered) -> str:
 def _staged(record: Record, what: Offered) -> Record:
     change, profile = what.change, what.profile
     assert profile is not None  # noqa: S101 - _fault has looked
-    before = record.change
-    if before is not None and before.state in rules.WAITING and before.id != change.id:
-        rules.step(before.state, ChangeEvent.SUPERSEDED)
-        record = reported(record, before.id, "failed", "a newer change came before it was committed")
+    if record.change is not None and record.change.id != change.id:
+        record = without_candidate(record, "a newer change came before it was committed")
     held = HeldChange(
         change.id,
         change.seq,
@@ -106,6 +104,15 @@ def _staged(record: Record, what: Offered) -> Record:
     )
     slots = replace(record.slots, candidate=change.profile)
     return reported(replace(record, slots=slots, change=held), change.id, "received")
+
+
+def without_candidate(record: Record, why: str) -> Record:
+    """Return the record without a change in hand; the server is told why it is no longer waited for."""
+    change = record.change
+    if change is None or change.state not in rules.WAITING:
+        return record
+    rules.step(change.state, ChangeEvent.SUPERSEDED)
+    return reported(replace(record, change=None), change.id, "failed", why)
 
 
 def _erased(record: Record, command: str, now: Moment) -> Record:
@@ -249,7 +256,8 @@ def _fresh(record: Record) -> Record:
     A recovery keeps its pace until that check-in is accepted, so that an access which passes its probe and
     is refused for work is not taken and lost without a pause.
     """
-    return replace(record, mechanism="", hold=None, failures=0, trouble="", due=None)
+    # It was the other access with which it was to register again; if need be, the server says so once more.
+    return replace(record, mechanism="", hold=None, failures=0, trouble="", due=None, enrol_again=False)
 
 
 def checked_in(record: Record, slot: str, instance: str, now: Moment, chance: float) -> Record:
@@ -292,7 +300,9 @@ def restart_in(record: Record, instance: str, now: Moment) -> float | None:
     return watch.due.remaining(now) if watch.due else None
 
 
-def visit_failed(record: Record, why: str, refusal: str = "", *, same_servers: bool = False) -> Record:
+def visit_failed(
+    record: Record, why: str, refusal: str = "", *, same_servers: bool = False, joining: bool = False
+) -> Record:
     """Return the record after a visit that failed.
 
     Args:
@@ -300,6 +310,7 @@ def visit_failed(record: Record, why: str, refusal: str = "", *, same_servers: b
         why: one sentence.
         refusal: class of the refusal, empty if no server answered.
         same_servers: the previous access leads to the very same servers.
+        joining: it asked to be registered. A package that brought the access is none if its token is refused.
     """
     watch = record.watch
     if watch is None or watch.state is not ChangeState.COMMITTED:
@@ -307,7 +318,8 @@ def visit_failed(record: Record, why: str, refusal: str = "", *, same_servers: b
     if not rules.is_about_access(refusal, same_servers=same_servers):
         return record
     missed = watch.missed + 1
-    event = rules.after_failed_visit(missed, refusal)
+    by_package = joining and watch.id == record.package
+    event = ChangeEvent.LOST if by_package else rules.after_failed_visit(missed, refusal)
     if event is ChangeEvent.LOST and record.slots.previous:
         return _reverted(record, why)
     return replace(record, watch=replace(watch, missed=missed))

@@ -160,6 +160,12 @@ class ChangeService:
         if row.action == ERASE:
             good = row.state is CommandState.OFFERED and self._is_good(live, row, now)
             return row if good else await self._erase(conn, live, row, now)
+        return await self._access_due(conn, live, record, row, now)
+
+    async def _access_due(
+        self, conn: AsyncConnection, live: Live, record: EndpointRecord, row: CommandRow, now: int
+    ) -> CommandRow | None:
+        """A change of the web access server as it is to be sent; None while there is nothing to change."""
         target = await self._targets.target(conn, record.endpoint)
         if (row.rotation_id or "") != (target.rotation if target else ""):
             return None

@@ -42,7 +42,7 @@ class _Seen:
 class RefusalTally:
     """Counts in memory and writes now and then; see the module.
 
-    Implements ``windows_logon.Observer``, ``recover.Observer`` and ``check_in.Observer``.
+    Implements the ``Observer`` of ``windows_logon``, ``windows_check_in``, ``recover``, ``check_in`` and ``enrol``.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
@@ -71,6 +71,21 @@ class RefusalTally:
     def command_refused(self, endpoint_id: str, command: str, detail: str) -> None:
         """See ``check_in.Observer``."""
         self._count(_What("command_refused", endpoint_id, ()), (("command", command), ("reason", detail[:300])))
+
+    def package_refused(self, endpoint_id: str, kind: str, package: str) -> None:
+        """See ``check_in.Observer``."""
+        # The id is what the endpoint says it is, so it tells nothing apart.
+        self._count(_What("package_refused", endpoint_id, (("class", kind),)), (("package", package),))
+
+    def enrolment_refused(self, kind: RefusalClass, package: str, named: str) -> None:
+        """See ``enrol.Observer``."""
+        facts = (("class", kind.value), ("package", package))
+        self._count(_What("enrolment_refused", None, facts), (("name", named),))
+
+    def package_outdated(self, package: str, account: str, generation: int, newest: int) -> None:
+        """See ``windows_check_in.Observer``."""
+        facts = (("package", package), ("account", account), ("generation", str(generation)), ("newest", str(newest)))
+        self._count(_What("package_outdated", None, facts), ())
 
     def _count(self, what: _What, latest: Facts) -> None:
         before = self._counts.get(what)

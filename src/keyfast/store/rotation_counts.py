@@ -156,6 +156,7 @@ async def silent(conn: AsyncConnection, rotation_id: str, *, overdue_before: int
         .join_from(command, presence, presence.c.endpoint_id == command.c.endpoint_id)
         .where(command.c.rotation_id == rotation_id, command.c.wave > 0)
         .where(command.c.state.in_([state.value for state in UNSETTLED]), presence.c.next_due < overdue_before)
+        .where(presence.c.state != "retired")
     )
     return await _enough(conn, found)
 
@@ -171,7 +172,7 @@ async def users(conn: AsyncConnection, account_key: str) -> int:
     found = (
         select(literal(1))
         .join_from(endpoint, presence, presence.c.endpoint_id == endpoint.c.id)
-        .where(endpoint.c.account_key == account_key, presence.c.state != "revoked")
+        .where(endpoint.c.account_key == account_key, presence.c.state.not_in(["retired", "revoked"]))
     )
     return await _enough(conn, found)
 
