@@ -10,6 +10,7 @@ from tests.support.fake_windows import FakeAcceptor, FakeHelpers, Heard, basic
 
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.core.secret import Secret
+from keyfast.server.packages import open_workshop
 from keyfast.services.authenticate import SignedRequest
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
@@ -104,8 +105,9 @@ class Desk:
         self.service = WindowsCheckInService(
             site.live, logon, check_ins, enrolments, site.database, self.identities, ahead, site.clock
         )
+        self.workshop = open_workshop(site.settings)
         self.packages = PackageService(
-            site.live, site.database, site.settings.data / "packages", site.accounts, modes, site.clock
+            site.live, site.database, self.workshop, site.accounts, modes, site.clock, entropy
         )
         self.key, self.seal = DeviceKey.generate(), DeviceKey.generate()
         self.nonce, self.seq, self.generation = "", 0, 1

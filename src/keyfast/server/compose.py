@@ -13,6 +13,7 @@ from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
@@ -20,6 +21,7 @@ from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
 from keyfast.core.mode import Mechanism
 from keyfast.directory.local import LocalDirectory
+from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
 from keyfast.services.basic_cache import BasicCache
@@ -33,6 +35,7 @@ from keyfast.services.live import LiveState
 from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
 from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
+from keyfast.services.package_report import PackageReports
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
 from keyfast.services.recovery_by_rotation import RecoveryRotations
@@ -162,6 +165,7 @@ class AdminParts:
     windows: RecoveryWindowService
     directory: Directory
     rotations: RotationRunner
+    packages: PackageService
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -194,11 +198,12 @@ def admin_service(parts: Parts) -> AdminParts:
     planner = RotationService(database, ledger, directory, clock, entropy)
     recoveries = RecoveryRotations(planner, database)
     always = settings.recovery.device_key == "always"
+    workshop = open_workshop(settings)
+    package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
     handlers = AdminHandlers(
         AdminApi(
             live,
             ReportService(database, clock),
-            PackageService(live, database, settings.data / "packages", accounts, modes, clock),
             keyring,
             CommandService(live, database, clock),
             EndRecovery(live, database, clock),
@@ -208,9 +213,10 @@ def admin_service(parts: Parts) -> AdminParts:
         WindowApi(windows),
         RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)),
         RotationApi(planner),
+        PackageApi(package, PackageReports(database, package, workshop, clock)),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
-    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations)
+    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations, package)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

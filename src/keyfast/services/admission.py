@@ -30,7 +30,7 @@ async def _activate(conn: AsyncConnection, row: EndpointRow, now: int) -> Refusa
     proved = endpoint.step(EndpointState.REGISTERED, EndpointEvent.PROVED)
     if not await endpoints.set_state(conn, row.id, EndpointState.REGISTERED, proved):
         return None  # the same endpoint proved itself twice at once; counted by the other request
-    if not await packages.count_use(conn, row.enrolment_jti):
+    if not await packages.count_use(conn, row.enrolment_jti, at=now):
         await endpoints.set_state(conn, row.id, proved, EndpointState.REGISTERED)
         return Refusal(RefusalClass.ENROLMENT_EXHAUSTED, repair="keyfast package create")
     await events.add(conn, at=now, kind="endpoint_enrolled", endpoint_id=row.id, detail={"name": row.name})

@@ -144,7 +144,7 @@ class EnrolService:
             record = await packages.token(conn, token.jti)
             if record is None or judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None):
                 return
-            if not await packages.count_use(conn, token.jti):
+            if not await packages.count_use(conn, token.jti, at=now):
                 return
             await uses.leave(conn, known.endpoint)
             await endpoints.take_package(conn, known.endpoint.id, token.package, token.jti)
