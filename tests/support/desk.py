@@ -16,6 +16,7 @@ from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
 from keyfast.services.enrol import EnrolService
+from keyfast.services.enrolment_refusals import EnrolmentRefusals
 from keyfast.services.package import PackageService
 from keyfast.services.probe import ProbeService
 from keyfast.services.progress import NoWindows
@@ -101,9 +102,10 @@ class Desk:
         check_ins = CheckInService(
             site.live, writer, site.database, self.identities, self.changes, ahead, self.tally, site.clock, lambda: 0.5
         )
-        enrolments = self.enrolments = EnrolService(site.live, site.database, site.clock, entropy)
+        refusals = EnrolmentRefusals(site.live, self.tally)
+        enrolments = self.enrolments = EnrolService(site.live, site.database, refusals, site.clock, entropy)
         self.service = WindowsCheckInService(
-            site.live, logon, check_ins, enrolments, site.database, self.identities, ahead, site.clock
+            site.live, logon, check_ins, enrolments, refusals, site.database, self.identities, ahead, site.clock
         )
         self.workshop = open_workshop(site.settings)
         self.packages = PackageService(

@@ -29,6 +29,7 @@ from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
 from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
+from keyfast.services.enrolment_refusals import EnrolmentRefusals
 from keyfast.services.founding import Opened, open_installation
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
@@ -125,9 +126,12 @@ async def check_in_service(parts: Parts) -> CheckInParts:
     changes = ChangeService(live, RotationTargets(live), entropy, realm)
     ahead = WentBack(live, database, clock)
     check_ins = CheckInService(live, writer, database, identities, changes, ahead, tally, clock, random.random)
-    enrolments = EnrolService(live, database, clock, entropy)
+    refusals = EnrolmentRefusals(live, tally)
+    enrolments = EnrolService(live, database, refusals, clock, entropy)
     logon = WindowsLogon(live, doors, BasicCache(cache_key(), clock), tally, clock)
-    windows_mode = WindowsCheckInService(live, logon, check_ins, enrolments, database, identities, ahead, clock)
+    windows_mode = WindowsCheckInService(
+        live, logon, check_ins, enrolments, refusals, database, identities, ahead, clock
+    )
     recoveries = RecoverService(
         live,
         database,
@@ -148,7 +152,7 @@ async def check_in_service(parts: Parts) -> CheckInParts:
         oauth=OAuthApi(
             live,
             enrolments,
-            TokenService(live, database, SeenOnce(), clock, entropy),
+            TokenService(live, database, SeenOnce(), refusals, clock, entropy),
             clock,
         ),
     )

@@ -15,9 +15,11 @@ from keyfast.core import endpoint, ids
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.errors import ConflictError, ForeignError, TrustError
+from keyfast.errors import ConflictError, TrustError
 from keyfast.services.admission import prove
-from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
+from keyfast.services.authenticate import SignedRequest, fresh_nonce
+from keyfast.services.enrolment_refusals import EnrolmentRefusals, Knock
+from keyfast.services.enrolment_tokens import enrolment_token, not_listed, void
 from keyfast.services.live import Live, LiveState
 from keyfast.store import endpoints, events, packages, uses
 from keyfast.store.database import Database
@@ -27,8 +29,7 @@ from keyfast.trust import dpop
 from keyfast.trust.device import parse_public_jwk
 from keyfast.trust.dpop import Proof
 from keyfast.trust.encoding import decode_json, thumbprint
-from keyfast.trust.enrolment import TYP as ENROLMENT_TYP
-from keyfast.trust.enrolment import EnrolmentToken, judge
+from keyfast.trust.enrolment import EnrolmentToken
 from keyfast.trust.roles import RECEIPT_TYP
 from keyfast.wire import limits
 from keyfast.wire.messages import Join, Receipt, Registered
@@ -43,15 +44,22 @@ class EnrolService:
     Args:
         live: keys and profile in force.
         database: the store.
+        refusals: hears why a package let somebody not in.
         clock: server time in unix seconds.
         entropy: returns that many random bytes.
     """
 
     def __init__(
-        self, live: LiveState, database: Database, clock: Callable[[], float], entropy: Callable[[int], bytes]
+        self,
+        live: LiveState,
+        database: Database,
+        refusals: EnrolmentRefusals,
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
     ) -> None:
         self._live = live
         self._database = database
+        self._refusals = refusals
         self._clock = clock
         self._entropy = entropy
 
@@ -65,14 +73,18 @@ class EnrolService:
         asked = _verified_request(live, signed, body, now)
         if isinstance(asked, Refusal):
             return asked
-        token = enrolment_token(live, asked.software_statement, Mode.OAUTH)
-        if isinstance(token, Refusal):
-            return token
-        found = await self._find_or_insert(asked, token, now)
+        found = await self._registered(live, asked, now)
         if isinstance(found, Refusal):
+            self._refusals.tell(found, Knock(asked.software_statement, asked.client_name, signed.address))
             return found
         row, state = found
         return self._answer(live, row, state, now)
+
+    async def _registered(
+        self, live: Live, asked: RegisterRequest, now: int
+    ) -> tuple[EndpointRow, EndpointState] | Refusal:
+        token = enrolment_token(live, asked.software_statement, Mode.OAUTH)
+        return token if isinstance(token, Refusal) else await self._find_or_insert(asked, token, now)
 
     async def join(self, asked: RegisterRequest, token: EnrolmentToken, now: int) -> Registered | Refusal:
         """Register, and let work, the endpoint of a check-in whose proof and account were verified.
@@ -101,6 +113,9 @@ class EnrolService:
             record = await packages.token(conn, token.jti)
             if record is None or record.revoked_at is not None:
                 return Refusal(RefusalClass.ENROLMENT_REVOKED, "this enrolment token is void, or not on record")
+            refusal = await not_listed(conn, asked, token)
+            if refusal is not None:
+                return refusal
             built = await packages.get(conn, token.package)
             row = _endpoint_row(asked, token, built, ids.endpoint_id(self._entropy(16)), now)
             try:
@@ -133,27 +148,30 @@ class EnrolService:
         if state is EndpointState.REVOKED:
             return Refusal(RefusalClass.REVOKED, presented=f"the device key of endpoint {known.endpoint.id}")
         if state in _NOT_PROVEN and known.endpoint.enrolment_jti != token.jti:
-            return known.endpoint, await self._move(known, token, now)
-        if token.mode == "windows" and known.endpoint.enrolment_jti != token.jti:
-            await self._renew_package(known, token, now)
+            return known.endpoint, await self._move(known, asked, token, now)
+        if known.endpoint.enrolment_jti != token.jti:
+            await self._renew_package(known, asked, token, now)
         return known.endpoint, state
 
-    async def _renew_package(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> None:
+    async def _renew_package(
+        self, known: EndpointRecord, asked: RegisterRequest, token: EnrolmentToken, now: int
+    ) -> None:
         """Record that an enrolled endpoint got a newer package; a token that is void changes nothing for it."""
         async with self._database.write() as conn:
-            record = await packages.token(conn, token.jti)
-            if record is None or judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None):
+            if await void(conn, asked, token, now):
                 return
             if not await packages.count_use(conn, token.jti, at=now):
                 return
             await uses.leave(conn, known.endpoint)
             await endpoints.take_package(conn, known.endpoint.id, token.package, token.jti)
-            detail = {"package": token.package, "from": known.endpoint.package_id}
+            detail = {"package": token.package, "mode": token.mode, "from": known.endpoint.package_id}
             await events.add(
                 conn, at=now, kind="endpoint_package_changed", endpoint_id=known.endpoint.id, detail=detail
             )
 
-    async def _move(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> EndpointState:
+    async def _move(
+        self, known: EndpointRecord, asked: RegisterRequest, token: EnrolmentToken, now: int
+    ) -> EndpointState:
         """Let an endpoint that has not proven itself use a newer package's token; return its state then.
 
         A package that wants approval holds it for approval; one that does not never spares it one, unless it only
@@ -161,8 +179,7 @@ class EnrolService:
         """
         state, endpoint_id = known.presence.state, known.endpoint.id
         async with self._database.write() as conn:
-            record = await packages.token(conn, token.jti)
-            if record is None or judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None):
+            if await void(conn, asked, token, now):
                 return state
             if token.admission == "approve" and state is EndpointState.REGISTERED:
                 held = endpoint.step(state, EndpointEvent.HELD)
@@ -192,10 +209,7 @@ class EnrolService:
         self, asked: RegisterRequest, token: EnrolmentToken, now: int
     ) -> tuple[EndpointRow, EndpointState] | Refusal:
         async with self._database.write() as conn:
-            record = await packages.token(conn, token.jti)
-            if record is None:
-                return Refusal(RefusalClass.ENROLMENT_REVOKED, "this enrolment token is not on record")
-            refusal = judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None)
+            refusal = await void(conn, asked, token, now)
             if refusal is not None:
                 return refusal
             state = EndpointState.PENDING if token.admission == "approve" else EndpointState.REGISTERED
@@ -278,36 +292,6 @@ def receipt_of(live: Live, row: EndpointRow, now: int, *, pending: bool = False)
         pending=pending,
     )
     return live.keyset.sign(RECEIPT_TYP, receipt)
-
-
-def enrolment_token(live: Live, statement: str, mode: Mode) -> EnrolmentToken | Refusal:
-    """Verify an enrolment token, and that it lets an endpoint join in this mode."""
-    token = any_enrolment_token(live, statement)
-    if isinstance(token, Refusal):
-        return token
-    if token.mode != mode.value:
-        return Refusal(
-            RefusalClass.MODE_CLOSED,
-            presented=f"an enrolment token of a package for the mode {token.mode}",
-            expected=f"one for the mode {mode.value}",
-            repair=f"keyfast package create --mode {mode.value}",
-        )
-    return mode_refusal(live, token.ring, mode) or token
-
-
-def any_enrolment_token(live: Live, statement: str) -> EnrolmentToken | Refusal:
-    """Verify an enrolment token, whatever its mode."""
-    try:
-        return live.keyset.verify(statement, ENROLMENT_TYP, EnrolmentToken)
-    except ForeignError as cause:
-        return Refusal(
-            RefusalClass.FOREIGN_INSTALLATION,
-            presented=f"an enrolment token: {cause.message}",
-            expected=f"one issued by installation {live.installation.id}",
-            repair="build a package on this server: keyfast package create",
-        )
-    except TrustError:
-        return Refusal(RefusalClass.UNAUTHENTICATED, "the enrolment token does not verify")
 
 
 def _device_thumbprint(asked: RegisterRequest) -> str:

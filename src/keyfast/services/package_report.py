@@ -16,8 +16,8 @@ from keyfast.wire.packages import CameLine, FileCheck, FileVerdict, KindLine, Mi
 
 SAMPLE = 1000
 """Endpoints among which the last check-in is looked for: those that enrolled last are the ones that live."""
-MAX_NAMED = 64
-"""Package ids that one file may name."""
+MAX_NAMED = 1000
+"""Package ids that one file may name: an .msi has many other UUIDs."""
 
 
 class PackageReports:
@@ -97,8 +97,7 @@ class PackageReports:
         async with self._database.read() as conn:
             row = await packages.by_digest(conn, check.sha256.lower())
             genuine = row is not None
-            for named in check.named[:MAX_NAMED] if row is None else ():
-                row = row or await packages.get(conn, named.lower())
+            row = row or await packages.named(conn, check.named[:MAX_NAMED])
             lines = await self._lines(conn, [row]) if row else [None]
         return FileVerdict(genuine, lines[0])
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from keyfast.core.directory import Logon
 from keyfast.core.mode import Mechanism
 from keyfast.core.refusal import RefusalClass
+from keyfast.services.enrolment_refusals import RefusedEnrolment
 from keyfast.store import accounts, events
 from keyfast.store.database import Database
 
@@ -42,7 +43,7 @@ class _Seen:
 class RefusalTally:
     """Counts in memory and writes now and then; see the module.
 
-    Implements ``windows_logon.Observer``, ``recover.Observer`` and ``check_in.Observer``.
+    Implements ``Observer`` of ``windows_logon``, ``recover``, ``check_in`` and ``enrolment_refusals``.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
@@ -71,6 +72,12 @@ class RefusalTally:
     def command_refused(self, endpoint_id: str, command: str, detail: str) -> None:
         """See ``check_in.Observer``."""
         self._count(_What("command_refused", endpoint_id, ()), (("command", command), ("reason", detail[:300])))
+
+    def enrolment_refused(self, told: RefusedEnrolment) -> None:
+        """See ``enrolment_refusals.Observer``; what nobody has signed tells no two refusals apart."""
+        facts = (("class", told.kind.value), ("reason", told.reason.value), ("package", told.package))
+        latest = (("why", told.why), ("claimed", told.claimed), ("name", told.name), ("address", told.address))
+        self._count(_What("enrolment_refused", None, facts), latest)
 
     def _count(self, what: _What, latest: Facts) -> None:
         before = self._counts.get(what)

@@ -17,7 +17,9 @@ from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal, unknown_or_superseded
 from keyfast.services.check_in import CheckInService, Letter, Reply, Sender, Shown, heard_in, read_letter
-from keyfast.services.enrol import EnrolService, asked_to_join, enrolment_token
+from keyfast.services.enrol import EnrolService, asked_to_join
+from keyfast.services.enrolment_refusals import EnrolmentRefusals, Knock
+from keyfast.services.enrolment_tokens import enrolment_token
 from keyfast.services.known_account import KnownAccount
 from keyfast.services.live import Live, LiveState
 from keyfast.services.went_back import WentBack
@@ -35,6 +37,7 @@ from keyfast.wire.messages import Registered
 DOUBT_SECONDS = 60
 """Longest time for which a refused password keeps the others of its generation waiting for the watch."""
 RETRY_SECONDS = 30
+_LOG_ON = Refusal(RefusalClass.UNAUTHENTICATED, "log on with the client authentication account")
 _NO_TOKEN = Refusal(RefusalClass.UNAUTHENTICATED, "no access token", expected="Authorization: DPoP <access token>")
 
 
@@ -82,6 +85,7 @@ class WindowsCheckInService:
         logon: WindowsLogon,
         check_ins: CheckInService,
         enrolments: EnrolService,
+        refusals: EnrolmentRefusals,
         database: Database,
         identities: Identities,
         ahead: WentBack,
@@ -91,6 +95,7 @@ class WindowsCheckInService:
         self._logon = logon
         self._check_ins = check_ins
         self._enrolments = enrolments
+        self._refusals = refusals
         self._database = database
         self._identities = identities
         self._ahead = ahead
@@ -113,6 +118,15 @@ class WindowsCheckInService:
         return await self._judge(live, request, *letter, now)
 
     async def _judge(self, live: Live, request: SignedRequest, letter: Letter, proof: Proof, now: int) -> Reply:
+        outcome = await self._outcome(live, request, letter, proof, now)
+        message, found = letter.message, outcome.outcome
+        if message.join is not None and isinstance(found, Refusal) and found != _LOG_ON:
+            name = message.inventory.hostname if message.inventory else ""
+            held = (message.account, message.credential_generation)
+            self._refusals.tell(found, Knock(message.join.statement, name, request.address, *held))
+        return outcome
+
+    async def _outcome(self, live: Live, request: SignedRequest, letter: Letter, proof: Proof, now: int) -> Reply:
         message = letter.message
         join = message.join.statement if message.join else None
         knocker = await self._knocker(live, proof, message.account, message.credential_generation, now, join)
@@ -273,8 +287,7 @@ class WindowsCheckInService:
         return Reply(refusal, live.nonces.issue(now), self.offers(refusal))
 
     def _challenge(self, live: Live, lines: tuple[str, ...], now: int) -> Reply:
-        refusal = Refusal(RefusalClass.UNAUTHENTICATED, "log on with the client authentication account")
-        return Reply(refusal, live.nonces.issue(now), lines)
+        return Reply(_LOG_ON, live.nonces.issue(now), lines)
 
 
 def _proof(live: Live, request: SignedRequest, body: bytes) -> Proof | Refusal:

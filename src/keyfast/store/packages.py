@@ -119,6 +119,13 @@ async def by_digest(conn: AsyncConnection, sha256: str) -> PackageRow | None:
     return None if row is None else _row(row)
 
 
+async def named(conn: AsyncConnection, package_ids: Iterable[str]) -> PackageRow | None:
+    """Return a package that has one of these ids; what is no id is passed over."""
+    known = [found for found in map(ids.parse_endpoint_id, package_ids) if found]
+    row = (await conn.execute(select(package).where(package.c.id.in_(known)).limit(1))).one_or_none()
+    return None if row is None else _row(row)
+
+
 async def list_page(conn: AsyncConnection, *, after: str, limit: int) -> list[PackageRow]:
     """Return packages newest first, beginning after ``after`` (an id; empty for the first page)."""
     newest_first = select(package).order_by(package.c.created_at.desc(), package.c.id.desc()).limit(limit)
