@@ -92,6 +92,7 @@ class PackageService:
         self._modes = modes
         self._clock = clock
         self._entropy = entropy
+        self.retry_s: float = RETRY_SECONDS
         self._works: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[KeyfastError | None]] = set()
 
@@ -240,7 +241,7 @@ class PackageService:
             try:
                 await self._end(row, reason)
             except NotReadyError:
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self.retry_s)
             else:
                 return
 
