@@ -149,25 +149,30 @@ class EnrolService:
             return Refusal(RefusalClass.REVOKED, presented=f"the device key of endpoint {known.endpoint.id}")
         if state in _NOT_PROVEN and known.endpoint.enrolment_jti != token.jti:
             return known.endpoint, await self._move(known, asked, token, now)
-        if known.endpoint.enrolment_jti != token.jti:
-            await self._renew_package(known, asked, token, now)
-        return known.endpoint, state
+        if known.endpoint.enrolment_jti == token.jti or Mode.WINDOWS not in (token.mode, known.endpoint.mode):
+            return known.endpoint, state
+        refusal = await self._renew_package(known, asked, token, now)
+        # A void token gets nobody into another mode; in the mode it is in, nobody needs one.
+        moves = token.mode != known.endpoint.mode.value
+        return refusal if refusal is not None and moves else (known.endpoint, state)
 
     async def _renew_package(
         self, known: EndpointRecord, asked: RegisterRequest, token: EnrolmentToken, now: int
-    ) -> None:
-        """Record that an enrolled endpoint got a newer package; a token that is void changes nothing for it."""
+    ) -> Refusal | None:
+        """Record that an enrolled endpoint got a newer package; return why a void token changes nothing."""
         async with self._database.write() as conn:
-            if await void(conn, asked, token, now):
-                return
+            refusal = await void(conn, asked, token, now)
+            if refusal is not None:
+                return refusal
             if not await packages.count_use(conn, token.jti, at=now):
-                return
+                return Refusal(RefusalClass.ENROLMENT_EXHAUSTED, repair="keyfast package create")
             await uses.leave(conn, known.endpoint)
             await endpoints.take_package(conn, known.endpoint.id, token.package, token.jti)
             detail = {"package": token.package, "mode": token.mode, "from": known.endpoint.package_id}
             await events.add(
                 conn, at=now, kind="endpoint_package_changed", endpoint_id=known.endpoint.id, detail=detail
             )
+        return None
 
     async def _move(
         self, known: EndpointRecord, asked: RegisterRequest, token: EnrolmentToken, now: int

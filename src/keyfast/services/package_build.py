@@ -20,6 +20,7 @@ from keyfast.services.package_files import PackageFiles
 from keyfast.store.packages import EnrolmentTokenRow, PackageRow
 from keyfast.trust.enrolment import TYP, EnrolmentToken
 from keyfast.trust.keyset import Role
+from keyfast.trust.package import seal
 from keyfast.wire.admin import PackageOrder
 from keyfast.wire.messages import Bundle, BundleAccount
 
@@ -92,7 +93,7 @@ def prepare(
         serials=len(order.serials),
     )
     stamp = Stamp(
-        bundle=_bundle(live, token, account),
+        bundle=seal(live.keyset, _bundle(live, token, account)),
         built_at=now,
         server_url=live.urls[0],
         mode=order.mode,

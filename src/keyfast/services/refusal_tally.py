@@ -5,7 +5,6 @@ the watch to read the account now, so that the next endpoints hear what is wrong
 password.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from keyfast.core.directory import Logon
 from keyfast.core.mode import Mechanism
 from keyfast.core.refusal import RefusalClass
 from keyfast.services.enrolment_refusals import RefusedEnrolment
+from keyfast.services.follow import follow
 from keyfast.store import accounts, events
 from keyfast.store.database import Database
 
@@ -73,6 +73,10 @@ class RefusalTally:
         """See ``check_in.Observer``."""
         self._count(_What("command_refused", endpoint_id, ()), (("command", command), ("reason", detail[:300])))
 
+    def package_refused(self, endpoint_id: str, kind: str, package: str) -> None:
+        """See ``check_in.Observer``."""
+        self._count(_What("package_refused", endpoint_id, (("class", kind), ("package", package))), ())
+
     def enrolment_refused(self, told: RefusedEnrolment) -> None:
         """See ``enrolment_refusals.Observer``; what nobody has signed tells no two refusals apart."""
         facts = (("class", told.kind.value), ("reason", told.reason.value), ("package", told.package))
@@ -86,12 +90,7 @@ class RefusalTally:
 
     async def follow(self, failed: Callable[[Exception], None]) -> None:
         """Write for ever; what cannot be written now is written later."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            try:
-                await self.flush()
-            except Exception as cause:  # noqa: BLE001 - whatever it is, the next refusal must be heard of
-                failed(cause)
+        await follow(self.flush, FLUSH_SECONDS, failed)
 
     async def flush(self) -> None:
         """Write what is due.
