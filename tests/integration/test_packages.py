@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support import processes
+from tests.support.agent import RealAgent
 from tests.support.device import Device, PasswordDevice, read_bundle
 from tests.support.server import RunningServer
 
@@ -297,3 +298,38 @@ def test_an_oauth_package_over_a_windows_endpoint_keeps_its_record_and_history(w
     assert [event.kind for event in after.events][:1] == ["endpoint_package_changed"]
     uses = [running.admin.get(f"/admin/v1/packages/{one.id}", PackageView).line for one in (first, second)]
     assert [(line.uses, line.using) for line in uses] == [(1, 0), (1, 1)]
+
+
+def test_the_agent_goes_from_an_account_to_oauth_by_a_package_alone(windows, tmp_path):
+    """The ring of the Windows package is closed to OAuth until then; the second package is of another ring."""
+    running, account = windows
+    running.admin.post("/admin/v1/modes/open", Changed, ModeOrder("windows", "shared"))
+    first = running.package(mode="windows", account=account, ring="shared")
+    agent = RealAgent(tmp_path / "state").install(read_bundle(first.path))
+    processes.until(agent.check_in, "the agent to check in with the account")
+    before, id_ = agent.status(), agent.status()["endpoint"]
+    second = running.package(ring="by token")
+    agent.install(read_bundle(second.path))
+    assert agent.check_in(), agent.output
+    after, record = agent.status(), running.endpoint(id_)
+    assert (after["mode"], after["endpoint"], after["device_key"]) == ("oauth", id_, before["device_key"])
+    assert (record.package, record.origin.in_use, record.line.state) == (second.id, True, "active")
+    kinds = [event.kind for event in record.events]
+    assert kinds[0] == "endpoint_package_changed"
+    assert "endpoint_enrolled" in kinds
+    assert [event.detail["mode"] for event in record.events if event.kind == kinds[0]] == ["oauth"]
+
+
+def test_a_revoked_package_moves_no_agent_and_it_goes_on_with_its_account(windows, tmp_path):
+    running, account = windows
+    first = running.package(mode="windows", account=account)
+    agent = RealAgent(tmp_path / "state").install(read_bundle(first.path))
+    processes.until(agent.check_in, "the agent to check in with the account")
+    second = running.package()
+    bundle = read_bundle(second.path)
+    running.admin.post(f"/admin/v1/packages/{second.id}/revoke", Changed)
+    agent.install(bundle)
+    agent.check_in()
+    assert [told["reason"] for told in refusals(running, second.id)] == ["revoked"]
+    record = running.endpoint(agent.status()["endpoint"])
+    assert (record.package, record.line.state) == (first.id, "active")
