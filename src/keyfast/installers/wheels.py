@@ -29,7 +29,7 @@ TIMEOUT_S = 900
 _MISMATCH = re.compile(r"hash(es)? (mismatch|do not match)|do not match the hashes", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 # Written by the installer about itself; of no use on an endpoint, and not the same in two runs.
-_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
+_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "WHEEL", "direct_url.json", "uv_cache.json", "uv_build.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +171,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _clean(tree: Path) -> None:
     shutil.rmtree(tree / "bin", ignore_errors=True)
+    (tree / ".lock").unlink(missing_ok=True)
     for notes in tree.glob("*.dist-info"):
         for name in _NOTES:
             (notes / name).unlink(missing_ok=True)
