@@ -1,25 +1,58 @@
-"""Archive formats as far as packages need them, by their specifications: ar(5), and tar in pieces.
+"""Archive formats as far as packages need them, by their specifications: ar(5), tar and gzip in pieces.
 
-A gzip file may be several, one after the other (RFC 1952, 2.2), and what is packed there may be cut anywhere. So
-a base artefact keeps its archive compressed and without its end, and a stamp appends one more piece. (xz allows it
-too, but dpkg reads only the first.)
+A base artefact keeps its archive compressed but unfinished: a stamp adds the secret file and the end, at the price
+of those few bytes. The result is one ordinary gzip stream. (Several, one after the other, are allowed too, but not
+every reader reads on: dpkg does for gzip and not for xz.)
 """
 
 import gzip
 import io
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterable
 
 from keyfast.installers.tree import Entry
 
 END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 LEVEL = 6
+_GZIP = 16  # zlib's flag for this container
+_GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+_CHECK = struct.Struct("<II")
+_32_BITS = 0xFFFFFFFF
 _AR_MAGIC = b"!<arch>\n"
 
 
 def squeeze(data: bytes) -> bytes:
     """Compress; same bytes in, same bytes out."""
     return gzip.compress(data, LEVEL, mtime=0)
+
+
+def begin(data: bytes) -> bytes:
+    """Compress the first part of something: a gzip stream (RFC 1952) without its last block."""
+    squeezer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    # Up to a byte, and with nothing in the window that what follows could refer to.
+    body = squeezer.compress(data) + squeezer.flush(zlib.Z_FULL_FLUSH)
+    return _GZIP_HEAD + body + _CHECK.pack(zlib.crc32(data), len(data) & _32_BITS)
+
+
+def begun_with(begun: bytes) -> bytes:
+    """Return what ``begin`` was given."""
+    return zlib.decompressobj(zlib.MAX_WBITS | _GZIP).decompress(open_end(begun))
+
+
+def open_end(begun: bytes) -> bytes:
+    """Return the part of ``begun`` with which every ``finish`` of it starts."""
+    return begun[: -_CHECK.size]
+
+
+def finish(begun: bytes, rest: bytes) -> bytes:
+    """Return the gzip stream of what ``begin`` was given and of ``rest``."""
+    check, size = _CHECK.unpack(begun[-_CHECK.size :])
+    squeezer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    tail = squeezer.compress(rest) + squeezer.flush()
+    end = _CHECK.pack(zlib.crc32(rest, check), (size + len(rest)) & _32_BITS)
+    return open_end(begun) + tail + end
 
 
 def tar_piece(entries: Iterable[Entry], at: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from keyfast import __version__
 from keyfast.core.package import BUNDLE_FILE, LINUX, PackageKind
 from keyfast.installers.agent_tree import linux_tree
-from keyfast.installers.archives import END_OF_TAR, ar, squeeze, tar_piece
+from keyfast.installers.archives import END_OF_TAR, ar, begin, finish, squeeze, tar_piece
 from keyfast.installers.base import publish
 from keyfast.installers.linux_scripts import deb_scripts
 from keyfast.installers.stamp import Missing, Progress, Stamp
@@ -67,7 +67,7 @@ class DebInstaller:
         """See ``Installer.stamp``."""
         # Nobody but root may read the secret file. Its digest is not in the list either: that list is for everybody.
         secret = Entry(f"{LINUX.package.lstrip('/')}/{BUNDLE_FILE}", 0o600, stamp.secret)
-        data = (base / _DATA).read_bytes() + squeeze(tar_piece([secret], stamp.built_at) + END_OF_TAR)
+        data = finish((base / _DATA).read_bytes(), tar_piece([secret], stamp.built_at) + END_OF_TAR)
         control = squeeze(tar_piece(_control(base, stamp), stamp.built_at) + END_OF_TAR)
         members = (("debian-binary", b"2.0\n"), ("control.tar.gz", control), (_DATA, data))
         return ar(members, stamp.built_at)
@@ -82,7 +82,7 @@ def _parts(entries: tuple[Entry, ...]) -> dict[str, bytes]:
     files = [entry for entry in entries if entry.content is not None]
     sums = "".join(f"{_md5(entry.content or b'')}  {entry.path}\n" for entry in files)
     kib = sum(-(-len(entry.content or b"") // 1024) for entry in files) + len(entries) - len(files)
-    return {_DATA: squeeze(tar_piece(entries, 0)), _SUMS: sums.encode(), _SIZE: str(kib).encode()}
+    return {_DATA: begin(tar_piece(entries, 0)), _SUMS: sums.encode(), _SIZE: str(kib).encode()}
 
 
 def _md5(content: bytes) -> str:

@@ -1,13 +1,13 @@
 """The RPM package: rpm-rs writes one with placeholders, a stamp puts values of the same length in their places.
 
 Compressing the agent takes as long as a thousand signatures, so it is done once: the payload is kept compressed,
-without the secret file, which each stamp appends as another piece (``archives``). In the headers five things change,
+without the secret file, which each stamp appends (``archives``). In the headers five things change,
 all of fixed length: the release, the build time, and the digests of the secret file, of the payload and of the header.
 """
 
+import gzip
 import hashlib
 import json
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from keyfast.core.package import BUNDLE_FILE, LINUX, PackageKind
 from keyfast.errors import ConflictError, TrustError
 from keyfast.installers import newc, rpm_key
 from keyfast.installers.agent_tree import LINUX_GIVEN, linux_tree
-from keyfast.installers.archives import LEVEL, squeeze
+from keyfast.installers.archives import LEVEL, begin, begun_with, finish, open_end
 from keyfast.installers.base import publish
 from keyfast.installers.linux_scripts import rpm_scripts
 from keyfast.installers.stamp import Missing, Progress, Stamp
@@ -34,7 +34,7 @@ SLOT = 64 * 1024
 
 _BLANK = b" " * SLOT
 _RELEASE = "9999999999"
-_DATE = 0x7EADBEE5  # a time whose bytes are in no text
+_DATE = 0x0EADBEEF  # a time in the past whose bytes are in no text
 _FRONT, _PAYLOAD, _DIGESTS, _PUBLIC = "front", "payload.gz", "digests.json", "public.asc"
 
 
@@ -108,8 +108,8 @@ def _load(base: Path) -> _Loaded:
         front=(base / _FRONT).read_bytes(),
         header=kept["header"],
         payload=payload,
-        packed=hashlib.sha256(payload),
-        plain=hashlib.sha256(zlib.decompress(payload, zlib.MAX_WBITS | 16)),
+        packed=hashlib.sha256(open_end(payload)),
+        plain=hashlib.sha256(begun_with(payload)),
         old_packed=kept["packed"],
         old_plain=kept["plain"],
     )
@@ -120,18 +120,18 @@ def _unsigned(base: _Loaded, stamp: Stamp) -> bytes:
         raise ConflictError(f"the bundle has {len(stamp.secret)} bytes; an RPM package has room for {SLOT}")
     secret = stamp.secret.ljust(SLOT)
     plain = newc.member(f".{SECRET}", secret, 0o600, stamp.built_at) + newc.END
-    packed = squeeze(plain)
+    payload = finish(base.payload, plain)
     front = _replaced(
         base.front,
         (_RELEASE.encode(), f"{stamp.built_at:010d}".encode()),
         (_DATE.to_bytes(4), stamp.built_at.to_bytes(4)),
         (_hex(_BLANK), _hex(secret)),
-        (base.old_packed.encode(), _after(base.packed, packed)),
+        (base.old_packed.encode(), _after(base.packed, payload[len(open_end(base.payload)) :])),
         (base.old_plain.encode(), _after(base.plain, plain)),
     )
     old, new = base.front[base.header :], front[base.header :]
     front = _replaced(front, *((_hex(old, name), _hex(new, name)) for name in ("sha1", "sha256")))
-    return front + base.payload + packed
+    return front + payload
 
 
 def _replaced(text: bytes, *pairs: tuple[bytes, bytes]) -> bytes:
@@ -157,7 +157,7 @@ def _parts(entries: tuple[Entry, ...]) -> dict[str, bytes]:
     whole = bytes(_built(entries).to_bytes())
     offsets = rpm_rs.Package.from_bytes(whole).metadata.package_segment_offsets()
     payload = whole[offsets.payload :]
-    plain = zlib.decompress(payload, zlib.MAX_WBITS | 16)
+    plain = gzip.decompress(payload)
     kept = newc.without(plain, f".{SECRET}")
     digests = {
         "header": offsets.header,
@@ -166,7 +166,7 @@ def _parts(entries: tuple[Entry, ...]) -> dict[str, bytes]:
     }
     return {
         _FRONT: whole[: offsets.payload],
-        _PAYLOAD: squeeze(kept),
+        _PAYLOAD: begin(kept),
         _DIGESTS: json.dumps(digests).encode(),
     }
 
