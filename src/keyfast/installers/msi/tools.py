@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from keyfast.errors import MissingToolError, NotReadyError
 from keyfast.installers.stamp import Missing
@@ -36,11 +37,12 @@ def demand() -> None:
         raise MissingToolError(f"a Windows package needs {names}", repair=f"apt-get install {packages}")
 
 
-def run(arguments: Sequence[str], *, silent: bool = False) -> bytes:
+def run(arguments: Sequence[str], *, folder: Path | None = None, silent: bool = False) -> bytes:
     """Run a program and return what it printed. No secret is ever an argument.
 
     Args:
         arguments: program and arguments.
+        folder: its working folder.
         silent: whatever it says on its error output is a fault; wixl ignores what it does not know with a warning.
 
     Raises:
@@ -48,7 +50,7 @@ def run(arguments: Sequence[str], *, silent: bool = False) -> bytes:
         NotReadyError: it failed, or did not finish.
     """
     try:
-        done = subprocess.run(arguments, capture_output=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(arguments, capture_output=True, timeout=TIMEOUT_S, check=False, cwd=folder)
     except FileNotFoundError as cause:
         package = {tool.program: tool.package for tool in TOOLS}.get(arguments[0], arguments[0])
         raise MissingToolError(f"{arguments[0]} is not installed", repair=f"apt-get install {package}") from cause
