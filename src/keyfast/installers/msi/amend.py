@@ -9,16 +9,29 @@ from keyfast.installers.msi import names
 from keyfast.installers.msi.document import product_version
 from keyfast.installers.stamp import Stamp
 
+DATABASE_ROW = "ClientDatabase"
+LOCKED = {names.PACKAGE_FOLDER: "CreateFolder", names.BUNDLE_ID: "File", DATABASE_ROW: "Registry"}
+"""What only ``CLOSED`` may touch: row to table."""
+
 CLOSED = "D:P(A;OICI;GA;;;SY)(A;OICI;GA;;;BA)"
 """SYSTEM and the administrators, and nobody by inheritance."""
 
 _SAME_VERSION = 1 | 512
 """Upgrade attributes: keep the choice of features, and count the version itself among those replaced."""
-_ONLY_DETECT = 2
+_OLDER, _NEWER = "WIX_UPGRADE_DETECTED", "WIX_DOWNGRADE_DETECTED"
+_ATTRIBUTES = 512
 # Right after the transaction begins: if the new product cannot be installed, the old one comes back.
 _REMOVE_OLD = 1501
-_LOCK_MACHINE = 2
+_LOCAL_MACHINE = 2
+CODEPAGE = "\r\n\r\n65001\t_ForceCodepage\r\n"
+"""Table file that says texts are UTF-8; wixl leaves that open, and Windows would take its own code page."""
+
 _TABLE = "Registry\tRoot\tKey\tName\tValue\tComponent_\ns72\ti2\tl255\tL255\tL0\ts72\nRegistry\tRegistry\n"
+_CLOSED = {"SDDLText": CLOSED}
+_LOCKS = (
+    "CREATE TABLE `MsiLockPermissionsEx` (`MsiLockPermissionsEx` CHAR(72) NOT NULL, `LockObject` CHAR(72) NOT NULL, "
+    "`Table` CHAR(32) NOT NULL, `SDDLText` CHAR(0) NOT NULL, `Condition` CHAR(255) PRIMARY KEY `MsiLockPermissionsEx`)"
+)
 _FORBIDDEN = set("\t\r\n\0")
 
 
@@ -29,45 +42,53 @@ def base_statements(version: str, files: int) -> list[str]:
         version: of Keyfast.
         files: how many files its cabinet holds.
     """
-    secret = files + 1
+    last = files + 1
     top = product_version(version)
-    related = f"{{{names.UPGRADE_CODE}}}"
+    cabinet, related = f"#{names.BUNDLE_CABINET}", f"{{{names.UPGRADE_CODE}}}"
+    file: dict[str, str | int] = {"FileName": BUNDLE_FILE, "FileSize": 0, "Attributes": _ATTRIBUTES}
+    older: dict[str, str | int] = {"VersionMax": top, "Attributes": _SAME_VERSION, "ActionProperty": _OLDER}
+    secure = f"{_NEWER};{_OLDER};{names.SERVER_URL};{names.PURGE}"
     return [
-        "INSERT INTO `Media` (`DiskId`, `LastSequence`, `Cabinet`) "
-        f"VALUES (2, {secret}, '#{names.SECRET_CABINET}')",
-        "INSERT INTO `File` (`File`, `Component_`, `FileName`, `FileSize`, `Attributes`, `Sequence`) VALUES "
-        f"('{names.SECRET_FILE}', '{names.SECRET_COMPONENT}', '{BUNDLE_FILE}', 0, 512, {secret})",
+        _insert("Media", DiskId=2, LastSequence=last, Cabinet=cabinet),
+        _insert("File", File=names.BUNDLE_ID, Component_=names.BUNDLE_COMPONENT, Sequence=last, **file),
         # Attributes are part of the key, so the row is written anew.
-        "DELETE FROM `Upgrade` WHERE `ActionProperty` = 'WIX_UPGRADE_DETECTED'",
-        "INSERT INTO `Upgrade` (`UpgradeCode`, `VersionMax`, `Attributes`, `ActionProperty`) "
-        f"VALUES ('{related}', '{top}', {_SAME_VERSION}, 'WIX_UPGRADE_DETECTED')",
-        f"UPDATE `InstallExecuteSequence` SET `Sequence` = {_REMOVE_OLD} WHERE `Action` = 'RemoveExistingProducts'",
-        "UPDATE `Property` SET `Value` = "
-        f"'WIX_DOWNGRADE_DETECTED;WIX_UPGRADE_DETECTED;{names.SERVER_URL};{names.PURGE}' "
-        "WHERE `Property` = 'SecureCustomProperties'",
-        "CREATE TABLE `MsiLockPermissionsEx` (`MsiLockPermissionsEx` CHAR(72) NOT NULL, `LockObject` CHAR(72) NOT NULL, "
-        "`Table` CHAR(32) NOT NULL, `SDDLText` CHAR(0) NOT NULL, `Condition` CHAR(255) "
-        "PRIMARY KEY `MsiLockPermissionsEx`)",
-        _lock("LockPackage", names.PACKAGE_FOLDER, "CreateFolder"),
-        _lock("LockDatabase", "ClientDatabase", "Registry"),
-        _lock("LockSecret", names.SECRET_FILE, "File"),
+        _delete("Upgrade", "ActionProperty", _OLDER),
+        _insert("Upgrade", UpgradeCode=related, **older),
+        _update("InstallExecuteSequence", "Action", "RemoveExistingProducts", Sequence=_REMOVE_OLD),
+        _update("Property", "Property", "SecureCustomProperties", Value=secure),
+        _LOCKS,
+        *(
+            _insert("MsiLockPermissionsEx", MsiLockPermissionsEx=f"Lock{what}", LockObject=what, Table=table, **_CLOSED)
+            for what, table in LOCKED.items()
+        ),
     ]
-
-
-def _lock(name: str, what: str, table: str) -> str:
-    return (
-        "INSERT INTO `MsiLockPermissionsEx` (`MsiLockPermissionsEx`, `LockObject`, `Table`, `SDDLText`) "
-        f"VALUES ('{name}', '{what}', '{table}', '{CLOSED}')"
-    )
 
 
 def stamp_statements(stamp: Stamp) -> list[str]:
     """Return the statements that make a package out of a base; the secret itself comes as a cabinet."""
-    code = stamp.product_code.upper()
     return [
-        f"UPDATE `Property` SET `Value` = '{{{code}}}' WHERE `Property` = 'ProductCode'",
-        f"UPDATE `File` SET `FileSize` = {len(stamp.secret)} WHERE `File` = '{names.SECRET_FILE}'",
+        _update("Property", "Property", "ProductCode", Value=f"{{{stamp.product_code.upper()}}}"),
+        _update("File", "File", names.BUNDLE_ID, FileSize=len(stamp.secret)),
     ]
+
+
+def _insert(table: str, **cells: str | int) -> str:
+    columns = ", ".join(f"`{name}`" for name in cells)
+    values = ", ".join(map(_literal, cells.values()))
+    return f"INSERT INTO `{table}` ({columns}) VALUES ({values})"  # noqa: S608 - names and numbers of our own
+
+
+def _update(table: str, key: str, row: str, **cells: str | int) -> str:
+    changes = ", ".join(f"`{name}` = {_literal(value)}" for name, value in cells.items())
+    return f"UPDATE `{table}` SET {changes} WHERE `{key}` = {_literal(row)}"  # noqa: S608 - names of our own
+
+
+def _delete(table: str, key: str, row: str) -> str:
+    return f"DELETE FROM `{table}` WHERE `{key}` = {_literal(row)}"  # noqa: S608 - names of our own
+
+
+def _literal(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else f"'{value}'"
 
 
 def registry_table(values: dict[str, str]) -> str:
@@ -78,12 +99,12 @@ def registry_table(values: dict[str, str]) -> str:
     """
     rows = [
         # "+": made by an installation, and never removed. What is in it is the agent's.
-        ("ClientDatabase", names.DATABASE_KEY, "+", ""),
+        (DATABASE_ROW, names.DATABASE_KEY, "+", ""),
         (f"Value{names.SERVER_URL_VALUE}", names.PACKAGE_KEY, names.SERVER_URL_VALUE, f"[{names.SERVER_URL}]"),
         *((f"Value{name}", names.PACKAGE_KEY, name, formatted(value)) for name, value in sorted(values.items())),
     ]
     lines = (
-        f"{row}\t{_LOCK_MACHINE}\t{key}\t{name}\t{value}\t{names.VALUES_COMPONENT}\n" for row, key, name, value in rows
+        f"{row}\t{_LOCAL_MACHINE}\t{key}\t{name}\t{value}\t{names.VALUES_COMPONENT}\n" for row, key, name, value in rows
     )
     return _TABLE + "".join(lines)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from keyfast.installers.msi import names, tools
-from keyfast.installers.msi.amend import base_statements, registry_table
+from keyfast.installers.msi.amend import CODEPAGE, base_statements, registry_table
 from keyfast.installers.msi.cabinet import cabinet
 from keyfast.installers.msi.document import document
 from keyfast.installers.msi.runtime import PROGRAM
@@ -29,6 +29,9 @@ def build(tree: Path, version: str, base: Path) -> None:
         source, made = work / "agent.wxs", work / "agent.msi"
         source.write_bytes(document(version, PROGRAM, files))
         tools.run(["wixl", "--arch", "x64", "--output", str(made), str(source)], folder=tree, silent=True)
+        codepage = work / "_ForceCodepage.idt"
+        codepage.write_text(CODEPAGE, "ascii", newline="")
+        tools.run(["msibuild", str(made), "-i", str(codepage)], silent=True)
         amend(made, work, base_statements(version, len(files)), registry_table({"PackageId": "-"}), b"")
         made.replace(base)
 
@@ -44,12 +47,11 @@ def amend(msi: Path, work: Path, statements: list[str], registry: str, secret: b
         secret: content of the file in the second cabinet.
         more: arguments of msibuild that come last.
     """
-    table, stream = work / "Registry.idt", work / names.SECRET_CABINET
+    table, stream = work / "Registry.idt", work / names.BUNDLE_CABINET
     table.write_text(registry, "utf-8", newline="\r\n")
     with os.fdopen(os.open(stream, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(cabinet(names.SECRET_FILE, secret))
-    # What is to be dropped goes first: whole tables are imported, streams are replaced.
+        file.write(cabinet(names.BUNDLE_ID, secret))
     tools.run(
-        ["msibuild", str(msi), "-q", *statements, "-i", str(table), "-a", names.SECRET_CABINET, str(stream), *more],
+        ["msibuild", str(msi), "-q", *statements, "-i", str(table), "-a", names.BUNDLE_CABINET, str(stream), *more],
         silent=True,
     )

@@ -15,7 +15,7 @@ from keyfast.installers.msi import names
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _LIMITS = (255, 255, 65535)
 # Numbers are given for every action: wixl puts one that says Before or After at wrong places.
-_AFTER_SEARCH, _AFTER_STOP = 60, 1950
+_AFTER_SEARCH, _AFTER_STOP, _BEFORE_END = 60, 1950, 6590
 
 
 def product_version(version: str) -> str:
@@ -72,14 +72,24 @@ def _actions(product: ET.Element) -> None:
     _add(kept, "RegistrySearch", Id="KeptServerUrl", Type="raw", Win64="yes", **place)
     _add(product, "CustomAction", Id="KeepServerUrl", Property=names.SERVER_URL, Value=f"[{names.KEPT_SERVER_URL}]")
     # Deferred actions run as SYSTEM. Whatever becomes of the goodbye, an uninstallation goes on.
-    deferred = {"FileKey": names.LAUNCHER_FILE, "Execute": "deferred", "Impersonate": "no", "Return": "ignore"}
-    _add(product, "CustomAction", Id="Goodbye", ExeCommand="uninstall --keep-state", **deferred)
-    _add(product, "CustomAction", Id="GoodbyeForever", ExeCommand="uninstall", **deferred)
+    system = {"FileKey": names.LAUNCHER_FILE, "Impersonate": "no", "Return": "ignore"}
+    _add(
+        product,
+        "CustomAction",
+        Id="Goodbye",
+        ExeCommand='--logged "uninstall --keep-state"',
+        Execute="deferred",
+        **system,
+    )
+    _add(product, "CustomAction", Id="GoodbyeForever", ExeCommand="--logged uninstall", Execute="deferred", **system)
+    # At the commit, when Windows has put its own copy of the package where anybody may read it.
+    _add(product, "CustomAction", Id="Protect", ExeCommand="--protect-packages", Execute="commit", **system)
     sequence = _add(product, "InstallExecuteSequence")
     gone = 'REMOVE="ALL" AND NOT UPGRADINGPRODUCTCODE'
     _custom(sequence, "KeepServerUrl", _AFTER_SEARCH, f"NOT {names.SERVER_URL}")
     _custom(sequence, "Goodbye", _AFTER_STOP, f"{gone} AND NOT {names.PURGE}")
     _custom(sequence, "GoodbyeForever", _AFTER_STOP + 1, f"{gone} AND {names.PURGE}")
+    _custom(sequence, "Protect", _BEFORE_END, 'NOT REMOVE="ALL"')
 
 
 def _custom(sequence: ET.Element, action: str, number: int, condition: str) -> None:
@@ -90,13 +100,13 @@ def _folders(product: ET.Element, version: str, program: str, files: Sequence[st
     """Add all folders with one component each, and return the components' names."""
     target = _add(product, "Directory", Id="TARGETDIR", Name="SourceDir")
     programs = _add(target, "Directory", Id="ProgramFiles64Folder")
-    vendor = _add(programs, "Directory", Id="VENDORFOLDER", Name=names.VENDOR)
+    vendor = _add(programs, "Directory", Id=names.VENDOR_FOLDER, Name=names.VENDOR)
     top = _add(vendor, "Directory", Id=names.PROGRAM_FOLDER, Name="Agent")
     package = _add(top, "Directory", Id=names.PACKAGE_FOLDER, Name="package")
     _launcher(top, version, program)
     _values(top, version)
     _secret(package, version)
-    components = ["LauncherComponent", names.VALUES_COMPONENT, names.SECRET_COMPONENT]
+    components = ["LauncherComponent", names.VALUES_COMPONENT, names.BUNDLE_COMPONENT]
     folders = {PurePosixPath(): top}
     homes: dict[PurePosixPath, ET.Element] = {}
     for number, path in enumerate(map(PurePosixPath, sorted(set(files) - {program}))):
@@ -145,7 +155,7 @@ def _values(top: ET.Element, version: str) -> None:
 
 
 def _secret(package: ET.Element, version: str) -> None:
-    component = _component(package, names.SECRET_COMPONENT, version, BUNDLE_FILE)
+    component = _component(package, names.BUNDLE_COMPONENT, version, BUNDLE_FILE)
     _add(component, "CreateFolder")
 
 

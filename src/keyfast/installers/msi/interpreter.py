@@ -26,15 +26,20 @@ LOCKED = "3.11"
 """Version of the Python in the wheels of ``LOCK``; its standard library is that of the Python that runs here."""
 
 _AMD64 = 0x8664
+_DOS_HEADER = 0x40
 _DLL = re.compile(r"python3(\d\d)\.dll", re.IGNORECASE)
 _PART = re.compile(r"[\w.-]+\.(dll|pyd|zip|txt)", re.IGNORECASE)
-_MODULES = ("_asyncio", "_bz2", "_ctypes", "_decimal", "_elementtree", "_hashlib", "_lzma", "_overlapped", "_queue")
-_MODULES += ("_socket", "_ssl", "_uuid", "_zoneinfo", "pyexpat", "select", "unicodedata")
+_MODULES = (
+    *("_asyncio", "_bz2", "_ctypes", "_decimal", "_elementtree", "_hashlib", "_lzma", "_overlapped", "_queue"),
+    *("_socket", "_ssl", "_uuid", "_zoneinfo", "pyexpat", "select", "unicodedata"),
+)
 _LIBRARIES = ("VCRUNTIME140.dll", "libcrypto-3.dll", "libffi-8.dll", "libssl-3.dll")
 _NEEDED = ("python3.dll", "vcruntime140.dll", "_ssl.pyd", "_socket.pyd", "_ctypes.pyd", "_overlapped.pyd")
 # Parts of the standard library that no agent imports; the rest stays, libraries import more than one thinks.
-_LEFT_OUT = ("test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "venv")
-_LEFT_OUT += ("site-packages", "lib-dynload", "__pycache__", "config-*", "turtle.py")
+_LEFT_OUT = (
+    *("test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "venv"),
+    *("site-packages", "lib-dynload", "__pycache__", "config-*", "turtle.py"),
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -111,7 +116,7 @@ def from_embeddable(archive: Path, digest: str) -> Interpreter:
             files = {name: opened.read(name) for name in names}
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as cause:
         raise TrustError(f"{archive} is not a zip that can be read: {cause}") from cause
-    versions = [found[1] for name in files if (found := _DLL.fullmatch(name))]
+    versions = [match[1] for name in files if (match := _DLL.fullmatch(name))]
     if len(versions) != 1:
         raise TrustError(f"{archive} is not an embeddable Python: it holds {len(versions)} DLLs of an interpreter")
     return _checked(Interpreter(f"3.{int(versions[0])}", files))
@@ -129,9 +134,9 @@ def _checked(interpreter: Interpreter) -> Interpreter:
 
 def machine(image: bytes) -> int:
     """Return the machine of a Windows program or DLL (``IMAGE_FILE_HEADER.Machine``), 0 if it is none."""
-    if image[:2] != b"MZ" or len(image) < 0x40:
+    if image[:2] != b"MZ" or len(image) < _DOS_HEADER:
         return 0
-    (start,) = struct.unpack_from("<I", image, 0x3C)
+    (start,) = struct.unpack_from("<I", image, _DOS_HEADER - 4)
     if image[start : start + 4] != b"PE\0\0" or len(image) < start + 6:
         return 0
     return int(struct.unpack_from("<H", image, start + 4)[0])

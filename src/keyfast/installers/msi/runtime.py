@@ -13,7 +13,7 @@ SITE = "site-packages"
 LAUNCHER = Path(__file__).with_name("launcher")
 _WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 _WINDOWS_10 = "-D_WIN32_WINNT=0x0A00"
-_LIBRARIES = ("-ladvapi32", "-lshell32", "-lole32", "-luuid")
+_LIBRARIES = ("-ladvapi32", "-lshell32", "-lole32", "-luuid", "-lmsi")
 
 
 def assemble(folder: Path, interpreter: Interpreter, libraries: Path) -> None:

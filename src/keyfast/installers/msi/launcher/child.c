@@ -5,6 +5,7 @@
 #include <wchar.h>
 
 #define CHUNK 4096
+#define COMMAND_PATIENCE (60 * 1000)
 
 static DWORD WINAPI pump(void *output) {
   char bytes[CHUNK];
@@ -29,13 +30,13 @@ static BOOL new_pipe(HANDLE *own, HANDLE *childs, BOOL childs_reads) {
   return CreatePipe(read, write, &inherited, 0) && SetHandleInformation(*own, HANDLE_FLAG_INHERIT, 0);
 }
 
-static BOOL create(struct child *child, HANDLE input, HANDLE output) {
-  wchar_t program[PATH_ROOM], line[PATH_ROOM + 32];
+static BOOL create(struct child *child, const wchar_t *command, HANDLE input, HANDLE output) {
+  wchar_t program[PATH_ROOM], line[2 * PATH_ROOM];
   STARTUPINFOW start = {.cb = sizeof start, .dwFlags = STARTF_USESTDHANDLES};
   PROCESS_INFORMATION made;
   DWORD length = GetModuleFileNameW(NULL, program, PATH_ROOM);
   if (!length || length >= PATH_ROOM) return FALSE;
-  swprintf(line, sizeof line / sizeof *line, L"\"%ls\" run --until-eof", program);
+  if (swprintf(line, sizeof line / sizeof *line, L"\"%ls\" %ls", program, command) < 0) return FALSE;
   start.hStdInput = input;
   start.hStdOutput = start.hStdError = output;
   if (!CreateProcessW(program, line, NULL, NULL, TRUE, CREATE_SUSPENDED | CREATE_NO_WINDOW, NULL, NULL, &start, &made))
@@ -47,11 +48,11 @@ static BOOL create(struct child *child, HANDLE input, HANDLE output) {
   return TRUE;
 }
 
-BOOL child_start(struct child *child) {
+BOOL child_start(struct child *child, const wchar_t *command) {
   HANDLE input = NULL, output = NULL, theirs_in = NULL, theirs_out = NULL;
   BOOL started = new_pipe(&input, &theirs_in, TRUE) && new_pipe(&output, &theirs_out, FALSE);
   *child = (struct child){.job = new_job(), .input = input};
-  started = started && create(child, theirs_in, theirs_out);
+  started = started && create(child, command, theirs_in, theirs_out);
   DWORD error = GetLastError();
   if (theirs_in) CloseHandle(theirs_in);
   if (theirs_out) CloseHandle(theirs_out);
@@ -86,4 +87,15 @@ void child_close(struct child *child) {
   }
   if (child->process) CloseHandle(child->process);
   *child = (struct child){0};
+}
+
+int run_logged(const wchar_t *command) {
+  struct child child;
+  DWORD code = EXIT_NO_CHILD;
+  log_open();
+  if (!child_start(&child, command)) return EXIT_NO_CHILD;
+  WaitForSingleObject(child.process, COMMAND_PATIENCE);
+  if (!GetExitCodeProcess(child.process, &code) || code == STILL_ACTIVE) code = EXIT_NO_CHILD;
+  child_stop(&child, 0);
+  return (int)code;
 }

@@ -12,12 +12,19 @@
 /* Exit codes beside those of the agent itself. */
 #define EXIT_NO_PYTHON 70
 #define EXIT_NO_SERVICE_MANAGER 71
+#define EXIT_NO_CHILD 72
 
 /* Runs Python in this process with the agent's command line; returns its exit code. */
 int run_python(int count, wchar_t **arguments);
 
 /* Hands this process to the service manager; returns when the service has stopped. */
 int run_service(void);
+
+/* Lets only SYSTEM and the administrators read the copies Windows keeps of our packages; returns an error code. */
+DWORD protect_packages(void);
+
+/* Runs one of the agent's commands for an installer, which gives it no streams; what it says goes to the log. */
+int run_logged(const wchar_t *command);
 
 /* A running agent: its process, its job, and the two pipes that lead to it. */
 struct child {
@@ -27,8 +34,8 @@ struct child {
   HANDLE pump;
 };
 
-/* Starts the agent, with what it writes going to the log; FALSE if it cannot be started. */
-BOOL child_start(struct child *child);
+/* Starts the agent with a command line, with what it writes going to the log; FALSE if it cannot be started. */
+BOOL child_start(struct child *child, const wchar_t *command);
 
 /* Asks it to end by closing its input, and ends it with all it started after ``patience`` milliseconds. */
 void child_stop(struct child *child, DWORD patience);

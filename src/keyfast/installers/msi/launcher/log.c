@@ -45,7 +45,7 @@ static BOOL make_folder(const wchar_t *name) {
 static HANDLE open_file(void) {
   wchar_t path[PATH_ROOM + 16];
   swprintf(path, sizeof path / sizeof *path, L"%ls\\agent.log", folder);
-  return CreateFileW(path, FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, OPEN_ALWAYS,
+  return CreateFileW(path, FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_ALWAYS,
                      FILE_ATTRIBUTE_NORMAL, NULL);
 }
 

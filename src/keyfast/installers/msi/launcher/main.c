@@ -44,5 +44,7 @@ int wmain(int count, wchar_t **arguments) {
   /* Nobody's current folder or PATH is searched for DLLs: this runs as SYSTEM. */
   SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_DEFAULT_DIRS);
   if (count == 2 && !wcscmp(arguments[1], L"--service")) return run_service();
+  if (count == 3 && !wcscmp(arguments[1], L"--logged")) return run_logged(arguments[2]);
+  if (count == 2 && !wcscmp(arguments[1], L"--protect-packages")) return protect_packages() != NO_ERROR;
   return run_python(count, arguments);
 }

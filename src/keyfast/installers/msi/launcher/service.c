@@ -1,6 +1,9 @@
 /* The service: keeps an agent running until the service manager says stop. */
 #include "launcher.h"
 
+/* The agent ends when its input does: that is how this host asks it to. */
+#define AGENT L"run --until-eof"
+
 #define MINUTE (60 * 1000)
 #define FIRST_PAUSE 2000
 #define LONGEST_PAUSE (5 * MINUTE)
@@ -51,7 +54,7 @@ static void keep_running(void) {
   for (;;) {
     struct child child;
     ULONGLONG started = GetTickCount64();
-    if (child_start(&child)) {
+    if (child_start(&child, AGENT)) {
       HANDLE either[] = {stopping, child.process};
       DWORD code = 0;
       if (WaitForMultipleObjects(2, either, FALSE, INFINITE) != WAIT_OBJECT_0 + 1) {
@@ -82,6 +85,8 @@ static void WINAPI service_main(DWORD count, wchar_t **arguments) {
   log_open();
   report(SERVICE_RUNNING, NO_ERROR);
   set_recovery();
+  DWORD error = protect_packages();
+  if (error) log_line("others can read the copy of the package that Windows keeps; error", error);
   keep_running();
   report(SERVICE_STOPPED, NO_ERROR);
 }
