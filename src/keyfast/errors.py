@@ -23,6 +23,8 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_FINISHED = 3
+EXIT_START_AGAIN = 75
+"""An agent that wants to be started again by its service manager (EX_TEMPFAIL of sysexits.h)."""
 
 
 class KeyfastError(Exception):

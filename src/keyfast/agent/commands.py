@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -16,12 +17,15 @@ import msgspec
 
 from keyfast.agent import file_database, service
 from keyfast.agent.client_database import Admission
+from keyfast.agent.clock import Clock
 from keyfast.agent.decide import Wait
 from keyfast.agent.file_database import FileDatabase
-from keyfast.agent.install import Seeded, check_same_installation, read_bundle, seed
+from keyfast.agent.install import Seeded, check_same_installation, seed
 from keyfast.agent.link import Link
 from keyfast.agent.local import local_machine, system_clock
 from keyfast.agent.loop import Agent
+from keyfast.agent.package import read_bundle
+from keyfast.agent.restart import begin_anew
 from keyfast.agent.status import Status, five_lines, status_of
 from keyfast.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_FINISHED, ClientDatabaseError, UsageError
 from keyfast.wire.messages import Bundle
@@ -29,6 +33,7 @@ from keyfast.wire.messages import Bundle
 MAX_STEPS = 32
 PATIENCE = 60.0
 """Seconds to wait for a running agent to check in on our behalf."""
+_log = logging.getLogger(__name__)
 
 
 def install(options: argparse.Namespace) -> int:
@@ -64,14 +69,24 @@ def _seed(directory: Path, bundle: Bundle) -> Seeded:
 
 def run(options: argparse.Namespace) -> int:
     """Keep checking in until SIGTERM or SIGINT; SIGUSR1 means now."""
+    return keep_running(options.state_dir, system_clock())
+
+
+def keep_running(directory: Path, clock: Clock) -> int:
+    """Keep checking in until told to stop; begin anew as another process when the agent wants to."""
     # Whoever finds the database held may send it before the loop below listens; it must not end this process.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    with contextlib.closing(FileDatabase(options.state_dir)) as database:
-        asyncio.run(_run(_agent(database)))
-    return EXIT_DONE
+    with contextlib.closing(FileDatabase(directory)) as database:
+        again = asyncio.run(_run(_agent(database, clock)))
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if not again:
+        return EXIT_DONE
+    _log.info("restarting, to verify that this endpoint comes up with the access it uses now")
+    return begin_anew()
 
 
-async def _run(agent: Agent) -> None:
+async def _run(agent: Agent) -> bool:
+    """Run an agent; tell whether it is to be started again."""
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -83,7 +98,8 @@ async def _run(agent: Agent) -> None:
     for task in (running, stopped):
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await running
+        return await running and not stop.is_set()
+    return False
 
 
 def check_in(options: argparse.Namespace) -> int:
@@ -96,7 +112,7 @@ def check_in(options: argparse.Namespace) -> int:
             raise
         return _ask_running(options.state_dir, pid)
     with contextlib.closing(database):
-        agent = _agent(database)
+        agent = _agent(database, system_clock())
         asyncio.run(_once(agent))
         return _outcome(status_of(agent.record, system_clock().now()))
 
@@ -162,8 +178,7 @@ def uninstall(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _agent(database: FileDatabase) -> Agent:
-    clock = system_clock()
+def _agent(database: FileDatabase, clock: Clock) -> Agent:
     return Agent(database, Link(clock, _new_id), local_machine(clock), clock, secrets.SystemRandom().random, _new_id)
 
 

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keyfast.errors import ConflictError
+from keyfast.errors import EXIT_START_AGAIN, ConflictError
 
 NAME = "keyfast-agent.service"
 UNIT_DIRECTORY = Path("/etc/systemd/system")
@@ -24,6 +24,7 @@ Type=exec
 ExecStart="{program}" run --state-dir "{state}"
 Restart=always
 RestartSec=10
+SuccessExitStatus={again}
 TimeoutStopSec=10
 UMask=0077
 NoNewPrivileges=yes
@@ -48,7 +49,7 @@ def unit_text(program: Path, state: Path) -> str:
     ProtectSystem, ProtectHome and PrivateTmp would show the agent mounts that the machine does not have,
     and ProtectClock would take the block devices whose LUKS headers it reads.
     """
-    return _UNIT.format(program=_escaped(program), state=_escaped(state))
+    return _UNIT.format(program=_escaped(program), state=_escaped(state), again=EXIT_START_AGAIN)
 
 
 def systemd_runs() -> bool:

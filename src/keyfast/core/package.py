@@ -54,3 +54,11 @@ WINDOWS = Places(
 
 The package does not lie in ProgramData: there anybody could have made, and so owned, its folder beforehand.
 """
+
+
+class PackageFault(StrEnum):
+    """Why an endpoint did not take a package; what it tells its server."""
+
+    UNREADABLE = "unreadable_package"
+    TAMPERED = "tampered_package"
+    FOREIGN = "foreign_installation"
