@@ -4,6 +4,9 @@
 /* The agent ends when its input does: that is how this host asks it to. */
 #define AGENT L"run --until-eof"
 
+/* With this exit code it asks to be started anew at once; also in keyfast/errors.py. */
+#define EXIT_START_AGAIN 75
+
 #define MINUTE (60 * 1000)
 #define FIRST_PAUSE 2000
 #define LONGEST_PAUSE (5 * MINUTE)
@@ -63,6 +66,7 @@ static void keep_running(void) {
       }
       GetExitCodeProcess(child.process, &code);
       child_close(&child);
+      if (code == EXIT_START_AGAIN) continue;
       log_line("the agent has ended and is started again; exit code", code);
     } else {
       log_line("the agent cannot be started; error", GetLastError());
