@@ -18,6 +18,7 @@ from pathlib import Path
 
 from keyfast.errors import MissingToolError, NotReadyError, TrustError
 from keyfast.installers.lock import LOCK, requirements
+from keyfast.installers.stamp import Missing
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 """Versions of Python that an agent runs on."""
@@ -29,7 +30,7 @@ TIMEOUT_S = 900
 _MISMATCH = re.compile(r"hash(es)? (mismatch|do not match)|do not match the hashes", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 # Written by the installer about itself; of no use on an endpoint, and not the same in two runs.
-_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
+_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "WHEEL", "direct_url.json", "uv_cache.json", "uv_build.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ class Wheels:
     local: Path | None = None
     lock: Path = LOCK
 
+    def missing(self) -> tuple[Missing, ...]:
+        """Return what must be installed before anything can be fetched."""
+        return () if _pip() or _on_path("uv") else (Missing("pip or uv", "python3-pip"),)
+
     def tree(self, target: Target, python: str) -> Path:
         """Return the folder ``site-packages`` for ``target`` and ``python`` (``3.12``); fetched at the first call.
 
@@ -97,7 +102,7 @@ class Wheels:
             TrustError: a wheel is not the one of the lock.
         """
         wanted = requirements(self.lock.read_text("utf-8"), target.markers, python)
-        known = sha256(wanted.encode()).hexdigest()[:16]
+        known = sha256(repr((wanted, _NOTES)).encode()).hexdigest()[:16]
         tree = self.cache / f"{target.name}-{python}-{known}"
         if not tree.is_dir():
             self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -145,8 +150,7 @@ class Wheels:
 def _tool(target: Target) -> list[str]:
     """Return the command that installs for ``target``: pip, which knows this site's index, else uv."""
     common = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet"]
-    pip = [sys.executable, "-m", "pip"] if find_spec("pip") else _on_path("pip3", "pip")
-    if pip:
+    if pip := _pip():
         tags = [word for tag in target.tags for word in ("--platform", tag)]
         quiet = ["--no-compile", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
         return [*pip, "install", *common, *quiet, "--implementation", "cp", *tags]
@@ -157,6 +161,10 @@ def _tool(target: Target) -> list[str]:
         "pip or uv is needed to fetch the agent's libraries, and neither is installed",
         repair="apt-get install python3-pip",
     )
+
+
+def _pip() -> list[str]:
+    return [sys.executable, "-m", "pip"] if find_spec("pip") else _on_path("pip3", "pip")
 
 
 def _on_path(*names: str) -> list[str]:
@@ -171,6 +179,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _clean(tree: Path) -> None:
     shutil.rmtree(tree / "bin", ignore_errors=True)
+    (tree / ".lock").unlink(missing_ok=True)
     for notes in tree.glob("*.dist-info"):
         for name in _NOTES:
             (notes / name).unlink(missing_ok=True)
