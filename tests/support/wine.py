@@ -78,9 +78,9 @@ class Wine:
         """``msiexec /i``, silent, with a verbose log."""
         return self._msiexec("/i", str(msi), *more)
 
-    def repair(self, product: str) -> Said:
-        """``msiexec /f``: every file and every value again."""
-        return self._msiexec("/fomus", f"{{{product.upper()}}}")
+    def repair(self, msi: Path) -> Said:
+        """What ``msiexec /f`` does: every file and every value again. Wine 8 ignores that option."""
+        return self._msiexec("/i", str(msi), "REINSTALL=ALL", "REINSTALLMODE=omus")
 
     def uninstall(self, product: str, *more: str) -> Said:
         """``msiexec /x``."""
