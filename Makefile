@@ -21,6 +21,7 @@ install: .venv/.dev ## Install the tree and all its tools into .venv, from the l
 .PHONY: test
 test: .venv/.dev ## Install what tests need (apt-get when it may), run all tests, hold the coverage gates
 	@scripts/install-test-tools
+	@scripts/install-package-tools
 	@scripts/test $(ARGS)
 
 .PHONY: check
