@@ -74,13 +74,19 @@ class PackagesSettings:
         signing_certificate: PEM file of the certificate that signs packages, with those above it; None for one
             that this installation makes itself.
         signing_key: its private key, mode 0600.
+        rpm_key: armoured OpenPGP secret key that signs .rpm packages, mode 0600; None for one of its own.
         python_embed: official embeddable zip of CPython for Windows, None for a runtime from wheels.
+        python_embed_sha256: its SHA-256 (hex), as published.
+        wheels: folder with the wheels of the agent's libraries; None to fetch them.
         keep: base artefacts of how many versions of the agent are kept.
     """
 
     signing_certificate: Path | None = None
     signing_key: Path | None = None
+    rpm_key: Path | None = None
     python_embed: Path | None = None
+    python_embed_sha256: str = ""
+    wheels: Path | None = None
     keep: int = 3
 
 
@@ -258,7 +264,11 @@ def _packages(path: Path, found: dict[str, object]) -> PackagesSettings:
     certificate, key = (_file(path, found, name) for name in ("signing_certificate", "signing_key"))
     if (certificate is None) != (key is None):
         raise UsageError(f"{path}: packages needs both signing_certificate and signing_key, or neither")
-    return PackagesSettings(certificate, key, _file(path, found, "python_embed"), keep)
+    embed, digest = _file(path, found, "python_embed"), _text(path, found, "python_embed_sha256", "").lower()
+    if (embed is None) != (not digest):
+        raise UsageError(f"{path}: packages needs both python_embed and python_embed_sha256, or neither")
+    rpm_key, wheels = (_file(path, found, name) for name in ("rpm_key", "wheels"))
+    return PackagesSettings(certificate, key, rpm_key, embed, digest, wheels, keep)
 
 
 def _directory(path: Path, found: dict[str, object] | None) -> ActiveDirectorySettings | None:

@@ -31,20 +31,19 @@ import asyncio, os, sys
 from pathlib import Path
 from keyfast import settings
 from keyfast.core.package import PackageKind
-from keyfast.installers import bundle
 from keyfast.server import compose
-from keyfast.server.packages import PlainBundle
+from keyfast.installers.bundle import BundleInstaller
 from keyfast.services.package_build import Workshop
 from keyfast.services.package_files import PackageFiles
 from keyfast.wire.admin import PackageOrder
 
 data, mark, kept = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 
-class Doomed(PlainBundle):
+class Doomed(BundleInstaller):
     def base(self, told):
-        return os._exit(9) if mark == "base" else super().base(told)
+        return os._exit(9) if mark == "base" else BundleInstaller.base(self, told)
     def stamp(self, base, stamp):
-        made = super().stamp(base, stamp)
+        made = BundleInstaller.stamp(self, base, stamp)
         kept.write_bytes(made)
         return os._exit(9) if mark == "stamp" else made
 
@@ -57,7 +56,7 @@ class Files(PackageFiles):
 async def main():
     parts = await compose.open_parts(settings.load(data))
     service = compose.admin_service(parts).packages
-    service._workshop = Workshop(Files(parts.settings.package_files), {PackageKind.BUNDLE: Doomed()})
+    service._workshop = Workshop(Files(parts.settings.package_files), {PackageKind.BUNDLE: Doomed(data)})
     await service.create(PackageOrder(), "doomed")
 
 asyncio.run(main())

@@ -107,7 +107,7 @@ class Desk:
         self.service = WindowsCheckInService(
             site.live, logon, check_ins, enrolments, refusals, site.database, self.identities, ahead, site.clock
         )
-        self.workshop = open_workshop(site.settings)
+        self.workshop = open_workshop(site.settings, "Keyfast", site.clock)
         self.packages = PackageService(
             site.live, site.database, self.workshop, site.accounts, modes, site.clock, entropy
         )

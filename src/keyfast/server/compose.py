@@ -202,7 +202,7 @@ def admin_service(parts: Parts) -> AdminParts:
     planner = RotationService(database, ledger, directory, clock, entropy)
     recoveries = RecoveryRotations(planner, database)
     always = settings.recovery.device_key == "always"
-    workshop = open_workshop(settings)
+    workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
     handlers = AdminHandlers(
         AdminApi(

@@ -1,41 +1,82 @@
-"""The builders of packages that this server has, and where they keep things."""
+"""The builders of packages that this server has, and where each keeps its things."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from keyfast import __version__
 from keyfast.core.package import PackageKind
-from keyfast.installers import bundle
-from keyfast.installers.stamp import Installer, Missing, Progress, Stamp
+from keyfast.installers.bundle import BundleInstaller
+from keyfast.installers.deb import DebInstaller
+from keyfast.installers.macos_pkg import MacosInstaller
+from keyfast.installers.msi.installer import MsiInstaller
+from keyfast.installers.msi.interpreter import from_embeddable, from_wheels
+from keyfast.installers.msi.signing import Signer, own_signer
+from keyfast.installers.rpm import RpmInstaller
+from keyfast.installers.stamp import Installer
+from keyfast.installers.wheels import VARIABLE, Wheels
 from keyfast.services.package_build import Workshop
 from keyfast.services.package_files import BASES, PackageFiles
-from keyfast.settings import Settings
+from keyfast.settings import PackagesSettings, Settings
 
 
-class PlainBundle:
-    """Implements ``Installer`` for the plain bundle: nothing of it is built before the stamp."""
+def open_workshop(settings: Settings, name: str, clock: Callable[[], float]) -> Workshop:
+    """The workshop of a server. Nothing is made, fetched or looked for before the first package is ordered.
 
-    kind = PackageKind.BUNDLE
+    Args:
+        settings: of the server.
+        name: of this installation's own certificate for signing packages.
+        clock: unix seconds.
+    """
+    chosen, signing = settings.packages, settings.package_signing
+    # Bases of one version lie together, so that what is no longer used is removed as a whole.
+    bases = settings.package_files / BASES / __version__
+    wheels = Wheels(settings.package_files / "wheels", _local_wheels(chosen))
+    installers: Mapping[PackageKind, Installer] = {
+        PackageKind.BUNDLE: BundleInstaller(settings.package_files),
+        PackageKind.DEB: DebInstaller(wheels, bases),
+        PackageKind.RPM: RpmInstaller(wheels, bases, chosen.rpm_key or signing / "rpm.asc"),
+        PackageKind.MSI: _msi(chosen, bases, wheels, _signer(chosen, signing / "msi", name, clock)),
+        PackageKind.PKG: MacosInstaller(wheels, bases),
+    }
+    return Workshop(PackageFiles(settings.package_files, chosen.keep), installers)
 
-    def missing(self) -> tuple[Missing, ...]:
-        """See ``Installer.missing``."""
-        return ()
 
-    def base(self, told: Progress) -> Path:  # noqa: ARG002 - the protocol's signature
-        """See ``Installer.base``."""
-        return Path()
-
-    def stamp(self, base: Path, stamp: Stamp) -> bytes:  # noqa: ARG002 - the protocol's signature
-        """See ``Installer.stamp``."""
-        return bundle.build(stamp.bundle, stamp.built_at)
+def _local_wheels(chosen: PackagesSettings) -> Path | None:
+    named = os.environ.get(VARIABLE)
+    return chosen.wheels or (Path(named) if named else None)
 
 
-def open_workshop(settings: Settings) -> Workshop:
-    """The workshop of a server; folders are made with mode 0700 when they are first needed."""
-    return Workshop(PackageFiles(settings.package_files, settings.packages.keep), _installers(settings))
+def _msi(chosen: PackagesSettings, bases: Path, wheels: Wheels, signer: Signer) -> MsiInstaller:
+    if chosen.python_embed is None:
+        return MsiInstaller(bases, wheels, signer, partial(from_wheels, wheels.cache, wheels.local), "wheels")
+    digest = chosen.python_embed_sha256
+    return MsiInstaller(bases, wheels, signer, partial(from_embeddable, chosen.python_embed, digest), digest)
 
 
-def _installers(settings: Settings) -> Mapping[PackageKind, Installer]:
-    # Bases of one version lie together, so that what is no longer used can be removed as a whole.
-    _ = settings.package_files / BASES / __version__
-    return {PackageKind.BUNDLE: PlainBundle()}
+def _signer(chosen: PackagesSettings, folder: Path, name: str, clock: Callable[[], float]) -> Signer:
+    if chosen.signing_certificate is not None and chosen.signing_key is not None:
+        return Signer(chosen.signing_certificate, chosen.signing_key, chosen.signing_certificate)
+    return OwnSigner(folder / "signer.pem", folder / "signer.key", folder / "authority.pem", folder, name, clock)
+
+
+@dataclass(frozen=True)
+class OwnSigner(Signer):
+    """The installation's own signer, made when it first signs.
+
+    Attributes:
+        folder: that keeps it.
+        name: common name of its certificates.
+        clock: unix seconds.
+    """
+
+    folder: Path
+    name: str
+    clock: Callable[[], float]
+
+    def sign(self, unsigned: Path, signed: Path) -> None:
+        """See ``Signer.sign``."""
+        own_signer(self.folder, self.name, datetime.fromtimestamp(self.clock(), UTC)).sign(unsigned, signed)

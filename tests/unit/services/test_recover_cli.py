@@ -71,7 +71,7 @@ async def socket(site, rotations):
     options = RecoveryOptionsService(site.live, site.database, site.accounts, windows, rotations, site.clock)
     modes = ModeService(site.live, site.database, tuple(Mechanism), lambda: "ca", site.clock)
     await modes.open_(Mode.WINDOWS, "", "admin")
-    workshop = open_workshop(site.settings)
+    workshop = open_workshop(site.settings, "Keyfast", site.clock)
     packages = PackageService(site.live, site.database, workshop, site.accounts, modes, site.clock, os.urandom)
     keyring = KeyringService(site.live, site.database, site.kek, site.settings.kek_file, site.clock)
     commands = CommandService(site.live, site.database, site.clock)
