@@ -269,7 +269,8 @@ def verify(
     else:
         genuine = "its bytes are those on record" if verdict.genuine else "[red]its bytes are not those on record[/]"
         output.console.print(f"package [bold]{line.id}[/], {line.kind}, ring {escape(line.ring)}: {genuine}")
-        output.console.print(f"  {_sentences(line) or 'nothing stands against installing it'}", soft_wrap=True)
+        sound = "nothing stands against installing it" if verdict.genuine else "do not install it"
+        output.console.print(f"  {_sentences(line) or sound}", soft_wrap=True)
     if line is None or line.faults or not verdict.genuine:
         raise typer.Exit(EXIT_FAILED)
 

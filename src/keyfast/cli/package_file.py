@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import gzip
 import hashlib
 import os
 import re
@@ -16,11 +15,14 @@ from keyfast.errors import NotFoundError, TrustError, UsageError
 from keyfast.wire.packages import DIGEST_HEADER, FileCheck
 
 CHUNK = 1024 * 1024
+MAX_PACKED = 64 * CHUNK
 MAX_UNPACKED = 4 * CHUNK
-"""How much of a compressed file is looked through for a package id."""
+MAX_PARTS = 16
+"""How much of a file, and of how many parts packed in it, is looked through for a package id."""
 MAX_NAMED = 1000
 _ANY_UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _UUID_LENGTH = 36
+_GZIP = b"\x1f\x8b\x08"
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 
 
@@ -80,9 +82,16 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def _unpacked(path: Path) -> Iterator[bytes]:
-    """The beginning of a .tar.gz; nothing of any other file."""
-    with contextlib.suppress(gzip.BadGzipFile, EOFError, zlib.error), gzip.open(path) as file:
-        yield file.read(MAX_UNPACKED)
+    """The beginning of whatever is packed with gzip inside a file: a bundle, or a part of a .deb."""
+    with path.open("rb") as file:
+        content = file.read(MAX_PACKED)
+    view, at = memoryview(content), -1
+    for _ in range(MAX_PARTS):
+        at = content.find(_GZIP, at + 1)
+        if at < 0:
+            return
+        with contextlib.suppress(zlib.error):
+            yield zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(view[at:], MAX_UNPACKED)
 
 
 def _uuids(chunks: Iterable[bytes]) -> Iterator[str]:
