@@ -152,10 +152,9 @@ class EnrolmentRefusals:
         if account is None or held is None or held.state is GenerationState.PROVEN:
             return reason, why
         newest = max(account.generations)
-        return Reason.ACCOUNT_CHANGED, (
-            f"the password of {account.key} has changed since the package was built: "
-            f"it has generation {knock.generation}, the newest is {newest}"
-        )
+        newer = f"it brings generation {knock.generation} of {newest}" if newest > knock.generation else ""
+        told = newer or f"it brings generation {knock.generation}, and no newer one is on record"
+        return Reason.ACCOUNT_CHANGED, f"the password of {account.key} has changed since the package was built: {told}"
 
 
 class _Claims(msgspec.Struct):

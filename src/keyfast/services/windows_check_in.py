@@ -118,30 +118,30 @@ class WindowsCheckInService:
         return await self._judge(live, request, *letter, now)
 
     async def _judge(self, live: Live, request: SignedRequest, letter: Letter, proof: Proof, now: int) -> Reply:
-        outcome = await self._outcome(live, request, letter, proof, now)
-        message, found = letter.message, outcome.outcome
-        if message.join is not None and isinstance(found, Refusal) and found != _LOG_ON:
-            name = message.inventory.hostname if message.inventory else ""
-            held = (message.account, message.credential_generation)
-            self._refusals.tell(found, Knock(message.join.statement, name, request.address, *held))
-        return outcome
-
-    async def _outcome(self, live: Live, request: SignedRequest, letter: Letter, proof: Proof, now: int) -> Reply:
         message = letter.message
         join = message.join.statement if message.join else None
         knocker = await self._knocker(live, proof, message.account, message.credential_generation, now, join)
         if isinstance(knocker, Refusal):
-            return self._refused(live, knocker, now)
+            return self._told(letter, request, self._refused(live, knocker, now))
         if knocker.endpoint_id and await self._ahead.hear(knocker.endpoint_id, heard_in(message)):
             live = self._live.current
         found = await self._log_on(live, request, knocker, now)
         if isinstance(found, Reply):
-            return found
+            return self._told(letter, request, found, knocker.account_key)
         sender = await self._sender(letter, knocker, found, now)
         if isinstance(sender, Refusal):
-            return self._refused(live, sender, now)
+            return self._told(letter, request, self._refused(live, sender, now))
         reply = await self._check_ins.record(live, sender, letter, request, now)
         return replace(reply, challenges=(found.answer,) if found.answer else ())
+
+    def _told(self, letter: Letter, request: SignedRequest, reply: Reply, account: str = "") -> Reply:
+        """Tell of a refusal to let somebody join; everything else passes."""
+        message, refusal = letter.message, reply.outcome
+        if message.join is not None and isinstance(refusal, Refusal) and refusal != _LOG_ON:
+            name = message.inventory.hostname if message.inventory else ""
+            held = (account, message.credential_generation)
+            self._refusals.tell(refusal, Knock(message.join.statement, name, request.address, *held))
+        return reply
 
     async def enter(self, request: SignedRequest, body: bytes, account: str, generation: int) -> Entered | Reply:
         """Authenticate one leg of an endpoint's probe as if it were a check-in.

@@ -126,11 +126,11 @@ async def test_a_package_whose_account_has_changed_since_is_told_as_that(desk, t
     site.clock.now += 4000  # past the grace
     await site.read()
     desk.nonce = desk.fresh()
-    reply = await desk.join(bundle, account=KEY)
-    assert kind(reply) is RefusalClass.ACCOUNT_REFUSED
+    for named in ("", KEY):
+        assert kind(await desk.join(bundle, account=named)) is RefusalClass.ACCOUNT_REFUSED
     (event,) = await told()
-    assert (event["reason"], event["package"]) == ("account_changed", bundle.package)
-    assert "has generation 1" in event["why"]
+    assert (event["reason"], event["package"], event["count"]) == ("account_changed", bundle.package, 2)
+    assert "generation 1" in event["why"]
 
 
 async def test_a_wrong_password_says_nothing_of_the_package_s_token(desk, told):

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.node_api import NodeApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
@@ -40,6 +41,7 @@ from keyfast.server.packages import open_workshop
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
+from keyfast.services.node import NodeService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.services.recovery_options import RecoveryOptionsService
@@ -89,6 +91,7 @@ async def socket(site, rotations):
         WindowApi(windows),
         RecoveryApi(options),
         RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
+        NodeApi(NodeService(site.database, site.clock)),
         PackageApi(packages, PackageReports(site.database, packages, workshop, site.clock)),
     )
     path = site.settings.admin_socket
