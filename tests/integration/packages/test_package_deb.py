@@ -84,7 +84,7 @@ def test_installed_files_belong_to_root_and_the_secret_to_nobody_else(dpkg, pack
     found = modes(root)
     assert found[SECRET] == 0o600
     assert found["etc/keyfast-agent"] == found["etc/keyfast-agent/package"] == 0o700
-    assert found["usr/lib/keyfast-agent/keyfast-agent"] == 0o755
+    assert found["usr/bin/keyfast-agent"] == 0o755
     assert not {path for path, mode in found.items() if mode & 0o7022}
     owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in root.rglob("*")}
     assert owners == {(0, 0)}
