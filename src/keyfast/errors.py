@@ -15,6 +15,7 @@ A refusal ("no, because") is a value, see ``core.refusal``; these are faults.
     +-- NotReadyError         a dependency is down; try again later
     +-- MissingToolError      a program that must be installed is not
     +-- ClientDatabaseError   the agent's own state cannot be read or written
+        +-- VaultError        what seals it does not open it
 """
 
 from typing import ClassVar
@@ -23,6 +24,8 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_FINISHED = 3
+EXIT_START_AGAIN = 75
+"""An agent that wants to be started again by its service manager (EX_TEMPFAIL of sysexits.h)."""
 
 
 class KeyfastError(Exception):
@@ -119,3 +122,9 @@ class ClientDatabaseError(KeyfastError):
     """The agent's own state cannot be read, locked or written."""
 
     code = "client_database"
+
+
+class VaultError(ClientDatabaseError):
+    """The vault that seals the agent's state does not open, or none can be used."""
+
+    code = "vault"

@@ -34,19 +34,6 @@ from keyfast.core.refusal import Refusal, RefusalClass
 STATES = (None, EndpointState.REGISTERED, EndpointState.ACTIVE)
 MECHANISMS = (Mechanism.KERBEROS, Mechanism.NTLM, Mechanism.BASIC)
 
-# What happens to a change that an endpoint is given again because it does not have what it brought.
-AGAIN = {
-    C.PLANNED: (E.RELEASED, E.OFFERED),
-    C.QUEUED: (E.OFFERED,),
-    C.OFFERED: (E.OFFERED,),
-    C.RECEIVED: (E.FAILED, E.RELEASED, E.OFFERED),
-    C.PROVEN: (E.FAILED, E.RELEASED, E.OFFERED),
-    C.APPLIED: (E.REVERTED, E.RELEASED, E.OFFERED),
-    C.REVERTED: (E.RELEASED, E.OFFERED),
-    C.FAILED: (E.RELEASED, E.OFFERED),
-    C.EXPIRED: (E.RELEASED, E.OFFERED),
-    C.WAIVED: (),
-}
 OWN_OPEN = frozenset(C) - {C.APPLIED, C.VERIFIED, C.SUPERSEDED, C.WAIVED}
 RESULTS = {
     ChangeState.STAGED: (E.RECEIVED,),
@@ -225,10 +212,7 @@ def _made(world: World, index: int, name: str, wanted: accesses.Access) -> tuple
     access = Access(wanted.mode, epoch, wanted.profile_seq, wanted.account, wanted.generation, password)
     if row.state is C.OFFERED and row.access == access and row.epoch == server.epoch:
         return world, Told(row.id, row.epoch, row.seq, access)
-    state = row.state
-    for event in AGAIN[state]:
-        state = command.step(state, event)
-    row = row._replace(state=state, epoch=server.epoch, seq=kept.next, access=access)
+    row = row._replace(state=command.offered_again(row.state), epoch=server.epoch, seq=kept.next, access=access)
     kept = kept._replace(next=kept.next + 1, **{name: row})
     return with_kept(world, index, kept), Told(row.id, row.epoch, row.seq, access)
 
@@ -270,7 +254,7 @@ def recovered(rules: Rules, world: World, index: int, key: int, refused: str) ->
     wanted = rules.change_for(Held(seen(using), kept.access.account, about_account), target, in_force(world.server))
     if wanted is None:
         return world, None, receipt
-    name = "row" if target is not None and kept.row is not None and kept.row.state in AGAIN else "own"
+    name = "row" if target is not None and kept.row is not None and kept.row.state in command.AGAIN else "own"
     if name == "own":
         world = _own_row(world, index)
     row = getattr(world.server.kept[index], name)

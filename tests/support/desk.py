@@ -100,9 +100,9 @@ class Desk:
         check_ins = CheckInService(
             site.live, writer, site.database, self.identities, self.changes, ahead, self.tally, site.clock, lambda: 0.5
         )
-        enrolments = self.enrolments = EnrolService(site.live, site.database, site.clock, entropy)
+        enrolments = self.enrolments = EnrolService(site.live, site.database, self.tally, site.clock, entropy)
         self.service = WindowsCheckInService(
-            site.live, logon, check_ins, enrolments, site.database, self.identities, ahead, site.clock
+            site.live, logon, check_ins, enrolments, site.database, self.identities, ahead, self.tally, site.clock
         )
         self.packages = PackageService(
             site.live, site.database, site.settings.data / "packages", site.accounts, modes, site.clock

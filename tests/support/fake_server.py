@@ -26,8 +26,10 @@ from keyfast.core.refusal import Refusal, RefusalClass, masked
 from keyfast.trust import dpop
 from keyfast.trust.access_token import AccessTokens
 from keyfast.trust.encoding import sha256, thumbprint, unb64u
+from keyfast.trust.enrolment import EnrolmentToken
 from keyfast.trust.keyset import Keyset
 from keyfast.trust.nonce import Nonces
+from keyfast.trust.package import seal
 from keyfast.wire import limits, messages, problems
 from keyfast.wire.messages import AccessProfile, Bundle, Command, Policy, Receipt, Registered, SignedTime
 
@@ -96,17 +98,26 @@ class FakeServer(FakeChanges, FakeDoors, httpx2.AsyncBaseTransport):
         )
         self.profile = self.keyset.sign("keyfast-profile+jwt", claims)
 
-    def bundle(self) -> Bundle:
+    def bundle(self, built_at: int | None = None) -> Bundle:
         root = next(key for key in self.keyset.keys if key.role == "root")
-        return Bundle(
-            INSTALLATION,
-            msgspec.json.encode(dict(root.public_jwk)).decode(),
-            self.keyset.delegations(),
-            self.profile,
-            "the.enrolment.token",
-            str(uuid.uuid4()),
-            self.account,
+        package = str(uuid.uuid4())
+        statement = self.enrolment(package, self.now if built_at is None else built_at)
+        return seal(
+            self.keyset,
+            Bundle(
+                INSTALLATION,
+                msgspec.json.encode(dict(root.public_jwk)).decode(),
+                self.keyset.delegations(),
+                self.profile,
+                statement,
+                package,
+                self.account,
+            ),
         )
+
+    def enrolment(self, package: str, built_at: int) -> str:
+        claims = EnrolmentToken(INSTALLATION, package, package, "r", "auto", built_at, built_at + 10**8, 9, self.mode)
+        return self.keyset.sign("keyfast-enrolment+jwt", claims)
 
     def queue(
         self,
@@ -230,7 +241,7 @@ class FakeServer(FakeChanges, FakeDoors, httpx2.AsyncBaseTransport):
     def _registered(self, device: dict[str, str], seal: dict[str, str], statement: str) -> Registered:
         known = self.by_thumbprint.get(thumbprint(device))
         if known is None:
-            assert statement == "the.enrolment.token"
+            self.keyset.verify(statement, "keyfast-enrolment+jwt", EnrolmentToken)
             endpoint = str(uuid.uuid4())
             known = self._remember(endpoint, device, seal, self.admission)
         return Registered(
@@ -337,6 +348,7 @@ class FakeServer(FakeChanges, FakeDoors, httpx2.AsyncBaseTransport):
             message.inventory is not None,
             authenticated_at,
             facts.grant,
+            message.farewell,
         )
         verdict = judge(known.standing if known else None, report)
         if isinstance(verdict, Refusal):

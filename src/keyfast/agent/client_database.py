@@ -122,7 +122,7 @@ class HeldChange(msgspec.Struct, frozen=True, omit_defaults=True):
         token: access token for the candidate (OAuth mode); secret.
         token_expires_at: server time.
         tries: probes begun.
-        due: when to probe next; None means now.
+        due: when to probe next, None means now; once committed, when the agent restarts itself, None means never.
         good: accepted check-ins since the commit.
         missed: failed visits in a row since the commit.
         instance: id of the agent process that committed.
@@ -221,6 +221,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         watch: the last change that was committed to.
         probe_hold: like ``hold``, for the password of a change in hand.
         recovery: set while the endpoint asks for its access by its device key.
+        package_told: which refused package the server has heard of, empty if none lies there.
     """
 
     installation: str
@@ -274,6 +275,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     watch: HeldChange | None = None
     probe_hold: LogonHold | None = None
     recovery: Recovery | None = None
+    package_told: str = ""
 
     @property
     def account(self) -> KeptAccount | None:

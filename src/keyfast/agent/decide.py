@@ -72,6 +72,11 @@ class Recover:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """End this process and begin another one: that is all that the change in use still lacks."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Do nothing for ``seconds``."""
 
@@ -79,7 +84,7 @@ class Wait:
     reason: str
 
 
-Action = MakeKeys | Enrol | FetchToken | CheckIn | Probe | Commit | Recover | Wait
+Action = MakeKeys | Enrol | FetchToken | CheckIn | Probe | Commit | Recover | Restart | Wait
 
 
 class Course(StrEnum):
@@ -116,12 +121,14 @@ class Circumstances:
         chance: uniform random number in [0, 1).
         quick: immediate retries since the last wait or success.
         inventory_digest: of the inventory as it is now (base64url).
+        instance: id of this process, if it is one that keeps running and may restart itself; else empty.
     """
 
     now: Moment
     chance: float = 0.0
     quick: int = 0
     inventory_digest: str = ""
+    instance: str = ""
 
 
 def decide(record: Record, here: Circumstances) -> Action:
@@ -132,7 +139,15 @@ def decide(record: Record, here: Circumstances) -> Action:
     beside = _beside(record, here)
     if not isinstance(beside, Wait):
         return beside
-    return min(beside, ordinary, key=lambda wait: wait.seconds) if isinstance(ordinary, Wait) else ordinary
+    if not isinstance(ordinary, Wait):
+        return ordinary
+    restart = transaction.restart_in(record, here.instance, here.now)
+    if restart is None:
+        return min(beside, ordinary, key=lambda wait: wait.seconds)
+    if restart <= 0:
+        return Restart()
+    again = Wait(restart, "the agent restarts itself then, to verify the access in use")
+    return min(again, beside, ordinary, key=lambda wait: wait.seconds)
 
 
 def _beside(record: Record, here: Circumstances) -> Probe | Commit | Recover | Wait:

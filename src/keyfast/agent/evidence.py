@@ -14,9 +14,19 @@ from keyfast.core.mode import Mode
 from keyfast.core.secret import Secret
 from keyfast.errors import TrustError
 from keyfast.trust.device import DeviceKey
+from keyfast.trust.enrolment import EnrolmentToken
 from keyfast.trust.hpke import open_sealed
 from keyfast.trust.keyset import TrustChain
-from keyfast.trust.roles import CHANGE_TYP, COMMAND_TYP, PROBE_TYP, PROFILE_TYP, RECEIPT_TYP, TIME_TYP
+from keyfast.trust.package import check_seal
+from keyfast.trust.roles import (
+    CHANGE_TYP,
+    COMMAND_TYP,
+    ENROLMENT_TYP,
+    PROBE_TYP,
+    PROFILE_TYP,
+    RECEIPT_TYP,
+    TIME_TYP,
+)
 from keyfast.trust.statement import label
 from keyfast.wire.changes import Change, ProbeAnswer, ProbeProof, Recovered
 from keyfast.wire.messages import (
@@ -70,12 +80,13 @@ def profile_in(chain: TrustChain, statement: str) -> SignedProfile:
         raise TrustError(
             f"access profile {profile.seq} asks for the mode '{profile.mode}', which this agent does not know"
         )
-    if not profile.urls or not all(_usable(url) for url in profile.urls):
+    if not profile.urls or not all(usable(url) for url in profile.urls):
         raise TrustError(f"access profile {profile.seq} has no usable URL")
     return SignedProfile(statement, profile)
 
 
-def _usable(url: str) -> bool:
+def usable(url: str) -> bool:
+    """Tell whether a URL can be that of a server."""
     try:
         parts = urlsplit(url)
         return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
@@ -99,9 +110,13 @@ def check_bundle(bundle: Bundle) -> SignedProfile:
     """Verify what a package embeds against the root it pins.
 
     Raises:
-        TrustError: a signature does not hold, or the profile cannot be used.
+        TrustError: a signature or the seal does not hold, or the profile cannot be used.
     """
-    profile = profile_in(trust_chain(bundle.installation, bundle.root, bundle.delegations), bundle.profile)
+    chain = trust_chain(bundle.installation, bundle.root, bundle.delegations)
+    check_seal(chain, bundle)
+    if chain.verify(bundle.statement, ENROLMENT_TYP, EnrolmentToken).package != bundle.package:
+        raise TrustError("the enrolment token is that of another package")
+    profile = profile_in(chain, bundle.profile)
     if profile.profile.mode == Mode.WINDOWS and (bundle.account is None or not bundle.account.password):
         raise TrustError("the package is for Windows mode and brings no account")
     return profile

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from keyfast.agent import absorb, decide, errands, evidence, hold, requests, transaction
-from keyfast.agent.client_database import ClientDatabase, LogonHold, Record
+from keyfast.agent.client_database import Admission, ClientDatabase, LogonHold, Record
 from keyfast.agent.clock import Clock
 from keyfast.agent.decide import (
     Action,
@@ -25,6 +25,7 @@ from keyfast.agent.decide import (
     MakeKeys,
     Probe,
     Recover,
+    Restart,
     Wait,
 )
 from keyfast.agent.link import Link
@@ -39,7 +40,7 @@ from keyfast.core import schedule
 from keyfast.errors import ClientDatabaseError, KeyfastError, TrustError
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, sha256
-from keyfast.wire.messages import CheckInAnswer, Registered
+from keyfast.wire.messages import CheckInAnswer, PackageRefused, Registered
 
 T = TypeVar("T")
 LONGEST_NAP = 60.0
@@ -58,6 +59,8 @@ class Agent:
         clock: its clocks.
         chance: uniform random numbers in [0, 1).
         new_id: fresh random ids (UUID text).
+        package_refused: a package that lies there and was not taken.
+        extra_url: one more URL of a server that an installer was given, empty if none.
 
     Raises:
         ClientDatabaseError: there is no record, or it cannot be read.
@@ -71,6 +74,8 @@ class Agent:
         clock: Clock,
         chance: Callable[[], float],
         new_id: Callable[[], str],
+        package_refused: PackageRefused | None = None,
+        extra_url: str = "",
     ) -> None:
         record = database.load()
         if record is None:
@@ -86,21 +91,34 @@ class Agent:
         self._chance = chance
         self._new_id = new_id
         self._instance = new_id()
+        self._package_refused = package_refused
+        self._extra_url = extra_url
+        self._leaving = False
+        self._keeps_running = False
         self._quick = 0
         self._observed: Snapshot | None = None
         self._faults = 0
         self._means = errands.Means(link, clock, chance, new_id, self._store)
 
-    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-        """Go on until ``stop``; ``hurry`` makes the next check-in due now."""
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> bool:
+        """Go on until ``stop``; ``hurry`` makes the next check-in due now.
+
+        Returns:
+            Whether it ended because it is to be started again.
+        """
+        self._keeps_running = True
         while not stop.is_set():
             if hurry.is_set():
                 hurry.clear()
                 self.make_due()
             action = await self._guarded_step()
+            if isinstance(action, Restart):
+                await self._link.rest()
+                return True
             if isinstance(action, Wait):
                 await self._link.rest()
                 await _either(stop, hurry, min(action.seconds, LONGEST_NAP))
+        return False
 
     async def _guarded_step(self) -> Action:
         """Step; whatever goes wrong inside the agent becomes a wait, never its end."""
@@ -125,6 +143,21 @@ class Agent:
         """Act at once, as a person asked: forget the schedule and the hold on the password, not the failures."""
         self.record = decide.by_hand(self.record, self._clock.now())
 
+    async def farewell(self, steps: int = 12) -> bool:
+        """Tell the server that this agent is being removed, in one visit; False if that was not accepted.
+
+        Nothing of it is remembered: an agent that comes back just checks in.
+        """
+        if self.record.admission is not Admission.REGISTERED:
+            return True  # it never came, and nobody waits for it
+        self.make_due()
+        self._leaving, before = True, self.record.acked
+        for _ in range(steps):
+            if isinstance(await self.step(), Wait) or self.record.acked != before:
+                break
+        await self.rest()
+        return self.record.acked != before
+
     async def step(self) -> Action:
         """Take one action and store what came of it.
 
@@ -132,7 +165,7 @@ class Agent:
             ClientDatabaseError: it could not be stored; the record is the one before.
         """
         action = decide.decide(self.record, self._here())
-        if isinstance(action, Wait):
+        if isinstance(action, Wait | Restart):
             self._quick, self._observed = 0, None
         elif isinstance(action, MakeKeys):
             self._make_keys()
@@ -157,7 +190,8 @@ class Agent:
         return requests.observed(self._observed, self._clock.now(), self._instance)
 
     def _here(self, digest: str = "") -> Circumstances:
-        return Circumstances(self._clock.now(), self._chance(), self._quick, digest)
+        instance = self._instance if self._keeps_running else ""
+        return Circumstances(self._clock.now(), self._chance(), self._quick, digest, instance)
 
     def _store(self, record: Record) -> None:
         self._database.store(record)
@@ -176,7 +210,7 @@ class Agent:
     async def _visit(self, action: Enrol | FetchToken | CheckIn, observed: requests.Observed) -> None:
         """Try every route until a server answers, then take over what it said."""
         silence, before = "the access profile names no usable URL", self.record.hold
-        for route in routes(self.record):
+        for route in routes(self.record, self._extra_url):
             request, sent = self._prepare(action, route, observed, before)
             outcome = await self._link.send(route, request, evidence.chain_of(self.record))
             _tell(action, route, outcome)
@@ -208,7 +242,7 @@ class Agent:
         observed: requests.Observed,
         before: LogonHold | None,
     ) -> tuple[Request, absorb.Sent | None]:
-        by = Signing(route.url, self._clock.now(), self._new_id)
+        by = Signing(route.audience, self._clock.now(), self._new_id)
         if isinstance(action, Enrol):
             name = observed.inventory.hostname
             return requests.register_request(self.record, name, self._machine.hardware(), by), None
@@ -224,9 +258,17 @@ class Agent:
             send_results=action.send_results,
             join=requests.join_of(self.record, self._machine.hardware()) if action.join else None,
         )
+        # A server that cannot read what is enclosed must still hear that the endpoint lives.
+        told = self._untold() if action.send_results else None
+        message = replace(message, package_refused=told, farewell=self._leaving)
         body = msgspec.json.encode(message)
-        sent = absorb.Sent(b64u(sha256(body)), observed.digest, message.results, route.slot)
+        about = _named(told) or ("" if self._package_refused is None else self.record.package_told)
+        sent = absorb.Sent(b64u(sha256(body)), observed.digest, message.results, route.slot, about)
         return requests.check_in_request(self.record, body, by), sent
+
+    def _untold(self) -> PackageRefused | None:
+        """The package that was refused, if the server has not heard of it."""
+        return self._package_refused if _named(self._package_refused) != self.record.package_told else None
 
     def _take(self, action: Action, outcome: Outcome, sent: absorb.Sent | None) -> bool:
         """Store what an outcome changes; False if no server answered."""
@@ -257,7 +299,8 @@ class Agent:
             evidence.check_registered(known, answer.registered)
             known = absorb.registered(known, answer.registered, here)
         record = absorb.accepted(replace(known, mechanism=outcome.mechanism), answer, sent, here)
-        record = transaction.checked_in(record, sent.slot, self._instance, here.now)
+        record = replace(record, package_told=sent.package)
+        record = transaction.checked_in(record, sent.slot, self._instance, here.now, here.chance)
         chain = evidence.chain_of(record)
         if answer.profile:
             try:
@@ -270,6 +313,10 @@ class Agent:
             _log.warning("a command is not obeyed: %s", fault.message)
             record = mistrusted(record, statement, f"its signature does not hold: {fault.message}")
         return absorb.obeyed(record, commands, self._clock.now())
+
+
+def _named(refused: PackageRefused | None) -> str:
+    return f"{refused.kind} {refused.package}" if refused else ""
 
 
 def _decoded(outcome: Answered, kind: type[T]) -> T:

@@ -7,6 +7,7 @@ import msgspec
 from keyfast.agent import hold, requests
 from keyfast.agent.client_database import Admission, Record
 from keyfast.agent.evidence import chain_of, device_key, profile_in
+from keyfast.agent.package import Verdict, refusal_of
 from keyfast.agent.recovery import UNREACHED
 from keyfast.agent.timing import Moment, server_now
 from keyfast.core import change as rules
@@ -48,6 +49,10 @@ class Status(msgspec.Struct, frozen=True):
         repair: the one command or act that helps, empty if none is needed.
         change: what became of the last change of the web access server, empty if there was none.
         recovery: that the endpoint asks for its access by its device key and why, empty if it does not.
+        package: a package lies there that is not taken, and why; empty if none does.
+        package_fault: class of that fault.
+        package_repair: what helps.
+        vault: how the client database is sealed, empty for one that is not.
     """
 
     well: bool
@@ -72,10 +77,15 @@ class Status(msgspec.Struct, frozen=True):
     server_time: int
     change: str = ""
     recovery: str = ""
+    package: str = ""
+    package_fault: str = ""
+    package_repair: str = ""
+    vault: str = ""
 
 
-def status_of(record: Record, now: Moment) -> Status:
-    """Return the status of a record at ``now``."""
+def status_of(record: Record, now: Moment, package: Verdict | None = None, vault: str = "") -> Status:
+    """Return the status of a record at ``now``, beside what is said of a package that lies there."""
+    refused = package if package and package.fault else None
     waiting = record.admission is Admission.PENDING
     well = record.failures == 0 and record.last_success_at > 0 and not waiting
     servers, mode = _servers(record)
@@ -106,6 +116,10 @@ def status_of(record: Record, now: Moment) -> Status:
         server_time=server_now(record.anchor, now),
         change=_change(record),
         recovery=_recovery(record),
+        package=refusal_of(refused) if refused else "",
+        package_fault=refused.fault.value if refused and refused.fault else "",
+        package_repair=refused.repair if refused else "",
+        vault=vault,
     )
 
 
@@ -131,6 +145,8 @@ def five_lines(status: Status) -> str:
         ),
         "Reason": f"last refusal: {status.last_refusal or 'none'}; to do: {status.repair or 'nothing'}",
     }
+    if status.package:
+        lines["Package"] = f"{status.package}; to do: {status.package_repair}"
     return "\n".join(f"{name:<11}{text}" for name, text in lines.items())
 
 

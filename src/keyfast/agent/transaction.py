@@ -90,10 +90,8 @@ def _fault(record: Record, what: Offered) -> str:
 def _staged(record: Record, what: Offered) -> Record:
     change, profile = what.change, what.profile
     assert profile is not None  # noqa: S101 - _fault has looked
-    before = record.change
-    if before is not None and before.state in rules.WAITING and before.id != change.id:
-        rules.step(before.state, ChangeEvent.SUPERSEDED)
-        record = reported(record, before.id, "failed", "a newer change came before it was committed")
+    if record.change is not None and record.change.id != change.id:
+        record = without_candidate(record, "a newer change came before it was committed")
     held = HeldChange(
         change.id,
         change.seq,
@@ -106,6 +104,15 @@ def _staged(record: Record, what: Offered) -> Record:
     )
     slots = replace(record.slots, candidate=change.profile)
     return reported(replace(record, slots=slots, change=held), change.id, "received")
+
+
+def without_candidate(record: Record, why: str) -> Record:
+    """Return the record without a change in hand; the server is told why it is no longer waited for."""
+    change = record.change
+    if change is None or change.state not in rules.WAITING:
+        return record
+    rules.step(change.state, ChangeEvent.SUPERSEDED)
+    return reported(replace(record, change=None), change.id, "failed", why)
 
 
 def _erased(record: Record, command: str, now: Moment) -> Record:
@@ -252,17 +259,44 @@ def _fresh(record: Record) -> Record:
     return replace(record, mechanism="", hold=None, failures=0, trouble="", due=None)
 
 
-def checked_in(record: Record, slot: str, instance: str, now: Moment) -> Record:
-    """Return the record after an accepted check-in that went over a URL of ``slot``."""
+def checked_in(record: Record, slot: str, instance: str, now: Moment, chance: float) -> Record:
+    """Return the record after an accepted check-in that went over a URL of ``slot``.
+
+    Args:
+        record: as it is.
+        slot: of the URL.
+        instance: id of this process of the agent.
+        now: the endpoint's clocks.
+        chance: uniform random number in [0, 1).
+    """
     watch = record.watch
     if watch is None or watch.state is not ChangeState.COMMITTED or slot != "current":
         return record
     good = watch.good + 1
     event = rules.after_check_in(good, restarted=instance != watch.instance)
-    record = replace(record, watch=replace(watch, state=rules.step(watch.state, event), good=good, missed=0))
+    watch = replace(watch, state=rules.step(watch.state, event), good=good, missed=0)
     if event is not ChangeEvent.VERIFIED:
-        return record
+        if good == rules.GOOD_CHECK_INS:  # once for each change: from here on only a restart is missing
+            watch = replace(watch, due=Due(now, rules.restart_wait(chance)))
+        return replace(record, watch=watch)
+    record = replace(record, watch=replace(watch, due=None))
     return replace(reported(record, watch.id, "verified"), due=Due(now, SOON))
+
+
+def restart_in(record: Record, instance: str, now: Moment) -> float | None:
+    """Seconds until the agent restarts itself, None if it has no reason to.
+
+    Whatever ends this process, the next one has another id, and none takes a restart for the same change again.
+
+    Args:
+        record: as it is.
+        instance: id of this process, if it is one that keeps running; else empty.
+        now: the endpoint's clocks.
+    """
+    watch = record.watch
+    if not instance or watch is None or watch.state is not ChangeState.COMMITTED or watch.instance != instance:
+        return None
+    return watch.due.remaining(now) if watch.due else None
 
 
 def visit_failed(record: Record, why: str, refusal: str = "", *, same_servers: bool = False) -> Record:

@@ -19,6 +19,7 @@ STATE_COLOUR = {
     "pending": "yellow",
     "registered": "yellow",
     "clone_suspect": "red",
+    "retired": "dim",
     "revoked": "dim",
 }
 DISKS_COLOUR = {"protected": "green", "exposed": "red", "unknown": "yellow"}

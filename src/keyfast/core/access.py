@@ -86,13 +86,23 @@ def change_for(held: Held, target: Access | None, now: InForce) -> Access | None
     wanted = access_for(held, target, now)
     if wanted is None:
         return None
-    if _same(wanted, held.access):
+    if same(wanted, held.access):
         return wanted if held.refused else None
     if target is not None or wanted.mode is not held.access.mode:
         return wanted
     if (wanted.account, wanted.generation) != (held.access.account, held.access.generation):
         return None if _may_be_newer(held, now) else wanted
     return wanted if wanted.profile_seq > held.access.profile_seq else None
+
+
+def same(wanted: Access, held: Access) -> bool:
+    """Tell whether two accesses are the same one, whichever rotation wants it."""
+    return (wanted.mode, wanted.profile_seq, wanted.account, wanted.generation) == (
+        held.mode,
+        held.profile_seq,
+        held.account,
+        held.generation,
+    )
 
 
 def newest_proven(generations: Mapping[int, GenerationState]) -> int | None:
@@ -114,12 +124,3 @@ def _may_be_newer(held: Held, now: InForce) -> bool:
     if held.refused or known is None:
         return False
     return held.access.account != held.own_account or held.access.generation > max(known, default=0)
-
-
-def _same(wanted: Access, held: Access) -> bool:
-    return (wanted.mode, wanted.profile_seq, wanted.account, wanted.generation) == (
-        held.mode,
-        held.profile_seq,
-        held.account,
-        held.generation,
-    )

@@ -22,6 +22,8 @@ MISSED_VISITS = 3
 """Failed visits in a row after which the endpoint goes back."""
 PROBE_TRIES = 4
 """Probes that may come to nothing before the change has failed."""
+RESTART_AFTER = 600.0
+"""Seconds, at least, from when only a restart is missing to the one that an agent takes by itself."""
 EPOCH_LEAP = 1000
 """Epochs an answer may be ahead of what was heard; each stands for one restore of the server."""
 
@@ -147,6 +149,11 @@ def after_check_in(good: int, *, restarted: bool) -> ChangeEvent:
         restarted: another process of the agent than the one that committed made it.
     """
     return E.VERIFIED if good >= GOOD_CHECK_INS and restarted else E.CHECKED_IN
+
+
+def restart_wait(chance: float) -> float:
+    """Seconds from when only a restart is missing to the one that the agent takes: once to twice ``RESTART_AFTER``."""
+    return schedule.retry_after(RESTART_AFTER, chance, spread=1.0)
 
 
 def after_failed_visit(missed: int, refusal: str = "") -> ChangeEvent:

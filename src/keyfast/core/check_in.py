@@ -73,6 +73,7 @@ class Report(msgspec.Struct, frozen=True):
         inventory_enclosed: the full inventory travels with this report.
         token_issued_at: server time at which the access token was issued.
         grant: a verified resync grant, if the proof carried one.
+        farewell: the agent is being removed.
     """
 
     seq: int
@@ -82,6 +83,7 @@ class Report(msgspec.Struct, frozen=True):
     inventory_enclosed: bool
     token_issued_at: int
     grant: Grant | None = None
+    farewell: bool = False
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -125,7 +127,7 @@ def judge(standing: Standing | None, report: Report) -> Accepted | Refusal:
     return Accepted(
         standing=replace(
             standing,
-            state=endpoint.step(standing.state, EndpointEvent.FORK_PROVEN) if fork is Fork.CLONE else standing.state,
+            state=_state_after(standing.state, report, fork),
             seq=report.seq,
             head=report.digest,
             displaced=standing.head if fork else standing.displaced,
@@ -137,10 +139,18 @@ def judge(standing: Standing | None, report: Report) -> Accepted | Refusal:
     )
 
 
+def _state_after(state: EndpointState, report: Report, fork: Fork | None) -> EndpointState:
+    if fork is Fork.CLONE:
+        return endpoint.step(state, EndpointEvent.FORK_PROVEN)
+    if report.farewell:
+        return endpoint.step(state, EndpointEvent.RETIRED)
+    return endpoint.step(state, EndpointEvent.RETURNED) if state is EndpointState.RETIRED else state
+
+
 def _may_not_speak(standing: Standing | None, report: Report) -> Refusal | None:
     if standing is None:
         return Refusal(RefusalClass.UNKNOWN_DEVICE, expected="an endpoint id this server enrolled")
-    if standing.state not in endpoint.WORKING:
+    if standing.state not in endpoint.HEARD:
         return Refusal(_NOT_WORKING[standing.state], presented=f"an endpoint in state '{standing.state}'")
     if report.token_issued_at < standing.tokens_from:
         return Refusal(

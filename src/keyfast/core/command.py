@@ -83,10 +83,53 @@ TABLE: dict[tuple[CommandState, CommandEvent], CommandState] = {
 WAITING = frozenset({S.QUEUED, S.OFFERED})
 """States in which a command is still sent with answers."""
 
+AGAIN: dict[CommandState, tuple[CommandEvent, ...]] = {
+    S.PLANNED: (E.RELEASED, E.OFFERED),
+    S.QUEUED: (E.OFFERED,),
+    S.OFFERED: (E.OFFERED,),
+    S.RECEIVED: (E.FAILED, E.RELEASED, E.OFFERED),
+    S.PROVEN: (E.FAILED, E.RELEASED, E.OFFERED),
+    S.APPLIED: (E.REVERTED, E.RELEASED, E.OFFERED),
+    S.REVERTED: (E.RELEASED, E.OFFERED),
+    S.FAILED: (E.RELEASED, E.OFFERED),
+    S.EXPIRED: (E.RELEASED, E.OFFERED),
+    S.WAIVED: (),
+}
+"""What happens to a change that an endpoint is given (again) because it does not have what the change brought."""
+
 
 def step(state: CommandState, event: CommandEvent) -> CommandState:
     """Return the state after ``event``; raise TransitionError for a cell that is not in the table."""
     return machine.step(TABLE, "command", state, event)
+
+
+def offered_again(state: CommandState) -> CommandState:
+    """Return the state of a change that is given (again) in ``state``, which is one of ``AGAIN``."""
+    for event in AGAIN[state]:
+        state = step(state, event)
+    return state
+
+
+def credited(brought_by: CommandState | None, *, restart_proof: bool) -> CommandState | None:
+    """Return the state of a queued change that an endpoint need not be given, since it uses what it brings already.
+
+    None: it is to be given all the same. An endpoint that may still make another change would leave what it
+    uses now, and a rotation that wants to see a restart sees none where nothing is made.
+
+    Args:
+        brought_by: state of the endpoint's newest other change, None if it never had one.
+        restart_proof: the change counts for its rotation only once its endpoint was restarted.
+    """
+    if brought_by is S.VERIFIED:
+        events: tuple[CommandEvent, ...] = (E.OFFERED, E.APPLIED, E.VERIFIED)
+    elif brought_by in {None, S.APPLIED} and not restart_proof:
+        events = (E.OFFERED, E.APPLIED)
+    else:
+        return None
+    state = S.QUEUED
+    for event in events:
+        state = step(state, event)
+    return state
 
 
 def from_states(event: CommandEvent) -> frozenset[CommandState]:

@@ -2,7 +2,9 @@
 
 An endpoint asks to join (``pending`` or ``registered``), proves that it saved the answer (``active``),
 and stays. Suspicion of a clone is a state of its own in which it keeps checking in: locking it out
-would strand the original. Only an administrator ends an identity, and may take that back.
+would strand the original. Only an administrator ends an identity, and may take that back. An agent that is
+removed says farewell (``retired``): its record, its history and its recovery keys stay, nobody waits for it, and
+its next check-in brings it back. Which of two suspected copies said farewell nobody knows, so that counts for none.
 """
 
 from enum import StrEnum
@@ -17,6 +19,7 @@ class EndpointState(StrEnum):
     REGISTERED = "registered"
     ACTIVE = "active"
     CLONE_SUSPECT = "clone_suspect"
+    RETIRED = "retired"
     REVOKED = "revoked"
 
 
@@ -28,6 +31,8 @@ class EndpointEvent(StrEnum):
     PROVED = "proved"
     FORK_PROVEN = "fork_proven"
     CLEARED = "cleared"
+    RETIRED = "retired"
+    RETURNED = "returned"
     REVOKED = "revoked"
     REINSTATED = "reinstated"
 
@@ -42,16 +47,24 @@ TABLE: dict[tuple[EndpointState, EndpointEvent], EndpointState] = {
     (S.REGISTERED, E.REVOKED): S.REVOKED,
     (S.ACTIVE, E.PROVED): S.ACTIVE,
     (S.ACTIVE, E.FORK_PROVEN): S.CLONE_SUSPECT,
+    (S.ACTIVE, E.RETIRED): S.RETIRED,
     (S.ACTIVE, E.REVOKED): S.REVOKED,
     (S.CLONE_SUSPECT, E.PROVED): S.CLONE_SUSPECT,
     (S.CLONE_SUSPECT, E.FORK_PROVEN): S.CLONE_SUSPECT,
     (S.CLONE_SUSPECT, E.CLEARED): S.ACTIVE,
+    (S.CLONE_SUSPECT, E.RETIRED): S.CLONE_SUSPECT,
     (S.CLONE_SUSPECT, E.REVOKED): S.REVOKED,
+    (S.RETIRED, E.FORK_PROVEN): S.CLONE_SUSPECT,
+    (S.RETIRED, E.RETIRED): S.RETIRED,
+    (S.RETIRED, E.RETURNED): S.ACTIVE,
+    (S.RETIRED, E.REVOKED): S.REVOKED,
     (S.REVOKED, E.REINSTATED): S.ACTIVE,
 }
 
 WORKING = frozenset({S.ACTIVE, S.CLONE_SUSPECT})
-"""States in which an endpoint checks in."""
+"""States in which an endpoint is expected to check in."""
+HEARD = WORKING | {S.RETIRED}
+"""States in which a check-in of it is accepted."""
 
 
 def step(state: EndpointState, event: EndpointEvent) -> EndpointState:

@@ -78,9 +78,10 @@ def retired(standing: GenerationStanding) -> Refusal:
 
 def refused(standing: GenerationStanding, why: Logon) -> Refusal:
     """The refusal of a logon that was not tried; the endpoint may ask again soon, since asking costs nothing."""
+    older = f"; it has changed since: this is generation {standing.generation} of {standing.newest}"
     return Refusal(
         RefusalClass.ACCOUNT_REFUSED,
-        SENTENCES[why],
+        SENTENCES[why] + (older if why is Logon.WRONG_PASSWORD and standing.newest > standing.generation else ""),
         presented=f"credential generation {standing.generation} of {standing.account}",
         expected=f"credential generation {standing.newest}" if standing.newest > standing.generation else "",
         repair=f"keyfast account check {standing.account}",

@@ -51,3 +51,11 @@ WINDOWS = Places(
     r"%ProgramFiles%\Keyfast\Agent", r"%ProgramData%\Keyfast\Agent", r"%ProgramData%\Keyfast\Agent\package"
 )
 """The folders behind the two names come from SHGetKnownFolderPath; a service's environment may lie about them."""
+
+
+class PackageFault(StrEnum):
+    """Why an endpoint did not take a package; what it tells its server."""
+
+    UNREADABLE = "unreadable_package"
+    TAMPERED = "tampered_package"
+    FOREIGN = "foreign_installation"

@@ -238,8 +238,9 @@ def _span(seconds: int) -> str:
 
 
 _READY = (not_restored, effects_done, account_sound, generation_known, profile_signed, somebody_to_move)
-_SOUND = (account_sound, generation_still_proven)
-_OFFERED = (not_restored, effects_done, not_paused, *_SOUND, wave_released, wave_moved)
+SOUND = (account_sound, generation_still_proven)
+"""The new access works; else the old one is neither replaced nor taken away."""
+_OFFERED = (not_restored, effects_done, not_paused, *SOUND, wave_released, wave_moved)
 
 GUARDS: dict[tuple[RotationState, RotationEvent], tuple[Guard, ...]] = {
     (S.DRAFT, E.STARTED): (approved, alone, account_unused, account_settled, not_restored),
@@ -255,6 +256,7 @@ GUARDS: dict[tuple[RotationState, RotationEvent], tuple[Guard, ...]] = {
         retires_something,
         not_restored,
         effects_done,
+        *SOUND,
         wave_proven,
         everyone_moved,
         everyone_covered,
@@ -263,6 +265,7 @@ GUARDS: dict[tuple[RotationState, RotationEvent], tuple[Guard, ...]] = {
         retires_something,
         not_restored,
         effects_done,
+        *SOUND,
         everyone_moved,
         everyone_covered,
         drained,

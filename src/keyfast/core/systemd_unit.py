@@ -2,6 +2,8 @@
 
 from pathlib import PurePosixPath
 
+from keyfast.errors import EXIT_START_AGAIN
+
 NAME = "keyfast-agent.service"
 STATES = "/var/lib"
 """Where systemd makes and guards folders of state."""
@@ -18,6 +20,7 @@ Type=exec
 ExecStart="{program}" run --state-dir "{state}"
 {folder}Restart=always
 RestartSec=10
+SuccessExitStatus={again}
 TimeoutStopSec=10
 UMask=0077
 NoNewPrivileges=yes
@@ -49,7 +52,7 @@ def unit_text(program: str, state: str) -> str:
     """
     path = PurePosixPath(state)
     folder = _FOLDER.format(name=path.name) if str(path.parent) == STATES else ""
-    return _UNIT.format(program=_escaped(program), state=_escaped(state), folder=folder)
+    return _UNIT.format(program=_escaped(program), state=_escaped(state), folder=folder, again=EXIT_START_AGAIN)
 
 
 def _escaped(path: str) -> str:

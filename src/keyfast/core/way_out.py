@@ -128,7 +128,8 @@ def _device_key(situation: Situation) -> WayOut:
         return WayOut(Way.DEVICE_KEY, 0, available=False, sentence=why)
     if not situation.usable:
         return WayOut(Way.DEVICE_KEY, 0, available=False, sentence=_useless(situation))
-    does = f"{_endpoints(count)} prove their device key and fetch the password of {name} that works; nothing is opened"
+    who = _endpoints(count, "proves its device key and fetches", "prove their device key and fetch")
+    does = f"{who} the password of {name} that works; nothing is opened"
     return WayOut(Way.DEVICE_KEY, count, available=True, sentence=does, needs=_password(situation))
 
 
@@ -139,33 +140,32 @@ def _restore(situation: Situation) -> WayOut:
         return WayOut(Way.RESTORE, 0, available=False, sentence=why)
     if not situation.usable:
         holding = situation.holders.get(situation.proven, 0) or max(situation.holders.values())
-        does = f"mend {name} in the directory ({situation.condition}): {_endpoints(holding)} come back by themselves"
+        does = f"mend {name} in the directory ({situation.condition}): {_back(holding)}"
         return WayOut(Way.RESTORE, holding, available=True, sentence=does)
     lost = {number: count for number, count in situation.holders.items() if number != situation.proven}
     number, count = max(lost.items(), key=lambda held: (held[1], held[0]))
-    does = (
-        f"set the password of generation {number} again in the directory: {_endpoints(count)} come back by themselves"
-    )
+    does = f"set the password of generation {number} again in the directory: {_back(count)}"
     holding = situation.holders.get(situation.proven, 0)
     if holding:
-        does += f", and {_endpoints(holding)} that hold generation {situation.proven} are refused then"
+        held = f"generation {situation.proven}"
+        refused = _endpoints(holding, f"that holds {held} is refused", f"that hold {held} are refused")
+        does += f", and {refused} then"
     return WayOut(Way.RESTORE, count, available=True, sentence=does)
 
 
 def _window(situation: Situation) -> WayOut:
     if not situation.usable:
         return WayOut(Way.WINDOW, 0, available=False, sentence=_useless(situation))
-    does = (
-        f"open Anonymous for a time, for recovery only: {_endpoints(situation.stranded)} fetch the password that works,"
-        " also those that lost their device key"
-    )
+    one = "fetches the password that works, even if it lost its device key"
+    many = "fetch the password that works, also those that lost their device key"
+    does = f"open Anonymous for a time, for recovery only: {_endpoints(situation.stranded, one, many)}"
     needs = (*_password(situation), Need.WINDOW)
     return WayOut(Way.WINDOW, situation.stranded, available=True, sentence=does, needs=needs)
 
 
 def _account(situation: Situation) -> WayOut:
     known = f" ({', '.join(situation.others)})" if situation.others else ""
-    does = f"{_endpoints(situation.stranded)} move to another account{known}{_through(situation)}"
+    does = f"{_endpoints(situation.stranded, 'moves', 'move')} to another account{known}{_through(situation)}"
     needs = (Need.ACCOUNT, *(() if situation.others else (Need.PASSWORD,)), *_opening(situation))
     return WayOut(Way.ACCOUNT, situation.stranded, available=True, sentence=does, needs=needs)
 
@@ -174,14 +174,18 @@ def _oauth(situation: Situation) -> WayOut:
     if not situation.oauth:
         why = "OAuth is closed here: keyfast mode open oauth"
         return WayOut(Way.OAUTH, 0, available=False, sentence=why)
-    does = f"{_endpoints(situation.stranded)} move to OAuth and hold no password any more{_through(situation)}"
+    who = _endpoints(situation.stranded, "moves to OAuth and holds", "move to OAuth and hold")
+    does = f"{who} no password any more{_through(situation)}"
     return WayOut(Way.OAUTH, situation.stranded, available=True, sentence=does, needs=_opening(situation))
 
 
 def _package(situation: Situation) -> WayOut:
     if not situation.usable:
         return WayOut(Way.PACKAGE, 0, available=False, sentence=_useless(situation))
-    does = f"build a package and install it over each of {_endpoints(situation.stranded)}: somebody must reach them all"
+    over = "1 endpoint: somebody must reach it"
+    if situation.stranded != 1:
+        over = f"each of {situation.stranded:,} endpoints: somebody must reach them all"
+    does = f"build a package and install it over {over}"
     return WayOut(Way.PACKAGE, situation.stranded, available=True, sentence=does, needs=_password(situation))
 
 
@@ -211,5 +215,10 @@ def _useless(situation: Situation) -> str:
     return f"no password of {situation.account} is taken while it is {situation.condition}"
 
 
-def _endpoints(count: int) -> str:
-    return f"{count:,} endpoint" if count == 1 else f"{count:,} endpoints"
+def _endpoints(count: int, one: str, many: str) -> str:
+    """Say what so many endpoints do: ``one`` of a single one, ``many`` of any other number."""
+    return f"1 endpoint {one}" if count == 1 else f"{count:,} endpoints {many}"
+
+
+def _back(count: int) -> str:
+    return _endpoints(count, "comes back by itself", "come back by themselves")

@@ -122,9 +122,9 @@ async def check_in_service(parts: Parts) -> CheckInParts:
     changes = ChangeService(live, RotationTargets(live), entropy, realm)
     ahead = WentBack(live, database, clock)
     check_ins = CheckInService(live, writer, database, identities, changes, ahead, tally, clock, random.random)
-    enrolments = EnrolService(live, database, clock, entropy)
+    enrolments = EnrolService(live, database, tally, clock, entropy)
     logon = WindowsLogon(live, doors, BasicCache(cache_key(), clock), tally, clock)
-    windows_mode = WindowsCheckInService(live, logon, check_ins, enrolments, database, identities, ahead, clock)
+    windows_mode = WindowsCheckInService(live, logon, check_ins, enrolments, database, identities, ahead, tally, clock)
     recoveries = RecoverService(
         live,
         database,
@@ -145,7 +145,7 @@ async def check_in_service(parts: Parts) -> CheckInParts:
         oauth=OAuthApi(
             live,
             enrolments,
-            TokenService(live, database, SeenOnce(), clock, entropy),
+            TokenService(live, database, SeenOnce(), tally, clock, entropy),
             clock,
         ),
     )

@@ -9,6 +9,9 @@ from keyfast.store import endpoints, events, packages
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRow
 
+VOID = frozenset({RefusalClass.ENROLMENT_EXPIRED, RefusalClass.ENROLMENT_EXHAUSTED, RefusalClass.ENROLMENT_REVOKED})
+"""Refusals of an enrolment token: its package lets nobody join any more."""
+
 
 async def prove(database: Database, row: EndpointRow, state: EndpointState, now: int) -> Refusal | None:
     """Let an endpoint that proved its device key work; None if it may.

@@ -13,13 +13,13 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import command
-from keyfast.core.access import Access, Held, InForce, access_for, change_for
-from keyfast.core.command import CommandEvent, CommandState
+from keyfast.core.access import Access, Held, InForce, access_for, change_for, same
+from keyfast.core.command import CommandState
 from keyfast.core.mode import Mode
 from keyfast.errors import KeyfastError, TrustError
 from keyfast.services.known_account import bound_to
 from keyfast.services.live import Live, LiveState
-from keyfast.store import changes, commands, endpoints, profiles
+from keyfast.store import changes, commands, endpoints, profiles, rotation_counts
 from keyfast.store.commands import CommandRow
 from keyfast.store.endpoints import EndpointRecord, EndpointRow
 from keyfast.trust import hpke
@@ -31,22 +31,6 @@ from keyfast.wire.messages import BundleAccount
 LIFETIME = 7 * 86400
 PURPOSE = "web access server"
 _log = logging.getLogger(__name__)
-
-S, E = CommandState, CommandEvent
-
-_AGAIN: dict[CommandState, tuple[CommandEvent, ...]] = {
-    S.PLANNED: (E.RELEASED, E.OFFERED),
-    S.QUEUED: (E.OFFERED,),
-    S.OFFERED: (E.OFFERED,),
-    S.RECEIVED: (E.FAILED, E.RELEASED, E.OFFERED),
-    S.PROVEN: (E.FAILED, E.RELEASED, E.OFFERED),
-    S.APPLIED: (E.REVERTED, E.RELEASED, E.OFFERED),
-    S.REVERTED: (E.RELEASED, E.OFFERED),
-    S.FAILED: (E.RELEASED, E.OFFERED),
-    S.EXPIRED: (E.RELEASED, E.OFFERED),
-    S.WAIVED: (),
-}
-"""What happens to a change that an endpoint is given (again) because it does not have what the change brought."""
 
 
 class Targets(Protocol):
@@ -144,7 +128,7 @@ class ChangeService:
         """
         await commands.lock(conn, endpoint_id)
         row = await changes.of_rotation(conn, endpoint_id, wanted.rotation) if wanted.rotation else None
-        if row is None or row.state not in _AGAIN:
+        if row is None or row.state not in command.AGAIN:
             row = await changes.own(conn, endpoint_id)
         if row is not None:
             return row
@@ -179,6 +163,8 @@ class ChangeService:
         wanted = access_for(held, target, in_force(live, record.endpoint.ring, now))
         if wanted is None or self._still_right(live, row, wanted, now):
             return None if wanted is None else row
+        if same(wanted, held.access) and await _credited(conn, row, now):
+            return None
         return await self._make(conn, live, record.endpoint, row, wanted, now)
 
     def _still_right(self, live: Live, row: CommandRow, wanted: Access, now: int) -> bool:
@@ -257,9 +243,7 @@ class ChangeService:
     async def _put(
         self, conn: AsyncConnection, row: CommandRow, claims: Change, statement: str, detail: str, now: int
     ) -> CommandRow:
-        state = row.state
-        for event in _AGAIN[state]:
-            state = command.step(state, event)
+        state = command.offered_again(row.state)
         after = replace(
             row,
             seq=claims.seq,
@@ -299,6 +283,19 @@ def says(access: Access) -> str:
 def _on_record(record: EndpointRecord) -> Access:
     row = record.endpoint
     return Access(row.mode, record.presence.profile_seq, row.account_key, row.generation)
+
+
+async def _credited(conn: AsyncConnection, row: CommandRow, now: int) -> bool:
+    """Count a rotation's change whose endpoint came to use the same without it; tell whether that is enough."""
+    if row.rotation_id is None or row.wave < 1 or row.state is not CommandState.QUEUED:
+        return False
+    other = await changes.newest_other(conn, row)
+    restart_proof = await rotation_counts.wants_restart(conn, row.rotation_id)
+    state = command.credited(other.state if other else None, restart_proof=restart_proof)
+    if state is None:
+        return False
+    await changes.mark(conn, row, state, now)
+    return True
 
 
 async def _fresh_seq(conn: AsyncConnection, row: CommandRow) -> int:

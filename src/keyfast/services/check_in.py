@@ -82,10 +82,14 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 class Observer(Protocol):
-    """Hears of commands that endpoints refused, and that this server does not send them."""
+    """Hears of what endpoints refused: commands that this server does not send them, and packages."""
 
     def command_refused(self, endpoint_id: str, command: str, detail: str) -> None:
         """An endpoint refused a command (id) that is not one of its own, or that it had obeyed before."""
+        ...
+
+    def package_refused(self, endpoint_id: str, kind: str, package: str) -> None:
+        """An endpoint did not take a package (the id it claims)."""
         ...
 
 
@@ -99,7 +103,7 @@ class CheckInService:
         identities: for the rings of endpoints, where OAuth is not open for all.
         changes: makes the changes of the web access server among the commands.
         ahead: hears what endpoints know that this server may have forgotten.
-        observer: hears of commands that endpoints refused and nobody here sent them.
+        observer: hears of what endpoints refused.
         clock: server time in unix seconds.
         chance: uniform random numbers in [0, 1).
     """
@@ -162,6 +166,9 @@ class CheckInService:
             return Reply(verdict, self._nonce_for(live, verdict, sender.endpoint_id, now))
         if any(result.state == "failed" for result in message.results):
             await self._tell_refused(sender.endpoint_id, message.results)
+        if message.package_refused is not None:
+            told = message.package_refused
+            self._observer.package_refused(sender.endpoint_id, told.kind, told.package)
         if _is_news(live, sender, message):
             async with self._database.write() as conn:
                 await note_access(conn, sender.endpoint_id, sender.shown)
@@ -255,6 +262,7 @@ def _row(sender: Sender, request: SignedRequest, letter: Letter, now: int, next_
             inventory_enclosed=inventory is not None,
             token_issued_at=sender.token_issued_at,
             grant=sender.grant,
+            farewell=message.farewell,
         ),
         seen_at=now,
         next_due=next_due,

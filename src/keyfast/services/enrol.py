@@ -7,6 +7,7 @@ An endpoint that is on record gets its answer whatever became of the enrolment t
 
 import uuid
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +17,7 @@ from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ConflictError, ForeignError, TrustError
-from keyfast.services.admission import prove
+from keyfast.services.admission import VOID, prove
 from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
 from keyfast.services.live import Live, LiveState
 from keyfast.store import endpoints, events, packages, uses
@@ -34,6 +35,15 @@ from keyfast.wire import limits
 from keyfast.wire.messages import Join, Receipt, Registered
 from keyfast.wire.oauth import Jwks, PublicKey, RegisterRequest
 
+
+class Observer(Protocol):
+    """Hears of packages that do not let an endpoint join any more."""
+
+    def enrolment_refused(self, kind: RefusalClass, package: str, named: str) -> None:
+        """The enrolment token of a package (id) was refused to an endpoint of this host name."""
+        ...
+
+
 _NOT_PROVEN = frozenset({EndpointState.PENDING, EndpointState.REGISTERED})
 
 
@@ -43,15 +53,22 @@ class EnrolService:
     Args:
         live: keys and profile in force.
         database: the store.
+        observer: hears of packages whose enrolment token is refused.
         clock: server time in unix seconds.
         entropy: returns that many random bytes.
     """
 
     def __init__(
-        self, live: LiveState, database: Database, clock: Callable[[], float], entropy: Callable[[int], bytes]
+        self,
+        live: LiveState,
+        database: Database,
+        observer: Observer,
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
     ) -> None:
         self._live = live
         self._database = database
+        self._observer = observer
         self._clock = clock
         self._entropy = entropy
 
@@ -70,7 +87,7 @@ class EnrolService:
             return token
         found = await self._find_or_insert(asked, token, now)
         if isinstance(found, Refusal):
-            return found
+            return self._told(found, asked, token)
         row, state = found
         return self._answer(live, row, state, now)
 
@@ -82,10 +99,17 @@ class EnrolService:
         """
         found = await self._find_or_insert(asked, token, now)
         if isinstance(found, Refusal):
-            return found
+            return self._told(found, asked, token)
         row, state = found
         refusal = await prove(self._database, row, state, now)
-        return refusal or self._answer(self._live.current, row, state, now, Mode.WINDOWS)
+        if refusal is not None:
+            return self._told(refusal, asked, token)
+        return self._answer(self._live.current, row, state, now, Mode.WINDOWS)
+
+    def _told(self, refusal: Refusal, asked: RegisterRequest, token: EnrolmentToken) -> Refusal:
+        if refusal.kind in VOID:
+            self._observer.enrolment_refused(refusal.kind, token.package, asked.client_name)
+        return refusal
 
     async def hold(
         self, asked: RegisterRequest, token: EnrolmentToken, now: int, *, prior_password: bool
@@ -134,24 +158,31 @@ class EnrolService:
             return Refusal(RefusalClass.REVOKED, presented=f"the device key of endpoint {known.endpoint.id}")
         if state in _NOT_PROVEN and known.endpoint.enrolment_jti != token.jti:
             return known.endpoint, await self._move(known, token, now)
-        if token.mode == "windows" and known.endpoint.enrolment_jti != token.jti:
-            await self._renew_package(known, token, now)
-        return known.endpoint, state
+        if known.endpoint.enrolment_jti == token.jti or Mode.WINDOWS not in (token.mode, known.endpoint.mode):
+            return known.endpoint, state
+        refusal = await self._renew_package(known, token, now)
+        # A void token gets nobody into another mode; in the mode it is in, nobody needs one.
+        moves = token.mode != known.endpoint.mode.value
+        return refusal if refusal is not None and moves else (known.endpoint, state)
 
-    async def _renew_package(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> None:
-        """Record that an enrolled endpoint got a newer package; a token that is void changes nothing for it."""
+    async def _renew_package(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> Refusal | None:
+        """Record that an enrolled endpoint got a newer package; return why a void token changes nothing."""
         async with self._database.write() as conn:
             record = await packages.token(conn, token.jti)
-            if record is None or judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None):
-                return
+            if record is None:
+                return Refusal(RefusalClass.ENROLMENT_REVOKED, "this enrolment token is not on record")
+            refusal = judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None)
+            if refusal is not None:
+                return refusal
             if not await packages.count_use(conn, token.jti):
-                return
+                return Refusal(RefusalClass.ENROLMENT_EXHAUSTED, repair="keyfast package create")
             await uses.leave(conn, known.endpoint)
             await endpoints.take_package(conn, known.endpoint.id, token.package, token.jti)
             detail = {"package": token.package, "from": known.endpoint.package_id}
             await events.add(
                 conn, at=now, kind="endpoint_package_changed", endpoint_id=known.endpoint.id, detail=detail
             )
+        return None
 
     async def _move(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> EndpointState:
         """Let an endpoint that has not proven itself use a newer package's token; return its state then.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from keyfast.core.endpoint import WORKING
+from keyfast.core.endpoint import HEARD
 from keyfast.core.refusal import Refusal
 from keyfast.core.secret import Secret
 from keyfast.errors import UsageError
@@ -145,7 +145,7 @@ class KeyringService:
             return Introspection(active=False)
         async with self._database.read() as conn:
             record = await endpoints.get(conn, token.endpoint_id)
-        if record is None or record.presence.state not in WORKING or token.issued_at < record.presence.tokens_from:
+        if record is None or record.presence.state not in HEARD or token.issued_at < record.presence.tokens_from:
             return Introspection(active=False)
         return Introspection(
             active=True,

@@ -4,7 +4,6 @@ The administrator changes these through another process, so they are read again 
 token key is published before it is used, so a process that has not read it yet loses nothing.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from keyfast.core.mode import Mode, Modes
 from keyfast.core.secret import Secret
 from keyfast.core.window import Window
+from keyfast.services.follow import follow
 from keyfast.services.known_account import KnownAccount, known_accounts
 from keyfast.store import installations, keys, modes, policies, profiles, windows
 from keyfast.store.database import Database
@@ -193,9 +193,4 @@ class LiveState:
 
     async def follow(self, failed: Callable[[Exception], None]) -> None:
         """Refresh for ever; a failure keeps the previous reading and is reported."""
-        while True:
-            await asyncio.sleep(REFRESH_SECONDS)
-            try:
-                await self.refresh()
-            except Exception as cause:  # noqa: BLE001 - whatever it is, check-ins go on with what is known
-                failed(cause)
+        await follow(self.refresh, REFRESH_SECONDS, failed)

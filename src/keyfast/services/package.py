@@ -21,6 +21,7 @@ from keyfast.store.database import Database
 from keyfast.store.packages import EnrolmentTokenRow, PackageRow
 from keyfast.trust.enrolment import TYP, EnrolmentToken
 from keyfast.trust.keyset import Role
+from keyfast.trust.package import seal
 from keyfast.wire.admin import PackageOrder
 from keyfast.wire.messages import Bundle, BundleAccount
 
@@ -67,7 +68,7 @@ class PackageService:
             max_uses=order.max_uses,
             mode=order.mode,
         )
-        archive = bundle.build(_content(live, token, account), now)
+        archive = bundle.build(seal(live.keyset, _content(live, token, account)), now)
         name = f"keyfast-agent-{package_id[:8]}.tar.gz"
         self._write(name, archive)
         row = PackageRow(

@@ -10,7 +10,7 @@ import msgspec
 
 from keyfast.core import command
 from keyfast.core.command import CommandEvent
-from keyfast.core.endpoint import WORKING, EndpointState
+from keyfast.core.endpoint import HEARD, EndpointState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.services.authenticate import Caller, SignedRequest, endpoint_caller, mode_refusal, unknown_or_superseded
@@ -100,7 +100,7 @@ class ProbeService:
             record = await endpoints.get(conn, endpoint_id)
             if record is None:
                 return Refusal(RefusalClass.UNKNOWN_DEVICE)
-            if record.presence.state not in WORKING:
+            if record.presence.state not in HEARD:
                 return Refusal(_NOT_WORKING[record.presence.state])
             if authenticated_at < record.presence.tokens_from:
                 return Refusal(RefusalClass.TOKEN_EXPIRED, "the access token was revoked")

@@ -1,6 +1,5 @@
 """Recovery windows: open, watch over, close. Every opening, first call and closing is an event."""
 
-import asyncio
 import secrets
 import uuid
 from collections import defaultdict
@@ -23,6 +22,7 @@ from keyfast.core.window import (
 )
 from keyfast.core.window_endpoint import WindowEndpointEvent, WindowEndpointState, derived
 from keyfast.errors import ConflictError, NotFoundError, UsageError
+from keyfast.services.follow import follow
 from keyfast.services.live import LiveState
 from keyfast.store import accounts, events, windows
 from keyfast.store.database import Database
@@ -142,12 +142,7 @@ class RecoveryWindowService:
 
     async def follow(self, failed: Callable[[Exception], None]) -> None:
         """Watch over the open window for ever."""
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            try:
-                await self.tick()
-            except Exception as cause:  # noqa: BLE001 - whatever it is, a window must not stay open for it
-                failed(cause)
+        await follow(self.tick, TICK_SECONDS, failed)
 
     async def tick(self) -> None:
         """Judge some endpoints of the open window by what is on record; let it expire at its deadline.

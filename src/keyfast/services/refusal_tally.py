@@ -5,13 +5,13 @@ the watch to read the account now, so that the next endpoints hear what is wrong
 password.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from keyfast.core.directory import Logon
 from keyfast.core.mode import Mechanism
 from keyfast.core.refusal import RefusalClass
+from keyfast.services.follow import follow
 from keyfast.store import accounts, events
 from keyfast.store.database import Database
 
@@ -42,7 +42,7 @@ class _Seen:
 class RefusalTally:
     """Counts in memory and writes now and then; see the module.
 
-    Implements ``windows_logon.Observer``, ``recover.Observer`` and ``check_in.Observer``.
+    Implements the ``Observer`` of ``windows_logon``, ``windows_check_in``, ``recover``, ``check_in`` and ``enrol``.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
@@ -72,6 +72,20 @@ class RefusalTally:
         """See ``check_in.Observer``."""
         self._count(_What("command_refused", endpoint_id, ()), (("command", command), ("reason", detail[:300])))
 
+    def package_refused(self, endpoint_id: str, kind: str, package: str) -> None:
+        """See ``check_in.Observer``."""
+        self._count(_What("package_refused", endpoint_id, (("class", kind), ("package", package))), ())
+
+    def enrolment_refused(self, kind: RefusalClass, package: str, named: str) -> None:
+        """See ``enrol.Observer``."""
+        facts = (("class", kind.value), ("package", package))
+        self._count(_What("enrolment_refused", None, facts), (("name", named),))
+
+    def package_outdated(self, package: str, account: str, generation: int, newest: int) -> None:
+        """See ``windows_check_in.Observer``."""
+        facts = (("package", package), ("account", account), ("generation", str(generation)), ("newest", str(newest)))
+        self._count(_What("package_outdated", None, facts), ())
+
     def _count(self, what: _What, latest: Facts) -> None:
         before = self._counts.get(what)
         if before is not None or len(self._counts) < CAPACITY:
@@ -79,12 +93,7 @@ class RefusalTally:
 
     async def follow(self, failed: Callable[[Exception], None]) -> None:
         """Write for ever; what cannot be written now is written later."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            try:
-                await self.flush()
-            except Exception as cause:  # noqa: BLE001 - whatever it is, the next refusal must be heard of
-                failed(cause)
+        await follow(self.flush, FLUSH_SECONDS, failed)
 
     async def flush(self) -> None:
         """Write what is due.

@@ -151,7 +151,8 @@ class ReportService:
             state=presence.state.value,
             seen_at=presence.seen_at,
             next_due=presence.next_due,
-            silent=schedule.is_silent(presence.seen_at, presence.next_due, self._clock()),
+            silent=presence.state is not EndpointState.RETIRED
+            and schedule.is_silent(presence.seen_at, presence.next_due, self._clock()),
             agent_version=presence.agent_version,
             disks=disks_summary(document) if presence.inventory_digest != NO_DIGEST else "unknown",
         )

@@ -3,12 +3,12 @@
 It may die between any two of its steps; the next one goes on from what is written down.
 """
 
-import asyncio
 from collections.abc import Callable
 
 from keyfast.core.rotation_effects import DESTRUCTIVE, LASTING, EffectKind
 from keyfast.core.rotation_state import RotationState
 from keyfast.errors import KeyfastError
+from keyfast.services.follow import follow
 from keyfast.services.rotation_acts import RotationActs
 from keyfast.services.rotation_ledger import RotationLedger
 from keyfast.store import installations, rotations
@@ -46,12 +46,7 @@ class RotationRunner:
 
     async def follow(self, failed: Callable[[Exception], None]) -> None:
         """Run for ever."""
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            try:
-                await self.tick()
-            except Exception as cause:  # noqa: BLE001 - whatever it is, the next tick goes on
-                failed(cause)
+        await follow(self.tick, TICK_SECONDS, failed)
 
     async def tick(self) -> None:
         """Take every rotation as far as it goes now.

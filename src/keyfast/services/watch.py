@@ -4,7 +4,6 @@ It reads attributes and tries no password, with one exception: when the password
 generations on record are tried once each, to tell a restored password from a changed one.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +18,7 @@ from keyfast.core.directory import AccountReading, Directory, Logon, Unreachable
 from keyfast.core.generation import GenerationEvent, GenerationState
 from keyfast.core.secret import Secret
 from keyfast.errors import NotReadyError
+from keyfast.services.follow import follow
 from keyfast.services.known_account import Outcome, bound_to, outcomes, reading_rows
 from keyfast.store import accounts, events
 from keyfast.store.accounts import AccountRow, BuiltRow, GenerationRow
@@ -89,12 +89,7 @@ class AccountWatch:
 
     async def follow(self, failed: Callable[[Exception], None]) -> None:
         """Watch for ever."""
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            try:
-                await self.tick()
-            except Exception as cause:  # noqa: BLE001 - whatever it is, a watch that ended would not be missed
-                failed(cause)
+        await follow(self.tick, TICK_SECONDS, failed)
 
     async def tick(self) -> None:
         """Read every account that is due.

@@ -7,6 +7,7 @@ any password is tried.
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -36,6 +37,14 @@ DOUBT_SECONDS = 60
 """Longest time for which a refused password keeps the others of its generation waiting for the watch."""
 RETRY_SECONDS = 30
 _NO_TOKEN = Refusal(RefusalClass.UNAUTHENTICATED, "no access token", expected="Authorization: DPoP <access token>")
+
+
+class Observer(Protocol):
+    """Hears of packages whose account has changed since they were built."""
+
+    def package_outdated(self, package: str, account: str, generation: int, newest: int) -> None:
+        """An endpoint asked to join with a package (id) whose password is no longer the account's."""
+        ...
 
 
 class Knocker(msgspec.Struct, frozen=True):
@@ -85,8 +94,10 @@ class WindowsCheckInService:
         database: Database,
         identities: Identities,
         ahead: WentBack,
+        observer: Observer,
         clock: Callable[[], float],
     ) -> None:
+        self._observer = observer
         self._live = live
         self._logon = logon
         self._check_ins = check_ins
@@ -194,6 +205,7 @@ class WindowsCheckInService:
         """Offer what can succeed, and judge the logon; it must be that of the account that was named."""
         offered = self._offered(live, knocker, now)
         if isinstance(offered, Refusal):
+            self._tell_outdated(live, knocker)
             return self._refused(live, offered, now)
         if not request.authorization:
             return self._challenge(live, offer_lines(offered), now)
@@ -202,6 +214,7 @@ class WindowsCheckInService:
             return self._challenge(live, found.lines, now)
         if isinstance(found, Refusal):
             self._doubt(knocker, found, now)
+            self._tell_outdated(live, knocker)
             return self._refused(live, found, now)
         if knocker.named and found.account != knocker.named:
             return self._refused(live, _another(found.account, knocker.named), now)
@@ -223,6 +236,16 @@ class WindowsCheckInService:
             return offered
         detail = "the directory has just refused this password, and the account is being read"
         return Refusal(RefusalClass.NOT_READY, detail, retry_after=RETRY_SECONDS)
+
+    def _tell_outdated(self, live: Live, knocker: Knocker) -> None:
+        """Name the package of one that was refused on joining, if what it brings is not the account's password now."""
+        account = live.accounts.get(knocker.account_key)
+        if knocker.token is None or account is None:
+            return
+        standing = account.standing(knocker.generation, int(self._clock()))
+        if standing.state is not GenerationState.PROVEN:
+            package = knocker.token.package
+            self._observer.package_outdated(package, account.key, standing.generation, standing.newest)
 
     def _doubt(self, knocker: Knocker, refusal: Refusal, now: int) -> None:
         """Have the watch look before the next endpoint with the same password tries it: each try counts."""

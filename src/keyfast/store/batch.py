@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from keyfast.core.check_in import Accepted, Fork, Report, Standing, judge
 from keyfast.core.command import WAITING, CommandEvent, from_states
-from keyfast.core.endpoint import EndpointState
+from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal
 from keyfast.store.types import storable
 from keyfast.wire.messages import CommandResult
@@ -94,6 +94,7 @@ class Decided:
         inventories: accepted check-ins whose inventory is new, in order.
         forks: in order.
         states: endpoints whose lifecycle state changed.
+        moves: accepted check-ins by which an endpoint was retired or returned, with the state after, in order.
         reporting: accepted check-ins with command results, in order.
     """
 
@@ -102,6 +103,7 @@ class Decided:
     inventories: list[CheckIn] = field(default_factory=list)
     forks: list[ForkFound] = field(default_factory=list)
     states: dict[str, EndpointState] = field(default_factory=dict)
+    moves: list[tuple[CheckIn, EndpointState]] = field(default_factory=list)
     reporting: list[CheckIn] = field(default_factory=list)
 
 
@@ -127,12 +129,14 @@ def _note(
         decided.inventories.append(check_in)
     if check_in.results:
         decided.reporting.append(check_in)
+    changed = standing is None or verdict.standing.state is not standing.state
+    if changed:
+        decided.states[check_in.endpoint_id] = verdict.standing.state
+        if verdict.fork is not Fork.CLONE:
+            decided.moves.append((check_in, verdict.standing.state))
     if verdict.fork is not None:
-        changed = standing is None or verdict.standing.state is not standing.state
         news = changed or verdict.fork is Fork.ROLLED_BACK
         decided.forks.append(ForkFound(verdict.fork, check_in, before, news))
-        if changed:
-            decided.states[check_in.endpoint_id] = verdict.standing.state
 
 
 def with_commands(verdicts: Sequence[Verdict], batch: Sequence[CheckIn], waiting: Mapping[str, int]) -> list[Verdict]:
@@ -222,6 +226,13 @@ def fork_event(found: ForkFound) -> tuple[int, str, str, str]:
     arrived = found.arrived
     detail = {"seq": arrived.report.seq, "address": arrived.address}
     return arrived.seen_at, f"endpoint_{found.kind.value}", arrived.endpoint_id, json_text(detail)
+
+
+def move_event(check_in: CheckIn, state: EndpointState) -> tuple[int, str, str, str]:
+    """Return time, kind, endpoint id and detail (JSON text) of the event that tells who went, or came back."""
+    kind = EndpointEvent.RETIRED if state is EndpointState.RETIRED else EndpointEvent.RETURNED
+    detail = json_text({"address": check_in.address})
+    return check_in.seen_at, f"endpoint_{kind.value}", check_in.endpoint_id, detail
 
 
 def news(decided: Decided) -> list[ForkFound]:

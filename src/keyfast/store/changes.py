@@ -33,6 +33,11 @@ async def by_id(conn: AsyncConnection, endpoint_id: str, command_id: str) -> Com
     return await _newest(conn, endpoint_id, (command.c.id == command_id,))
 
 
+async def newest_other(conn: AsyncConnection, row: CommandRow) -> CommandRow | None:
+    """Return the newest change of the same endpoint that is not this one."""
+    return await _newest(conn, row.endpoint_id, (command.c.id != row.id,))
+
+
 async def add(conn: AsyncConnection, row: CommandRow) -> None:
     """Put a change on record; unlike ``commands.queue`` it supersedes nothing, as rotations count on theirs."""
     await conn.execute(insert(command).values(asdict(row)))

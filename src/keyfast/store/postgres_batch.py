@@ -126,6 +126,9 @@ async def _write(conn: "asyncpg.Connection[Any]", batch: Sequence[CheckIn]) -> t
     found = await conn.fetch(_STANDINGS, list({check_in.endpoint_id for check_in in batch}))
     standings = {str(row[0]): Standing(_STATES[row[1]], *row[2:]) for row in found}
     decided = batches.decide(standings, batch)
+    if decided.states:
+        await conn.executemany(_STATE, [(key, state.value) for key, state in decided.states.items()])
+        await conn.executemany(_EVENT, [batches.move_event(*move) for move in decided.moves])
     if decided.forks:
         await _forks(conn, decided)
     if decided.standings:
@@ -158,7 +161,6 @@ async def _forks(conn: "asyncpg.Connection[Any]", decided: Decided) -> None:
     """Record forks; before the presence rows are written, which hold the displaced sides."""
     known = await conn.fetch(_SIDES, [found.arrived.endpoint_id for found in decided.forks if found.displaced is None])
     sides = {str(row[0]): batches.side(_text(row[1]), _text(row[2]), *row[3:]) for row in known}
-    await conn.executemany(_STATE, [(key, state.value) for key, state in decided.states.items()])
     await conn.executemany(_FORK, [_fork_row(found, sides) for found in decided.forks])
     await conn.executemany(_EVENT, [batches.fork_event(found) for found in batches.news(decided)])
 

@@ -95,6 +95,12 @@ class TargetRow:
     back: bool = False
 
 
+async def wants_restart(conn: AsyncConnection, rotation_id: str) -> bool:
+    """Tell whether a rotation counts its canary only after a restart; of one that is not on record it is assumed."""
+    document = await conn.scalar(select(rotation.c.document).where(rotation.c.id == rotation_id))
+    return document is None or msgspec.convert(document, Rotation).plan.waves.restart_proof
+
+
 async def target_of(conn: AsyncConnection, endpoint_id: str) -> TargetRow | None:
     """Return what an endpoint is to have by its newest rotation; None if that wants nothing of it (yet, or any more).
 
@@ -150,6 +156,7 @@ async def silent(conn: AsyncConnection, rotation_id: str, *, overdue_before: int
         .join_from(command, presence, presence.c.endpoint_id == command.c.endpoint_id)
         .where(command.c.rotation_id == rotation_id, command.c.wave > 0)
         .where(command.c.state.in_([state.value for state in UNSETTLED]), presence.c.next_due < overdue_before)
+        .where(presence.c.state != "retired")
     )
     return await _enough(conn, found)
 
@@ -165,7 +172,7 @@ async def users(conn: AsyncConnection, account_key: str) -> int:
     found = (
         select(literal(1))
         .join_from(endpoint, presence, presence.c.endpoint_id == endpoint.c.id)
-        .where(endpoint.c.account_key == account_key, presence.c.state != "revoked")
+        .where(endpoint.c.account_key == account_key, presence.c.state.not_in(["retired", "revoked"]))
     )
     return await _enough(conn, found)
 

@@ -142,10 +142,12 @@ class SqliteBatches:
                 for endpoint_id, (standing, last) in decided.standings.items()
             ],
         )
-        if forks:
+        if decided.states:
             run(_STATE, [(state.value, _uuid(endpoint_id)) for endpoint_id, state in decided.states.items()])
+            run(_EVENT, [_event(*batches.move_event(*move)) for move in decided.moves])
+        if forks:
             run(_FORK, forks)
-            run(_EVENT, [_event(found) for found in batches.news(decided)])
+            run(_EVENT, [_event(*batches.fork_event(found)) for found in batches.news(decided)])
         for check_in in decided.inventories:
             self._inventory(check_in)
         return decided, self._results(decided.reporting) if decided.reporting else {}
@@ -204,8 +206,7 @@ def _text(raw: bytes | None) -> str:
     return "" if raw is None else str(uuid.UUID(bytes=raw))
 
 
-def _event(found: ForkFound) -> tuple[Any, ...]:
-    at, kind, endpoint_id, detail = batches.fork_event(found)
+def _event(at: int, kind: str, endpoint_id: str, detail: str) -> tuple[Any, ...]:
     return at, kind, _uuid(endpoint_id), detail
 
 

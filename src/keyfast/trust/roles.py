@@ -28,6 +28,7 @@ ROOT_CHANGE_TYP = "keyfast-root+jwt"
 PROFILE_TYP = "keyfast-profile+jwt"
 COMMAND_TYP = "keyfast-command+jwt"
 CHANGE_TYP = "keyfast-change+jwt"
+PACKAGE_TYP = "keyfast-package+jwt"
 ENROLMENT_TYP = "keyfast-enrolment+jwt"
 RECEIPT_TYP = "keyfast-receipt+jwt"
 TIME_TYP = "keyfast-time+jwt"
@@ -39,6 +40,7 @@ SIGNS: dict[str, Role] = {
     PROFILE_TYP: Role.PROFILE,
     COMMAND_TYP: Role.COMMAND,
     CHANGE_TYP: Role.PROFILE,  # moves URL, trust and credentials: no routine key may
+    PACKAGE_TYP: Role.PROFILE,  # vouches for root, URL and credentials: no routine key may
     ENROLMENT_TYP: Role.TOKEN,
     RECEIPT_TYP: Role.RECEIPT,
     TIME_TYP: Role.RECEIPT,

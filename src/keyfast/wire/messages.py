@@ -11,6 +11,7 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from keyfast.wire import limits
 
@@ -109,6 +110,18 @@ class Join(Message, frozen=True):
     hardware: Hardware = Hardware()
 
 
+class PackageRefused(Message, frozen=True):
+    """A package lies on the endpoint that it did not take.
+
+    Attributes:
+        kind: why: ``tampered_package``, ``foreign_installation`` or ``unreadable_package``.
+        package: the package id it claims, empty where it cannot be read.
+    """
+
+    kind: Annotated[str, Meta(max_length=64)]
+    package: limits.Short = ""
+
+
 class CheckIn(Message, frozen=True):
     """One check-in, up. A few hundred bytes when nothing changed.
 
@@ -131,6 +144,8 @@ class CheckIn(Message, frozen=True):
         join: in Windows mode, until the endpoint holds a receipt.
         epoch: of the installation, as the endpoint last heard; 0 before the first answer.
         account: key of the account it logs on with (Windows mode), see ``core.directory``.
+        package_refused: a package that was installed and is not taken; until a check-in that says so is accepted.
+        farewell: the agent is being removed; any later check-in takes it back.
     """
 
     seq: limits.Seq
@@ -151,6 +166,8 @@ class CheckIn(Message, frozen=True):
     join: Join | None = None
     epoch: limits.Count = 0
     account: limits.Short = ""
+    package_refused: PackageRefused | None = None
+    farewell: bool = False
 
 
 class Policy(Message, frozen=True):
@@ -357,6 +374,7 @@ class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
         statement: the enrolment token (signed software statement); removed once enrolled.
         package: package id.
         account: the client authentication account, in Windows mode.
+        seal: signed ``PackageSeal`` (JWS) over everything else.
     """
 
     installation: str
@@ -366,6 +384,21 @@ class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
     statement: str
     package: str
     account: BundleAccount | None = None
+    seal: str = ""
+
+
+class PackageSeal(msgspec.Struct, frozen=True):
+    """Claims of a package's seal (typ ``keyfast-package+jwt``, profile role).
+
+    Attributes:
+        installation: id of the installation.
+        package: package id.
+        digest: SHA-256 (base64url) of the rest of the bundle, see ``sealed_bytes``.
+    """
+
+    installation: str
+    package: str
+    digest: str
 
 
 _decode_inventory = msgspec.json.Decoder(Inventory).decode
@@ -378,6 +411,11 @@ def inventory_bytes(inventory: Inventory) -> bytes:
     It takes the trip over the wire first: a whole number put into a float member comes back as a float.
     """
     return _canonical.encode(_decode_inventory(_canonical.encode(inventory)))
+
+
+def sealed_bytes(bundle: Bundle) -> bytes:
+    """Encode what the seal of a bundle covers: everything else, canonically."""
+    return _canonical.encode(replace(bundle, seal=""))
 
 
 decode_check_in = msgspec.json.Decoder(CheckIn).decode

@@ -413,6 +413,9 @@ def test_a_bundle_that_does_not_hold_seeds_nothing():
     for broken in (
         replace(bundle, root=other.bundle().root),
         replace(bundle, profile=other.profile),
+        replace(bundle, seal=""),
+        replace(bundle, package="another"),
+        replace(bundle, seal=other.bundle().seal),
         replace(bundle, root="x"),
     ):
         with pytest.raises(TrustError):
@@ -432,10 +435,11 @@ async def test_a_second_install_never_overwrites():
 def test_a_newer_package_renews_only_the_token_of_an_endpoint_that_never_enrolled():
     server = FakeServer()
     rig = rig_for(server)
-    assert seed(rig.database, replace(server.bundle(), statement="newer")) is Seeded.RENEWED
+    newer = server.bundle(server.now + 1)
+    assert seed(rig.database, newer) is Seeded.RENEWED
     record = rig.database.load()
     assert record is not None
-    assert record.statement == "newer"
+    assert record.statement == newer.statement
     assert record.slots == rig.agent.record.slots
 
 

@@ -1,17 +1,18 @@
 """A newer Windows package over an enrolled endpoint: its credential is taken over, and never an older one."""
 
-import uuid
-
 import pytest
 from msgspec.structs import replace
 from tests.support.fake_agent import MemoryDatabase
-from tests.support.fake_server import INSTALLATION, FakeServer
+from tests.support.fake_server import FakeServer
 
+from keyfast.agent import transaction
 from keyfast.agent.client_database import Admission, HeldChange
 from keyfast.agent.install import Seeded, seed
+from keyfast.agent.routes import routes
 from keyfast.core.change import ChangeState
-from keyfast.trust.enrolment import EnrolmentToken
-from keyfast.trust.roles import ENROLMENT_TYP
+from keyfast.core.mode import Mode
+from keyfast.errors import TrustError
+from keyfast.trust.package import seal
 from keyfast.wire.messages import BundleAccount
 
 OLD = BundleAccount("svc-see", "CORP", "first", 1, "CORP.EXAMPLE.TEST")
@@ -27,8 +28,7 @@ def server():
 
 
 def package(server, built_at, account):
-    claims = EnrolmentToken(INSTALLATION, uuid.uuid4().hex, "p", "r", "auto", built_at, built_at + 10**6, 5, "windows")
-    return replace(server.bundle(), statement=server.keyset.sign(ENROLMENT_TYP, claims), account=account)
+    return seal(server.keyset, replace(server.bundle(built_at), account=account))
 
 
 @pytest.fixture
@@ -71,13 +71,69 @@ def test_an_endpoint_that_was_moved_takes_a_package_s_account_only_when_its_own_
 
 
 def test_a_package_nobody_signed_brings_nothing(server, enrolled):
-    before = enrolled.load()
-    forged = replace(package(FakeServer(), 2000, NEW), root=before.root, delegations=before.delegations)
-    forged = replace(forged, profile=server.profile)
-    assert seed(enrolled, forged) is Seeded.KEPT
+    before, other = enrolled.load(), FakeServer()
+    other.windows(NEW, "ntlm")
+    forged = package(other, 2000, NEW)
+    for attempt in (forged, replace(forged, root=before.root, delegations=before.delegations)):
+        with pytest.raises(TrustError):
+            seed(enrolled, attempt)
     assert enrolled.load() == before
 
 
 def test_an_oauth_endpoint_takes_no_account(server, enrolled):
     enrolled.store(replace(enrolled.load(), mode="oauth", account_name="", account_password=""))
     assert seed(enrolled, package(server, 1001, NEW)) is Seeded.KEPT
+
+
+def oauth_package(server, built_at):
+    server.mode, server.account = "oauth", None
+    server.change_profile(server.urls)
+    return server.bundle(built_at)
+
+
+def test_a_newer_oauth_package_takes_a_working_endpoint_out_of_windows_mode_and_keeps_who_it_is(server, enrolled):
+    before = enrolled.load()
+    enrolled.store(replace(before, watch=HeldChange("c", 1, 1, ChangeState.VERIFIED), results=(), seq=7))
+    bundle = oauth_package(server, 1001)
+    assert seed(enrolled, bundle) is Seeded.MIGRATED
+    after = enrolled.load()
+    assert (after.mode, after.slots.current, after.statement) == (Mode.OAUTH, bundle.profile, bundle.statement)
+    assert (after.device_key, after.receipt, after.endpoint_id, after.seq) == ("k", "r", "e", 7)
+    assert (after.previous_mode, after.previous_account.password) == (Mode.WINDOWS, OLD.password)
+    assert (after.watch.state, after.results, after.account) == (ChangeState.COMMITTED, (), None)
+    assert seed(enrolled, bundle) is Seeded.KEPT, "a repair"
+    assert enrolled.load() == after
+
+
+def test_an_older_oauth_package_moves_nobody(server, enrolled):
+    before = enrolled.load()
+    assert seed(enrolled, oauth_package(server, 1000)) is Seeded.KEPT
+    assert enrolled.load() == before
+
+
+def test_an_oauth_package_whose_move_failed_is_tried_again_when_it_is_installed_again(server, enrolled):
+    bundle = oauth_package(server, 1001)
+    seed(enrolled, bundle)
+    lost = transaction.visit_failed(enrolled.load(), "closed", "mode_closed")
+    assert (lost.mode, lost.account_password) == (Mode.WINDOWS, OLD.password)
+    enrolled.store(lost)
+    assert seed(enrolled, bundle) is Seeded.MIGRATED
+
+
+def test_a_repair_never_undoes_what_the_server_moved(server, enrolled):
+    bundle = oauth_package(server, 1001)
+    seed(enrolled, bundle)
+    moved = replace(
+        enrolled.load(), mode=Mode.WINDOWS, account_password="x", watch=HeldChange("c", 2, 1, ChangeState.VERIFIED)
+    )
+    enrolled.store(moved)
+    assert seed(enrolled, bundle) is Seeded.KEPT
+    assert enrolled.load() == moved
+
+
+def test_where_a_newer_package_names_other_servers_they_are_one_more_way(server, enrolled):
+    server.change_profile(("https://new.example.com",))
+    assert seed(enrolled, package(server, 999, OLD)) is Seeded.KEPT
+    assert seed(enrolled, package(server, 1001, OLD)) is Seeded.RENEWED
+    ways = [way.url for way in routes(enrolled.load())]
+    assert ways == ["https://kf.example.com", "https://new.example.com"]

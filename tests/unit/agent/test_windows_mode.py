@@ -19,6 +19,7 @@ from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import TrustError
+from keyfast.trust.package import seal
 from keyfast.wire.messages import BundleAccount
 
 PASSWORD = "Correct-Horse-7-p\u00e4ssw\u00f6rd"
@@ -338,7 +339,7 @@ async def test_a_newer_package_brings_its_account_to_an_endpoint_that_never_enro
     rig = rig_for(server)
     server.check_account = lambda user, password: None if password == PASSWORD else REFUSED
     assert await rig.visit() >= 6 * HOUR
-    newer = replace(server.bundle(), account=BundleAccount("svc-see", "CORP", PASSWORD, 2))
+    newer = seal(server.keyset, replace(server.bundle(), account=BundleAccount("svc-see", "CORP", PASSWORD, 2)))
     assert seed(rig.database, newer) is Seeded.RENEWED
     rig.restart()
     await rig.visit()

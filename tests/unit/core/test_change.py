@@ -13,6 +13,7 @@ from keyfast.core.change import (
     MISSED_VISITS,
     NOT_THE_ACCESS,
     PROBE_TRIES,
+    RESTART_AFTER,
     TABLE,
     WAITING,
     ChangeEvent,
@@ -88,6 +89,12 @@ def test_a_watch_is_over_after_good_check_ins_and_a_restart():
     for good, restarted in itertools.product(range(1, GOOD_CHECK_INS + 2), (False, True)):
         over = change.after_check_in(good, restarted=restarted) is ChangeEvent.VERIFIED
         assert over is (good >= GOOD_CHECK_INS and restarted)
+
+
+def test_the_restart_that_is_missing_comes_after_a_while_that_differs_between_endpoints():
+    waits = [change.restart_wait(chance) for chance in (0.0, 0.5, 0.999)]
+    assert waits == sorted(waits)
+    assert waits[0] == RESTART_AFTER < waits[-1] < 2 * RESTART_AFTER
 
 
 def test_a_change_is_lost_after_some_failed_visits_or_one_refused_access():

@@ -64,6 +64,29 @@ def test_a_record_that_does_not_work_is_refused_with_its_class(state, kind):
     assert refused(replace(STANDING, state=state), report()).kind is kind
 
 
+def test_a_farewell_retires_once_and_the_next_check_in_brings_back():
+    gone = accepted(STANDING, report(farewell=True)).standing
+    assert gone.state is EndpointState.RETIRED
+    again = accepted(gone, report(seq=12, farewell=True)).standing
+    assert again.state is EndpointState.RETIRED
+    assert accepted(again, report(seq=13)).standing.state is EndpointState.ACTIVE
+
+
+def test_a_farewell_that_comes_late_retires_nobody():
+    back = accepted(accepted(STANDING, report(farewell=True)).standing, report(seq=12)).standing
+    assert refused(back, report(farewell=True)).kind is RefusalClass.REPLAYED
+
+
+def test_which_of_two_copies_said_farewell_nobody_knows():
+    suspect = replace(STANDING, state=EndpointState.CLONE_SUSPECT)
+    assert accepted(suspect, report(farewell=True)).standing.state is EndpointState.CLONE_SUSPECT
+
+
+def test_a_clone_of_an_endpoint_that_left_is_a_suspect_all_the_same():
+    gone = replace(STANDING, state=EndpointState.RETIRED, displaced=C)
+    assert accepted(gone, report(acked=C)).standing.state is EndpointState.CLONE_SUSPECT
+
+
 def test_a_revoked_token_is_refused_but_one_issued_later_works():
     assert refused(STANDING, report(token_issued_at=99)).kind is RefusalClass.TOKEN_EXPIRED
     assert accepted(STANDING, report(token_issued_at=100))

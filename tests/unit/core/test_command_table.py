@@ -38,3 +38,24 @@ def test_what_an_endpoint_fetched_before_a_pause_or_a_waiver_still_counts():
 
 def test_a_result_is_only_taken_for_a_command_that_was_offered():
     assert CommandState.QUEUED not in command.from_states(CommandEvent.APPLIED)
+
+
+@pytest.mark.parametrize("state", command.AGAIN)
+def test_giving_a_change_again_is_a_way_through_the_table(state):
+    waived = state is CommandState.WAIVED
+    assert command.offered_again(state) is (state if waived else CommandState.OFFERED)
+
+
+def test_what_an_endpoint_keeps_or_will_never_fetch_is_not_given_again():
+    assert set(CommandState) - set(command.AGAIN) == ENDS
+
+
+@pytest.mark.parametrize("restart_proof", [False, True])
+@pytest.mark.parametrize("other", [None, *CommandState])
+def test_what_an_endpoint_uses_already_counts_unless_another_change_may_come_or_a_restart_is_to_be_seen(
+    other, restart_proof
+):
+    counts = {CommandState.VERIFIED: CommandState.VERIFIED}
+    if not restart_proof:
+        counts |= {None: CommandState.APPLIED, CommandState.APPLIED: CommandState.APPLIED}
+    assert command.credited(other, restart_proof=restart_proof) is counts.get(other)

@@ -9,7 +9,7 @@ from keyfast.core.command import CommandState as C
 from keyfast.core.generation import GenerationState
 from keyfast.core.rotation_evidence import BACK, Count, Evidence, Tolerated
 from keyfast.core.rotation_plan import Holds, Kind, Limits, Plan, Waves, cuts, portion
-from keyfast.core.rotation_state import Facts, Rotation, RotationState
+from keyfast.core.rotation_state import Facts, Rotation, RotationEvent, RotationState
 
 S = RotationState
 NOW = 1_800_000_000
@@ -124,6 +124,13 @@ def test_a_guard_says_why_not_and_just_lets_through(guard, against, clear):
 def test_every_guard_is_used_and_tried():
     used = {guard for guards in g.GUARDS.values() for guard in guards}
     assert used == {case[0] for case in CASES}
+
+
+@pytest.mark.parametrize("state", [S.EMERGENCY, S.DRAINING])
+def test_the_old_access_is_not_refused_while_the_new_account_is_not_sound(state):
+    asked = g.GUARDS[state, RotationEvent.RETIRED]
+    for unsound in (Evidence(account_faults=("it is locked",)), Evidence(handed_out=GenerationState.IN_QUESTION)):
+        assert any(guard(made(state), unsound, NOW) for guard in asked if guard in {*g.SOUND})
 
 
 def test_what_stands_in_the_way_of_an_act_is_told():

@@ -102,7 +102,17 @@ def test_whatever_is_broken_has_a_way_out_and_no_way_brings_back_more_than_there
 
 
 def test_one_endpoint_is_said_in_the_singular():
-    assert found(replace(BROKEN, holders={1: 1}))[Way.OAUTH].sentence.startswith("1 endpoint move")
+    told = found(replace(BROKEN, holders={1: 1}))
+    assert told[Way.DEVICE_KEY].sentence.startswith("1 endpoint proves its device key and fetches the password")
+    assert told[Way.RESTORE].sentence.endswith("1 endpoint comes back by itself")
+    assert told[Way.WINDOW].sentence.endswith(
+        "1 endpoint fetches the password that works, even if it lost its device key"
+    )
+    assert told[Way.ACCOUNT].sentence == "1 endpoint moves to another account"
+    assert told[Way.OAUTH].sentence == "1 endpoint moves to OAuth and holds no password any more"
+    assert told[Way.PACKAGE].sentence.endswith("over 1 endpoint: somebody must reach it")
+    pair = found(replace(BROKEN, holders={1: 1, 2: 1}, proven=2))[Way.RESTORE]
+    assert pair.sentence.endswith("and 1 endpoint that holds generation 2 is refused then")
 
 
 def test_what_a_way_takes():

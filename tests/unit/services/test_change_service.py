@@ -7,15 +7,18 @@ import msgspec
 import pytest
 from tests.support.databases import KINDS, new_database
 from tests.support.desk import KEY, answered, recovered
+from tests.support.fake_windows import basic
 
 from keyfast.core.access import Access
-from keyfast.core.command import TABLE, CommandState
+from keyfast.core.command import CommandState
 from keyfast.core.generation import GenerationState
 from keyfast.core.mode import Mode
-from keyfast.services.change import _AGAIN
+from keyfast.core.rotation_evidence import BACK
+from keyfast.core.rotation_state import RotationState
 from keyfast.services.command import CommandService
-from keyfast.store import accounts, changes, commands, tables
+from keyfast.store import accounts, changes, commands, rotations, tables
 from keyfast.store.commands import CommandRow
+from keyfast.store.rotations import RotationRow
 from keyfast.trust.roles import COMMAND_TYP
 from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE
 from keyfast.wire.messages import Command, CommandResult
@@ -53,14 +56,6 @@ async def release(desk, command, state=CommandState.QUEUED):
     async with desk.site.database.write() as conn:
         await conn.execute(tables.command.update().where(tables.command.c.id == command).values(state=state.value))
         await commands.recount(conn, desk.id)
-
-
-@pytest.mark.parametrize(("state", "events"), _AGAIN.items())
-def test_giving_a_change_again_is_a_way_through_the_table(state, events):
-    after = state
-    for event in events:
-        after = TABLE[after, event]
-    assert after is (CommandState.OFFERED if events else state)
 
 
 async def test_a_change_of_a_rotation_is_made_for_its_endpoint_when_it_checks_in(enrolled):
@@ -199,6 +194,58 @@ async def test_recovery_takes_the_row_of_the_rotation(enrolled):
     change, account = enrolled.opened(recovered(await enrolled.recover()).change)
     assert (change.id, change.rotation, account.generation) == (planned, ROTATION, 2)
     assert [row.state for row in await enrolled.rows()] == [CommandState.OFFERED]
+
+
+async def on_record(desk, *, restart_proof):
+    document = {"plan": {"kind": "recovery", "waves": {"restart_proof": restart_proof}}, "state": "emergency"}
+    row = RotationRow(ROTATION, "recovery", "", RotationState.EMERGENCY, 1, "admin", 1, document)
+    async with desk.site.database.write() as conn:
+        await rotations.create(conn, row)
+
+
+async def recovered_by_itself(desk):
+    """The endpoint lost its password, and fetched the new one before any rotation gave it out."""
+    await desk.site.change(NEW)
+    await desk.site.record(NEW)
+    change, account = desk.opened(recovered(await desk.recover()).change)
+    desk.generation = account.generation
+    return change
+
+
+@pytest.mark.parametrize(
+    ("restart_proof", "told", "state"),
+    [
+        (False, ("applied",), CommandState.APPLIED),
+        (True, ("applied",), CommandState.OFFERED),
+        (True, ("applied", "verified"), CommandState.VERIFIED),
+        (False, ("received",), CommandState.OFFERED),
+    ],
+)
+async def test_who_uses_already_what_a_rotation_brings_is_not_given_it_again(enrolled, restart_proof, told, state):
+    change = await recovered_by_itself(enrolled)
+    await on_record(enrolled, restart_proof=restart_proof)
+    target(enrolled, generation=2)
+    planned = await plan(enrolled)
+    results = tuple(CommandResult(change.id, state) for state in told)
+    given = await sent(enrolled, results=results, profile_seq=2, authorization=basic(KEY, NEW))
+    (row,) = [row for row in await enrolled.rows() if row.id == planned]
+    assert row.state is state
+    assert len(given) == (state is CommandState.OFFERED)
+    assert (await enrolled.record()).presence.commands == len(given)
+
+
+@pytest.mark.parametrize("wave", [BACK, 1])
+async def test_the_way_back_is_always_told(enrolled, wave):
+    """Whoever fetched the way there and has not gone it yet must hear that it is off."""
+    change = await recovered_by_itself(enrolled)
+    await on_record(enrolled, restart_proof=False)
+    target(enrolled, generation=2)
+    planned = await plan(enrolled)
+    async with enrolled.site.database.write() as conn:
+        await conn.execute(tables.command.update().where(tables.command.c.id == planned).values(wave=wave))
+    results = (CommandResult(change.id, "applied"),)
+    given = await sent(enrolled, results=results, profile_seq=2, authorization=basic(KEY, NEW))
+    assert len(given) == (wave == BACK)
 
 
 async def test_a_waived_endpoint_may_come_back_and_take_it(enrolled):

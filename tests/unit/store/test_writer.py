@@ -124,6 +124,24 @@ async def test_a_fork_is_recorded_with_both_sides(database, writer, own):
     assert isinstance(await writer.submit(check_in(own, 5)), Accepted)
 
 
+async def test_a_farewell_is_on_record_with_its_event_and_so_is_a_return(database, writer, own):
+    def farewell(seq):
+        sent = check_in(own, seq, address="192.0.2.1")
+        return replace(sent, report=replace(sent.report, farewell=True))
+
+    await writer.submit(farewell(1))
+    assert (await _record(database, own)).presence.state is EndpointState.RETIRED
+    await asyncio.gather(writer.submit(farewell(2)), writer.submit(check_in(own, 3)))  # one batch
+    assert (await _record(database, own)).presence.state is EndpointState.ACTIVE
+    async with database.read() as conn:
+        told = [
+            (row.kind, row.detail["address"])
+            for row in await events.list_page(conn, endpoint_id=own, before=None, limit=9)
+        ]
+    assert [kind for kind, _ in told] == ["endpoint_returned", "endpoint_retired"]
+    assert told[1][1] == "192.0.2.1"
+
+
 async def test_results_of_commands_are_recorded(database, writer, own):
     ids = [some_id(), some_id(), some_id()]
     async with database.write() as conn:
