@@ -1,14 +1,17 @@
 """Real packages: libraries fetched once into a folder of the tree, bases built once, stamps as a server makes them."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from keyfast.core.package import LINUX
 from keyfast.errors import MissingToolError, NotReadyError
 from keyfast.installers.stamp import Stamp
 from keyfast.installers.wheels import LINUX_AARCH64, LINUX_X86_64, MACOS_ARM64, PYTHONS, Wheels, local_folder
@@ -77,6 +80,7 @@ class InstalledAgent:
 
     def __init__(self, root: Path, state: Path, python: Path | None = None) -> None:
         self.state = state
+        self.package = root / LINUX.package.lstrip("/")
         home = root / "usr/lib/keyfast-agent"
         launcher = [str(root / "usr/bin/keyfast-agent")]
         self.command = [str(python), "-I", "-B", str(home / "start.py")] if python else launcher
@@ -87,11 +91,16 @@ class InstalledAgent:
             [*self.command, *arguments], capture_output=True, text=True, timeout=60, check=False, env=_bare()
         )
 
+    def status(self) -> dict[str, Any]:
+        """Its own view; empty before it has one."""
+        said = self.do("status", "--json", "--state-dir", str(self.state)).stdout
+        return json.loads(said) if said else {}
+
     def start(self, log: Path) -> subprocess.Popen[bytes]:
         """Start what the unit starts."""
         with log.open("ab") as output:
             return subprocess.Popen(
-                [*self.command, "run", "--state-dir", str(self.state)],
+                [*self.command, "run", "--state-dir", str(self.state), "--package-dir", str(self.package)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -1,7 +1,5 @@
 """The agent's systemd unit: one text for packages, and for an agent that installs itself."""
 
-from pathlib import PurePosixPath
-
 from keyfast.errors import EXIT_START_AGAIN
 
 NAME = "keyfast-agent.service"
@@ -50,8 +48,8 @@ def unit_text(program: str, state: str) -> str:
         program: absolute path.
         state: absolute path of the client database's folder; systemd makes it, where that is systemd's to do.
     """
-    path = PurePosixPath(state)
-    folder = _FOLDER.format(name=path.name) if str(path.parent) == STATES else ""
+    parent, _, name = state.rpartition("/")
+    folder = _FOLDER.format(name=name) if parent == STATES else ""
     return _UNIT.format(program=_escaped(program), state=_escaped(state), folder=folder, again=EXIT_START_AGAIN)
 
 

@@ -38,7 +38,7 @@ _LAUNCHER = """\
 #!/bin/sh
 # Starts the agent with the newest Python that it runs on. The environment has no say in which that is (this runs
 # as root), nor in what is imported (-I), and nothing is written beside the code (-B).
-home=$(dirname "$(readlink -f "$0")")
+home=$(dirname "$(readlink -f "$0")"){beside}
 for python in {pythons}; do
     if [ -x "$python" ]; then
         exec "$python" -I -B "$home/start.py" "$@"
@@ -56,12 +56,12 @@ def linux_tree(wheels: Wheels, told: Progress) -> tuple[Entry, ...]:
         KeyfastError: its libraries cannot be had (see ``Wheels.tree``).
     """
     home = LINUX.program.lstrip("/")
-    launcher = _launcher(LINUX_PYTHON, "install python3.11 or newer from your distribution")
+    launcher = _launcher(LINUX_PYTHON, "install python3.11 or newer from your distribution", f"/../lib/{PROGRAM}")
     return with_folders(
         (
             *_agent(home, wheels, (LINUX_X86_64, LINUX_AARCH64), told),
-            Entry(f"{home}/{PROGRAM}", content=launcher),
-            Entry(f"usr/bin/{PROGRAM}", link=f"../lib/{PROGRAM}/{PROGRAM}"),
+            # A file and not a link into the folder: SELinux lets a service start what is labelled as a program.
+            Entry(f"usr/bin/{PROGRAM}", content=launcher),
             Entry(f"usr/lib/systemd/system/{NAME}", 0o644, unit_text(f"/usr/bin/{PROGRAM}", LINUX.state).encode()),
             *_package_folder(LINUX),
         )
@@ -101,9 +101,9 @@ def _agent(home: str, wheels: Wheels, targets: Sequence[Target], told: Progress)
     yield Entry(f"{home}/start.py", 0o644, _START.encode())
 
 
-def _launcher(place: str, repair: str) -> bytes:
+def _launcher(place: str, repair: str, beside: str = "") -> bytes:
     pythons = " ".join(place.format(version=version) for version in reversed(PYTHONS))
-    return _LAUNCHER.format(pythons=pythons, repair=repair).encode()
+    return _LAUNCHER.format(pythons=pythons, repair=repair, beside=beside).encode()
 
 
 def _package_folder(places: Places) -> Iterable[Entry]:

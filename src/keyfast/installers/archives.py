@@ -41,18 +41,22 @@ def begun_with(begun: bytes) -> bytes:
     return zlib.decompressobj(zlib.MAX_WBITS | _GZIP).decompress(open_end(begun))
 
 
-def open_end(begun: bytes) -> bytes:
+def open_end(begun: bytes) -> memoryview:
     """Return the part of ``begun`` with which every ``finish`` of it starts."""
-    return begun[: -_CHECK.size]
+    return memoryview(begun)[: -_CHECK.size]
 
 
 def finish(begun: bytes, rest: bytes) -> bytes:
     """Return the gzip stream of what ``begin`` was given and of ``rest``."""
+    return b"".join((open_end(begun), ending(begun, rest)))
+
+
+def ending(begun: bytes, rest: bytes) -> bytes:
+    """Return what ``finish`` adds to the open end."""
     check, size = _CHECK.unpack(begun[-_CHECK.size :])
     squeezer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     tail = squeezer.compress(rest) + squeezer.flush()
-    end = _CHECK.pack(zlib.crc32(rest, check), (size + len(rest)) & _32_BITS)
-    return open_end(begun) + tail + end
+    return tail + _CHECK.pack(zlib.crc32(rest, check), (size + len(rest)) & _32_BITS)
 
 
 def tar_piece(entries: Iterable[Entry], at: int) -> bytes:

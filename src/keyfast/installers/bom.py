@@ -55,7 +55,7 @@ def line(entry: Entry) -> Line:
 
 
 def cksum(content: bytes) -> int:
-    """Return the checksum of cksum(1): the CRC of zlib with all bits the other way round, and the length in it."""
+    """The checksum of POSIX: the CRC of zlib with all bits the other way round, and the length in it."""
     length = len(content)
     tail = length.to_bytes((length.bit_length() + 7) // 8, "little")
     mirrored = zlib.crc32((content + tail).translate(_REVERSED), 0xFFFFFFFF)

@@ -23,6 +23,7 @@ units enable {NAME}
 if running; then
     systemctl daemon-reload || true
     systemctl restart {NAME} || echo "keyfast-agent: not started; see: journalctl -u {NAME}" >&2
+    keyfast-agent self-check --wait 10 || true
 fi
 """
 

@@ -113,4 +113,4 @@ def _package_info(lines: list[Line], at: int) -> bytes:
     kib = sum(found.size for found in lines) // 1024
     ET.SubElement(info, "payload", {"installKBytes": str(kib), "numberOfFiles": str(len(lines))})
     ET.SubElement(ET.SubElement(info, "scripts"), "postinstall", {"file": "./postinstall"})
-    return ET.tostring(info, encoding="utf-8", xml_declaration=True)
+    return bytes(ET.tostring(info, encoding="utf-8", xml_declaration=True))

@@ -20,7 +20,7 @@ from keyfast.core.package import BUNDLE_FILE, LINUX, PackageKind
 from keyfast.errors import ConflictError, TrustError
 from keyfast.installers import newc, rpm_key
 from keyfast.installers.agent_tree import LINUX_GIVEN, linux_tree
-from keyfast.installers.archives import LEVEL, begin, begun_with, finish, open_end
+from keyfast.installers.archives import LEVEL, begin, begun_with, ending, open_end
 from keyfast.installers.base import publish
 from keyfast.installers.linux_scripts import rpm_scripts
 from keyfast.installers.stamp import Missing, Progress, Stamp
@@ -120,18 +120,18 @@ def _unsigned(base: _Loaded, stamp: Stamp) -> bytes:
         raise ConflictError(f"the bundle has {len(stamp.secret)} bytes; an RPM package has room for {SLOT}")
     secret = stamp.secret.ljust(SLOT)
     plain = newc.member(f".{SECRET}", secret, 0o600, stamp.built_at) + newc.END
-    payload = finish(base.payload, plain)
+    packed = ending(base.payload, plain)
     front = _replaced(
         base.front,
         (_RELEASE.encode(), f"{stamp.built_at:010d}".encode()),
         (_DATE.to_bytes(4), stamp.built_at.to_bytes(4)),
         (_hex(_BLANK), _hex(secret)),
-        (base.old_packed.encode(), _after(base.packed, payload[len(open_end(base.payload)) :])),
+        (base.old_packed.encode(), _after(base.packed, packed)),
         (base.old_plain.encode(), _after(base.plain, plain)),
     )
     old, new = base.front[base.header :], front[base.header :]
     front = _replaced(front, *((_hex(old, name), _hex(new, name)) for name in ("sha1", "sha256")))
-    return front + payload
+    return b"".join((front, open_end(base.payload), packed))
 
 
 def _replaced(text: bytes, *pairs: tuple[bytes, bytes]) -> bytes:

@@ -1,6 +1,7 @@
 """Packages from real libraries, and root folders that real package managers install them into."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,28 +49,33 @@ def root(tmp_path) -> Path:
     return folder
 
 
+class Service:
+    """Runs what was installed, as its unit does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __call__(self, root: Path) -> packages.InstalledAgent:
+        """Start it (again), and wait until it is well."""
+        self.stop()
+        agent = packages.InstalledAgent(root, self._folder / "state")
+        log = self._folder / "agent.log"
+        self._running.append(agent.start(log))
+        processes.until(lambda: agent.status().get("well", False), f"a check-in; see {log}")
+        return agent
+
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        while self._running:
+            processes.stop(self._running.pop())
+
+
 @pytest.fixture
-def checked_in(server: RunningServer, tmp_path) -> Iterator[object]:
-    """Seed what was installed from where its package lies, run it, and wait until the server has heard from it."""
-    running = []
-
-    def check(root: Path) -> str:
-        agent = packages.InstalledAgent(root, tmp_path / "state")
-        folder = str(root / "etc/keyfast-agent/package")
-        done = agent.do("install", "--state-dir", str(agent.state), "--bundle", folder)
-        assert done.returncode == 0, done.stderr
-        log = tmp_path / "agent.log"
-        running.append(agent.start(log))
-
-        def heard() -> str | None:
-            said = agent.do("status", "--json", "--state-dir", str(agent.state)).stdout
-            return said if '"well":true' in said else None
-
-        return processes.until(heard, f"a check-in; see {log}")
-
-    yield check
-    for process in running:
-        processes.stop(process)
+def checked_in(tmp_path) -> Iterator[Service]:
+    service = Service(tmp_path)
+    yield service
+    service.stop()
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_installed_files_belong_to_root_and_the_secret_to_nobody_else(dpkg, pack
     found = modes(root)
     assert found[SECRET] == 0o600
     assert found["etc/keyfast-agent"] == found["etc/keyfast-agent/package"] == 0o700
-    assert found["usr/lib/keyfast-agent/keyfast-agent"] == 0o755
+    assert found["usr/bin/keyfast-agent"] == 0o755
     assert not {path for path, mode in found.items() if mode & 0o7022}
     owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in root.rglob("*")}
     assert owners == {(0, 0)}
@@ -118,7 +118,24 @@ def test_the_installed_agent_runs_on_every_python_here(dpkg, package, root, tmp_
 
 def test_the_installed_agent_enrols_and_checks_in(dpkg, package, root, real_stamp, checked_in):
     dpkg("-i", package(real_stamp()))
-    assert '"well":true' in checked_in(root)
+    checked_in(root)
+    assert not (root / SECRET).exists()
+
+
+def test_an_enrolled_agent_takes_a_later_package_and_stays_who_it_is(
+    dpkg, package, root, server, real_stamp, checked_in
+):
+    dpkg("-i", package(real_stamp()))
+    before = checked_in(root).status()
+    dpkg("-i", package(real_stamp(LATER)))
+    agent = checked_in(root)
+    assert not (root / SECRET).exists()
+    assert agent.status()["endpoint"] == before["endpoint"]
+    # What the script before a removal calls, once the unit has stopped.
+    checked_in.stop()
+    done = agent.do("uninstall", "--keep-state", "--state-dir", str(agent.state))
+    assert "the server was told" in done.stdout
+    assert list(agent.state.iterdir())
 
 
 def test_a_later_package_of_the_same_version_replaces_and_brings_its_secret(dpkg, package, root):

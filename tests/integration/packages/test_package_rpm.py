@@ -128,7 +128,8 @@ def test_folders_of_the_system_stay_the_systems(call, package):
 
 def test_the_installed_agent_enrols_and_checks_in(call, package, root, real_stamp, checked_in):
     install(call, package(real_stamp()))
-    assert '"well":true' in checked_in(root)
+    checked_in(root)
+    assert not (root / SECRET).exists()
 
 
 def test_the_installed_agent_says_its_version(call, package, root, tmp_path):

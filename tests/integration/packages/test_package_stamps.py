@@ -29,7 +29,7 @@ def members(data):
 
 def added(payload, begun):
     """What a stamp added to the compressed base: nothing of the base can be in it."""
-    common = open_end(begun)
+    common = bytes(open_end(begun))
     assert payload.startswith(common)
     return zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload[len(common) :])
 

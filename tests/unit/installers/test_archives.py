@@ -31,7 +31,7 @@ def test_what_is_finished_is_one_gzip_stream_of_both_parts(first, rest):
     assert not single.unused_data
     assert gzip.decompress(whole) == first + rest
     assert begun_with(begun) == first
-    assert whole.startswith(open_end(begun))
+    assert whole.startswith(bytes(open_end(begun)))
     assert gzip.decompress(squeeze(rest)) == rest
 
 
