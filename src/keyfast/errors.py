@@ -15,6 +15,7 @@ A refusal ("no, because") is a value, see ``core.refusal``; these are faults.
     +-- NotReadyError         a dependency is down; try again later
     +-- MissingToolError      a program that must be installed is not
     +-- ClientDatabaseError   the agent's own state cannot be read or written
+        +-- VaultError        what seals it does not open it
 """
 
 from typing import ClassVar
@@ -121,3 +122,9 @@ class ClientDatabaseError(KeyfastError):
     """The agent's own state cannot be read, locked or written."""
 
     code = "client_database"
+
+
+class VaultError(ClientDatabaseError):
+    """The vault that seals the agent's state does not open, or none can be used."""
+
+    code = "vault"

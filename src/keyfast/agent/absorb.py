@@ -50,12 +50,14 @@ class Sent:
         inventory_digest: the one it named.
         results: command results it delivered.
         slot: name of the slot whose URL carried it.
+        package: which refused package the server has heard of with it.
     """
 
     digest: str
     inventory_digest: str
     results: tuple[CommandResult, ...]
     slot: str
+    package: str = ""
 
 
 def registered(record: Record, answer: messages.Registered, here: Circumstances) -> Record:

@@ -3,116 +3,99 @@
 import argparse
 import asyncio
 import contextlib
-import logging
-import os
-import secrets
 import shutil
-import signal
 import sys
 import time
-import uuid
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from keyfast.agent import file_database, service
-from keyfast.agent.client_database import Admission
-from keyfast.agent.clock import Clock
+from keyfast.agent import package, service
 from keyfast.agent.decide import Wait
-from keyfast.agent.file_database import FileDatabase
-from keyfast.agent.install import Seeded, check_same_installation, seed
-from keyfast.agent.link import Link
-from keyfast.agent.local import local_machine, system_clock
+from keyfast.agent.install import Seeded, seed, take
+from keyfast.agent.local import system_clock
+from keyfast.agent.lock import holder, is_held
 from keyfast.agent.loop import Agent
-from keyfast.agent.package import read_bundle
-from keyfast.agent.restart import begin_anew
+from keyfast.agent.package import Verdict, read_bundle, refusal_of
+from keyfast.agent.platform import LocalDatabase, here
+from keyfast.agent.running import agent_over, keep_running
+from keyfast.agent.self_check import look, told
 from keyfast.agent.status import Status, five_lines, status_of
-from keyfast.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_FINISHED, ClientDatabaseError, UsageError
-from keyfast.wire.messages import Bundle
+from keyfast.core.package import BUNDLE_FILE
+from keyfast.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_NOT_FINISHED,
+    ClientDatabaseError,
+    KeyfastError,
+    TrustError,
+    UsageError,
+)
 
 MAX_STEPS = 32
 PATIENCE = 60.0
 """Seconds to wait for a running agent to check in on our behalf."""
-_log = logging.getLogger(__name__)
+FAREWELL_PATIENCE = 30.0
+"""Seconds to try to tell the server that this agent is removed."""
+
+__all__ = ["check_in", "install", "keep_running", "run", "self_check", "status", "uninstall"]
+
+_SAID = {
+    Seeded.NEW: "installed",
+    Seeded.RENEWED: "this endpoint takes what the newer package brings; its identity stays",
+    Seeded.MIGRATED: "this endpoint leaves Windows mode with the newer package; its identity and history stay",
+    Seeded.KEPT: "this endpoint was installed before; its client database is left as it is",
+}
 
 
 def install(options: argparse.Namespace) -> int:
     """Seed the client database from a package; with ``--service``, install the service too."""
-    done = _seed(options.state_dir, read_bundle(options.bundle))
-    said = {
-        Seeded.NEW: "installed",
-        Seeded.RENEWED: "this endpoint is not enrolled yet; it will use the new package's enrolment token",
-        Seeded.KEPT: "this endpoint was installed before; its client database is left as it is",
-    }
-    _print(said[done])
+    if options.service and not service.systemd_runs():
+        raise UsageError("systemd does not run here", repair="keyfast-agent run")
+    _print(_SAID[_installed(options)])
     if options.service:
-        if not service.systemd_runs():
-            raise UsageError("systemd does not run here", repair="keyfast-agent run")
         service.install_service(_program(), options.state_dir.resolve())
         _print(f"service {service.NAME} is enabled and started")
     return EXIT_DONE
 
 
-def _seed(directory: Path, bundle: Bundle) -> Seeded:
+def _installed(options: argparse.Namespace) -> Seeded:
+    place = options.bundle or options.package_dir / BUNDLE_FILE
     try:
-        database = FileDatabase(directory)
+        database = here().open_database(options.state_dir)
     except ClientDatabaseError:
-        held = file_database.read_record(directory) if file_database.is_held(directory) else None
-        if held is None or held.admission is not Admission.REGISTERED:
+        held = here().read(options.state_dir)[0] if is_held(options.state_dir) else None
+        # While the agent runs, a package may be looked at; only one that changes nothing needs no more.
+        if held is None or take(held, read_bundle(place)).done is not Seeded.KEPT:
             raise
-        # A package upgrade while the agent runs: there is nothing to write, only to check.
-        check_same_installation(held, bundle)
         return Seeded.KEPT
     with contextlib.closing(database):
-        return seed(database, bundle)
+        if options.bundle:
+            return seed(database, read_bundle(options.bundle))
+        verdict = package.take_left(database, database.load(), options.package_dir)
+    if verdict is None or verdict.done is None:
+        fault = verdict or Verdict(detail=f"there is no package in {options.package_dir}")
+        raise TrustError(refusal_of(fault) if verdict else fault.detail, repair=fault.repair)
+    return verdict.done
 
 
 def run(options: argparse.Namespace) -> int:
-    """Keep checking in until SIGTERM or SIGINT; SIGUSR1 means now."""
-    return keep_running(options.state_dir, system_clock())
-
-
-def keep_running(directory: Path, clock: Clock) -> int:
-    """Keep checking in until told to stop; begin anew as another process when the agent wants to."""
-    # Whoever finds the database held may send it before the loop below listens; it must not end this process.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    with contextlib.closing(FileDatabase(directory)) as database:
-        again = asyncio.run(_run(_agent(database, clock)))
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    if not again:
-        return EXIT_DONE
-    _log.info("restarting, to verify that this endpoint comes up with the access it uses now")
-    return begin_anew()
-
-
-async def _run(agent: Agent) -> bool:
-    """Run an agent; tell whether it is to be started again."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGUSR1, hurry.set)
-    running, stopped = asyncio.ensure_future(agent.run(stop, hurry)), asyncio.ensure_future(stop.wait())
-    await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
-    # Being cut off in the middle is what the agent is built for, so a stop need not wait for a server.
-    for task in (running, stopped):
-        task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        return await running and not stop.is_set()
-    return False
+    """Keep checking in until told to stop."""
+    return keep_running(options.state_dir, system_clock(), options.package_dir, until_eof=options.until_eof)
 
 
 def check_in(options: argparse.Namespace) -> int:
     """Check in now, or have the running agent do it, and print the outcome."""
     try:
-        database = FileDatabase(options.state_dir)
+        database = here().open_database(options.state_dir)
     except ClientDatabaseError:
-        pid = file_database.holder(options.state_dir)
-        if not pid or not file_database.is_held(options.state_dir):
+        pid = holder(options.state_dir)
+        if not pid or not is_held(options.state_dir):
             raise
         return _ask_running(options.state_dir, pid)
     with contextlib.closing(database):
-        agent = _agent(database, system_clock())
+        agent = agent_over(database, system_clock(), here().server_url())
         asyncio.run(_once(agent))
         return _outcome(status_of(agent.record, system_clock().now()))
 
@@ -126,12 +109,12 @@ async def _once(agent: Agent) -> None:
 
 
 def _ask_running(directory: Path, pid: int) -> int:
-    before = file_database.read_record(directory)
-    os.kill(pid, signal.SIGUSR1)
+    before, _ = here().read(directory)
+    here().hurry(directory, pid)
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         time.sleep(0.1)
-        after = file_database.read_record(directory)
+        after, _ = here().read(directory)
         if before and after and after.due and after.due != before.due:
             return _outcome(status_of(after, system_clock().now()))
     _print(f"the running agent (process {pid}) has not finished its check-in yet")
@@ -148,42 +131,77 @@ def _outcome(status: Status) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Print the status; works while the agent runs."""
-    record = file_database.read_record(options.state_dir)
+    try:
+        record, vault = here().read(options.state_dir)
+    except ClientDatabaseError as cause:
+        return _without_record(options, cause.message, cause.repair)
+    verdict = package.judge(record, options.package_dir)[0] if package.lies(options.package_dir) else None
     if record is None:
-        _print(
-            '{"well":false}'
-            if options.json
-            else "Endpoint   not installed; to do: keyfast-agent install --bundle FOLDER"
-        )
-        return EXIT_FAILED
-    facts = status_of(record, system_clock().now())
+        if verdict is not None and verdict.fault is not None:
+            return _without_record(options, refusal_of(verdict), verdict.repair, package_fault=verdict.fault.value)
+        return _without_record(options, "not installed", "keyfast-agent install --bundle FOLDER")
+    facts = status_of(record, system_clock().now(), verdict, vault)
     _print(msgspec.json.encode(facts).decode() if options.json else five_lines(facts))
     return EXIT_DONE if facts.well else EXIT_NOT_FINISHED
 
 
+def _without_record(options: argparse.Namespace, reason: str, repair: str, **more: Any) -> int:
+    if options.json:
+        _print(msgspec.json.encode({"well": False, "reason": reason, "repair": repair, **more}).decode())
+    else:
+        _print(f"Endpoint   {reason}; to do: {repair or 'see the log of the agent'}")
+    return EXIT_FAILED
+
+
+def self_check(options: argparse.Namespace) -> int:
+    """Say whether this endpoint has reached its server, and if not, why."""
+    found = look(here(), options.state_dir, options.package_dir, options.wait, system_clock())
+    _print(msgspec.json.encode(found).decode() if options.json else told(found))
+    return EXIT_DONE if found.contact else EXIT_NOT_FINISHED
+
+
 def uninstall(options: argparse.Namespace) -> int:
-    """Remove the service, and the client database unless it is to be kept."""
+    """Remove the service, tell the server, and remove the client database unless it is to be kept."""
     if service.systemd_runs():
         service.remove_service()
-    if options.keep_state or not options.state_dir.exists():
-        _print("uninstalled")
-        return EXIT_DONE
-    with contextlib.closing(FileDatabase(options.state_dir)):
-        # Only what this agent wrote: a mistyped folder must not cost more than that.
-        for path in file_database.files(options.state_dir):
-            path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        options.state_dir.rmdir()
-    _print("uninstalled; this endpoint's identity is removed")
+    said = ["uninstalled"]
+    if options.state_dir.exists():
+        try:
+            database = here().open_database(options.state_dir)
+        except ClientDatabaseError as cause:
+            if not options.keep_state:
+                raise
+            _print(f"uninstalled; the server could not be told: {cause.message}")
+            return EXIT_DONE
+        with contextlib.closing(database):
+            said.append(_say_farewell(database))
+            if not options.keep_state:
+                database.forget()
+                said.append("this endpoint's identity is removed")
+    _print("; ".join(text for text in said if text))
     return EXIT_DONE
 
 
-def _agent(database: FileDatabase, clock: Clock) -> Agent:
-    return Agent(database, Link(clock, _new_id), local_machine(clock), clock, secrets.SystemRandom().random, _new_id)
+def _say_farewell(database: LocalDatabase) -> str:
+    """Tell the server; whatever comes of it, the removal goes on. Return what to say of it."""
+    try:
+        if database.load() is None:
+            return ""
+        agent = agent_over(database, system_clock(), here().server_url())
+        done = asyncio.run(_farewell(agent))
+    except KeyfastError as cause:
+        return f"the server could not be told: {cause.message}"
+    if done:
+        return "the server was told" if agent.record.endpoint_id else ""
+    return f"the server could not be told: {agent.record.trouble or 'it did not answer in time'}"
 
 
-def _new_id() -> str:
-    return str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+async def _farewell(agent: Agent) -> bool:
+    try:
+        async with asyncio.timeout(FAREWELL_PATIENCE):
+            return await agent.farewell()
+    except TimeoutError:
+        return False
 
 
 def _program() -> Path:

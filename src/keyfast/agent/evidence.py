@@ -80,12 +80,13 @@ def profile_in(chain: TrustChain, statement: str) -> SignedProfile:
         raise TrustError(
             f"access profile {profile.seq} asks for the mode '{profile.mode}', which this agent does not know"
         )
-    if not profile.urls or not all(_usable(url) for url in profile.urls):
+    if not profile.urls or not all(usable(url) for url in profile.urls):
         raise TrustError(f"access profile {profile.seq} has no usable URL")
     return SignedProfile(statement, profile)
 
 
-def _usable(url: str) -> bool:
+def usable(url: str) -> bool:
+    """Tell whether a URL can be that of a server."""
     try:
         parts = urlsplit(url)
         return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0

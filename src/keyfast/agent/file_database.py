@@ -6,7 +6,6 @@ flush nobody knows what the old file holds.
 """
 
 import contextlib
-import fcntl
 import os
 import stat
 from pathlib import Path
@@ -14,10 +13,12 @@ from typing import Protocol
 
 from keyfast.agent.client_database import Record, decode_record, encode_record
 from keyfast.agent.frames import Frame, encode_frame, read_frames
+from keyfast.agent.lock import LOCK_NAME, lock
+from keyfast.agent.vault import Safe, is_sealed
+from keyfast.agent.vaults import key_files
 from keyfast.errors import ClientDatabaseError
 
 FILE_NAME = "client-database"
-LOCK_NAME = "lock"
 COMPACT_ABOVE = 256 * 1024
 _EXPOSED = stat.S_IRWXG | stat.S_IRWXO
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -53,17 +54,20 @@ class FileDatabase:
     Args:
         directory: created with mode 0700 if it does not exist.
         calls: system calls.
+        safe: seals records; None leaves them as they are.
 
     Raises:
         ClientDatabaseError: another process holds it, or it is exposed to other users.
     """
 
-    def __init__(self, directory: Path, calls: FileCalls = os) -> None:
+    def __init__(self, directory: Path, calls: FileCalls = os, safe: Safe | None = None) -> None:
         self._directory = directory
         self._path = directory / FILE_NAME
         self._calls = calls
         _prepare(directory)
-        self._lock = _lock(directory / LOCK_NAME)
+        self._safe = safe or Safe(())
+        self._seals = safe is not None
+        self._lock = lock(directory)
         self._size = 0
         self._generation = 0
         self._rewrite = True
@@ -78,14 +82,17 @@ class FileDatabase:
             self._rewrite = True
             _demand_empty(self._path, data, damaged=reading.damaged)
             return None
-        record = decode_record(reading.newest.payload)
+        payload = reading.newest.payload
         self._generation, self._size = reading.newest.generation, reading.end
-        self._rewrite = reading.end != len(data)
-        return record
+        # A record that was not sealed yet does not stay behind in older frames.
+        self._rewrite = reading.end != len(data) or is_sealed(payload) != self._seals
+        return decode_record(self._safe.open(payload))
 
     def store(self, record: Record) -> None:
         """See ``ClientDatabase.store``."""
-        frame = encode_frame(Frame(self._generation + 1, encode_record(record)))
+        payload = encode_record(record)
+        sealed = self._safe.seal(payload, record.installation) if self._seals else payload
+        frame = encode_frame(Frame(self._generation + 1, sealed))
         whole = self._rewrite or self._size + len(frame) > COMPACT_ABOVE
         self._rewrite = True
         try:
@@ -101,6 +108,24 @@ class FileDatabase:
         self._size = len(frame) if whole else self._size + len(frame)
         self._generation += 1
         self._rewrite = False
+
+    def set_aside(self) -> None:
+        """See ``LocalDatabase.set_aside``."""
+        try:
+            self._path.replace(_free(self._path))
+        except FileNotFoundError:
+            pass
+        except OSError as cause:
+            raise ClientDatabaseError(f"cannot set {self._path} aside: {cause.strerror}") from cause
+        self._safe.forget()
+        self._rewrite, self._size = True, 0
+
+    def forget(self) -> None:
+        """See ``LocalDatabase.forget``. Only what this agent wrote: a mistyped folder must not cost more than that."""
+        for path in files(self._directory):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._directory.rmdir()
 
     def close(self) -> None:
         """See ``ClientDatabase.close``."""
@@ -134,8 +159,12 @@ class FileDatabase:
             self._replace(self._path.with_suffix(".damaged"), data)
 
 
-def read_record(directory: Path) -> Record | None:
+def read_record(directory: Path, safe: Safe | None = None) -> Record | None:
     """Read the newest record without the lock, for a person who asks while the agent runs.
+
+    Args:
+        directory: of the database.
+        safe: opens records that are sealed.
 
     Raises:
         ClientDatabaseError: it cannot be read.
@@ -148,7 +177,7 @@ def read_record(directory: Path) -> Record | None:
     if reading.newest is None:
         _demand_empty(path, data, damaged=reading.damaged)
         return None
-    return decode_record(reading.newest.payload)
+    return decode_record((safe or Safe(())).open(reading.newest.payload))
 
 
 def _demand_empty(path: Path, data: bytes, *, damaged: bool) -> None:
@@ -199,50 +228,17 @@ def _content(path: Path) -> bytes:
         raise ClientDatabaseError(f"cannot read {path}: {cause.strerror}", repair="run as root") from cause
 
 
-def holder(directory: Path) -> int:
-    """Return the process id of the agent that holds the lock, 0 if it left none."""
-    try:
-        return int((directory / LOCK_NAME).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return 0
-
-
-def is_held(directory: Path) -> bool:
-    """Tell whether a process holds the lock now."""
-    try:
-        fd = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
-
-
 def files(directory: Path) -> tuple[Path, ...]:
     """Return every file a database in ``directory`` may have written, the lock last."""
     path = directory / FILE_NAME
-    return path, path.with_suffix(".new"), path.with_suffix(".damaged"), directory / LOCK_NAME
+    aside = sorted(directory.glob(f"{FILE_NAME}.sealed-*"))
+    own = (path, path.with_suffix(".new"), path.with_suffix(".damaged"))
+    return *own, *aside, *key_files(directory), directory / LOCK_NAME
 
 
-def _lock(path: Path) -> int:
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as cause:
-        raise ClientDatabaseError(f"cannot lock {path}: {cause.strerror}") from cause
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        pid = holder(path.parent)
-        raise ClientDatabaseError(
-            f"the client database is in use by process {pid}", repair="systemctl stop keyfast-agent"
-        ) from None
-    # The number is for people only; a full disk must not keep an endpoint from starting.
-    with contextlib.suppress(OSError):
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode("ascii"), 0)
-    return fd
+def _free(path: Path) -> Path:
+    """Return the next name under which a database that cannot be opened is kept."""
+    number = 1
+    while (aside := path.with_suffix(f".sealed-{number}")).exists():
+        number += 1
+    return aside

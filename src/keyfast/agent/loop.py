@@ -60,6 +60,7 @@ class Agent:
         chance: uniform random numbers in [0, 1).
         new_id: fresh random ids (UUID text).
         package_refused: a package that lies there and was not taken.
+        extra_url: one more URL of a server that an installer was given, empty if none.
 
     Raises:
         ClientDatabaseError: there is no record, or it cannot be read.
@@ -74,6 +75,7 @@ class Agent:
         chance: Callable[[], float],
         new_id: Callable[[], str],
         package_refused: PackageRefused | None = None,
+        extra_url: str = "",
     ) -> None:
         record = database.load()
         if record is None:
@@ -90,6 +92,7 @@ class Agent:
         self._new_id = new_id
         self._instance = new_id()
         self._package_refused = package_refused
+        self._extra_url = extra_url
         self._leaving = False
         self._keeps_running = False
         self._quick = 0
@@ -207,7 +210,7 @@ class Agent:
     async def _visit(self, action: Enrol | FetchToken | CheckIn, observed: requests.Observed) -> None:
         """Try every route until a server answers, then take over what it said."""
         silence, before = "the access profile names no usable URL", self.record.hold
-        for route in routes(self.record):
+        for route in routes(self.record, self._extra_url):
             request, sent = self._prepare(action, route, observed, before)
             outcome = await self._link.send(route, request, evidence.chain_of(self.record))
             _tell(action, route, outcome)
@@ -239,7 +242,7 @@ class Agent:
         observed: requests.Observed,
         before: LogonHold | None,
     ) -> tuple[Request, absorb.Sent | None]:
-        by = Signing(route.url, self._clock.now(), self._new_id)
+        by = Signing(route.audience, self._clock.now(), self._new_id)
         if isinstance(action, Enrol):
             name = observed.inventory.hostname
             return requests.register_request(self.record, name, self._machine.hardware(), by), None
@@ -255,9 +258,12 @@ class Agent:
             send_results=action.send_results,
             join=requests.join_of(self.record, self._machine.hardware()) if action.join else None,
         )
-        message = replace(message, package_refused=self._untold(), farewell=self._leaving)
+        # A server that cannot read what is enclosed must still hear that the endpoint lives.
+        told = self._untold() if action.send_results else None
+        message = replace(message, package_refused=told, farewell=self._leaving)
         body = msgspec.json.encode(message)
-        sent = absorb.Sent(b64u(sha256(body)), observed.digest, message.results, route.slot)
+        about = _named(told) or ("" if self._package_refused is None else self.record.package_told)
+        sent = absorb.Sent(b64u(sha256(body)), observed.digest, message.results, route.slot, about)
         return requests.check_in_request(self.record, body, by), sent
 
     def _untold(self) -> PackageRefused | None:
@@ -293,7 +299,7 @@ class Agent:
             evidence.check_registered(known, answer.registered)
             known = absorb.registered(known, answer.registered, here)
         record = absorb.accepted(replace(known, mechanism=outcome.mechanism), answer, sent, here)
-        record = replace(record, package_told=_named(self._package_refused))
+        record = replace(record, package_told=sent.package)
         record = transaction.checked_in(record, sent.slot, self._instance, here.now, here.chance)
         chain = evidence.chain_of(record)
         if answer.profile:

@@ -1,4 +1,4 @@
-"""The agent's command line: install, run, check-in, status, uninstall."""
+"""The agent's command line: install, run, check-in, status, self-check, uninstall."""
 
 import argparse
 import logging
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from keyfast import __version__
 from keyfast.agent import commands
+from keyfast.agent.platform import here
 from keyfast.errors import EXIT_FAILED, KeyfastError
 
-DEFAULT_STATE = "/var/lib/keyfast-agent"
 STATE_VARIABLE = "KEYFAST_AGENT_STATE"
 
 
@@ -46,28 +46,47 @@ def _parser() -> argparse.ArgumentParser:
     state.add_argument(
         "--state-dir",
         type=Path,
-        default=Path(os.environ.get(STATE_VARIABLE) or DEFAULT_STATE),
-        help=f"folder of the client database (default: ${STATE_VARIABLE} or {DEFAULT_STATE})",
+        default=Path(os.environ.get(STATE_VARIABLE) or here().state()),
+        help=f"folder of the client database (default: ${STATE_VARIABLE} or the operating system's own)",
+    )
+    packages = argparse.ArgumentParser(add_help=False)
+    packages.add_argument(
+        "--package-dir",
+        type=Path,
+        default=here().package(),
+        help="folder where installers leave packages (default: the operating system's own)",
     )
 
     install = verbs.add_parser(
-        "install", parents=[state], help="take a package's bundle; never overwrites an enrolment"
+        "install", parents=[state, packages], help="take a package's bundle; never overwrites an enrolment"
     )
-    install.add_argument("--bundle", type=Path, required=True, help="keyfast.json, or the folder that holds it")
+    install.add_argument(
+        "--bundle", type=Path, help="keyfast.json, or the folder that holds it; else what an installer left"
+    )
     install.add_argument("--service", action="store_true", help="install and start the systemd service")
     install.set_defaults(command=commands.install)
 
-    run = verbs.add_parser("run", parents=[state], help="keep checking in until stopped")
+    run = verbs.add_parser("run", parents=[state, packages], help="keep checking in until stopped")
+    run.add_argument("--until-eof", action="store_true", help="stop when standard input ends, too")
     run.set_defaults(command=commands.run)
 
     check_in = verbs.add_parser("check-in", parents=[state], help="check in now and print the outcome")
     check_in.set_defaults(command=commands.check_in)
 
-    status = verbs.add_parser("status", parents=[state], help="say whether this endpoint is well")
+    status = verbs.add_parser("status", parents=[state, packages], help="say whether this endpoint is well")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(command=commands.status)
 
-    uninstall = verbs.add_parser("uninstall", parents=[state], help="stop the service and forget this endpoint")
+    self_check = verbs.add_parser(
+        "self-check", parents=[state, packages], help="say whether this endpoint has reached its server, or why not"
+    )
+    self_check.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for it")
+    self_check.add_argument("--json", action="store_true", help="for programs")
+    self_check.set_defaults(command=commands.self_check)
+
+    uninstall = verbs.add_parser(
+        "uninstall", parents=[state], help="stop the service, tell the server, forget this endpoint"
+    )
     uninstall.add_argument("--keep-state", action="store_true", help="keep the client database")
     uninstall.set_defaults(command=commands.uninstall)
     return parser

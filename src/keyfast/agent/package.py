@@ -112,6 +112,17 @@ def take_left(database: ClientDatabase, held: Record | None, folder: Path) -> Ve
     return verdict
 
 
+def may_begin_anew(folder: Path) -> bool:
+    """Tell whether a package lies in ``folder`` that an empty client database would take."""
+    return lies(folder) and judge(None, folder)[1] is not None
+
+
+def refusal_of(verdict: Verdict) -> str:
+    """Say why a package is not taken."""
+    named = f"the package {verdict.package[:_MAX_ID]}" if verdict.package else "a package"
+    return f"{named} is not taken: {verdict.fault or ''} ({verdict.detail})"
+
+
 def erase(file: Path, fsync: Callable[[int], None] = os.fsync) -> None:
     """Overwrite and remove a file that held a secret, as far as the file system lets itself be overwritten.
 

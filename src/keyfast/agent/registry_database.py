@@ -4,10 +4,11 @@ Two binary values, ``StateA`` and ``StateB``, take turns; each is one checksumme
 any two writes leaves one intact. The readable values beside them are mirrors for people and scripts: the
 agent writes them after the truth and never reads them.
 
-Not yet run on real Windows: the tests use a registry that can die between any two writes. The service
-manager runs one instance, and the installer restricts the key to SYSTEM and Administrators.
+Not yet run on real Windows: the tests use a registry that can die between any two writes. The lock is a file's, and
+the installer restricts the key to SYSTEM and Administrators.
 """
 
+import contextlib
 import datetime as dt
 import logging
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ import msgspec
 
 from keyfast.agent.client_database import Record, decode_record, encode_record
 from keyfast.agent.frames import Frame, encode_frame, read_frames
+from keyfast.agent.vault import Safe, is_sealed
 from keyfast.errors import ClientDatabaseError
 from keyfast.trust.encoding import unb64u
 
@@ -48,6 +50,14 @@ class Registry(Protocol):
         """See ``winreg.FlushKey``; returns when the change is on disk."""
         ...
 
+    def DeleteValue(self, key: Any, name: str, /) -> None:  # noqa: N802
+        """See ``winreg.DeleteValue``; FileNotFoundError if there is no such value."""
+        ...
+
+    def DeleteKey(self, key: Any, sub_key: str, /) -> None:  # noqa: N802
+        """See ``winreg.DeleteKey``."""
+        ...
+
     def CloseKey(self, key: Any, /) -> None:  # noqa: N802
         """See ``winreg.CloseKey``."""
         ...
@@ -58,13 +68,17 @@ class RegistryDatabase:
 
     Args:
         registry: ``winreg``, or something that behaves like it.
+        safe: seals records; None leaves them as they are.
 
     Raises:
         ClientDatabaseError: the key cannot be opened for writing.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, safe: Safe | None = None) -> None:
         self._registry = registry
+        self._safe = safe or Safe(())
+        self._seals = safe is not None
+        self._clear = False
         self._generation = 0
         try:
             self._key = registry.CreateKey(registry.HKEY_LOCAL_MACHINE, KEY_PATH)
@@ -85,23 +99,54 @@ class RegistryDatabase:
             return None
         newest = max(frames, key=lambda frame: frame.generation)
         self._generation = newest.generation
-        return decode_record(newest.payload)
+        self._clear = self._seals and not all(is_sealed(frame.payload) for frame in frames)
+        return decode_record(self._safe.open(newest.payload))
 
     def store(self, record: Record) -> None:
         """See ``ClientDatabase.store``; overwrites the older of the two values, never the newest."""
-        generation = self._generation + 1
-        frame = encode_frame(Frame(generation, encode_record(record)))
-        try:
-            self._set(SLOTS[generation % 2], self._registry.REG_BINARY, frame)
-            self._registry.FlushKey(self._key)
-        except OSError as cause:
-            raise ClientDatabaseError(rf"cannot write HKLM\{KEY_PATH}: {cause}") from cause
-        self._generation = generation
+        payload = encode_record(record)
+        sealed = self._safe.seal(payload, record.installation) if self._seals else payload
+        # A record that was not sealed yet does not stay behind in the other value.
+        for _ in range(2 if self._clear else 1):
+            self._write(sealed)
+        self._clear = False
         for name, text in mirrors(record).items():
             try:
                 self._set(name, self._registry.REG_SZ, text)
             except OSError as cause:
                 _log.warning("the readable value %s is stale: %s", name, cause)
+
+    def _write(self, payload: bytes) -> None:
+        generation = self._generation + 1
+        try:
+            self._set(SLOTS[generation % 2], self._registry.REG_BINARY, encode_frame(Frame(generation, payload)))
+            self._registry.FlushKey(self._key)
+        except OSError as cause:
+            raise ClientDatabaseError(rf"cannot write HKLM\{KEY_PATH}: {cause}") from cause
+        self._generation = generation
+
+    def set_aside(self) -> None:
+        """See ``LocalDatabase.set_aside``; only the last one is kept."""
+        try:
+            for name in SLOTS:
+                if value := self._value(name):
+                    self._set(f"Sealed{name}", self._registry.REG_BINARY, value)
+            self._registry.FlushKey(self._key)
+            for name in SLOTS:
+                with contextlib.suppress(FileNotFoundError):
+                    self._registry.DeleteValue(self._key, name)
+        except OSError as cause:
+            raise ClientDatabaseError(rf"cannot set HKLM\{KEY_PATH} aside: {cause}") from cause
+        self._safe.forget()
+
+    def forget(self) -> None:
+        """See ``LocalDatabase.forget``; the key goes as a whole, mirrors and all."""
+        try:
+            self._registry.DeleteKey(self._registry.HKEY_LOCAL_MACHINE, KEY_PATH)
+        except FileNotFoundError:
+            pass
+        except OSError as cause:
+            raise ClientDatabaseError(rf"cannot remove HKLM\{KEY_PATH}: {cause}") from cause
 
     def close(self) -> None:
         """See ``ClientDatabase.close``."""

@@ -1,14 +1,16 @@
 """Where to go, in order: every URL of every profile the endpoint holds, for ever."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keyfast.agent.client_database import Record
-from keyfast.agent.evidence import chain_of, profile_in
+from keyfast.agent.evidence import chain_of, profile_in, usable
 from keyfast.core.change import ChangeState
+from keyfast.core.mode import Mode
 from keyfast.errors import TrustError
 
 CURRENT, CANDIDATE, PREVIOUS, FACTORY = "current", "candidate", "previous", "factory"
+OVERRIDE = "override"
 ORDER = (CURRENT, CANDIDATE, PREVIOUS, FACTORY)
 
 
@@ -19,18 +21,29 @@ class Route:
     Attributes:
         url: base URL without a slash at the end.
         ca: PEM of the authority to trust, empty for the operating system's.
-        slot: which access profile named it.
+        slot: which access profile named it, ``override`` for one that an installer was given.
         mechanisms: how a Windows logon may travel on it.
+        known_as: URL by which the server knows itself, where that is another; proofs are made for it.
     """
 
     url: str
     ca: str
     slot: str
     mechanisms: tuple[str, ...] = ()
+    known_as: str = ""
+
+    @property
+    def audience(self) -> str:
+        """The URL that a proof for this route names."""
+        return self.known_as or self.url
 
 
-def routes(record: Record) -> tuple[Route, ...]:
+def routes(record: Record, extra: str = "") -> tuple[Route, ...]:
     """Return every route for ordinary check-ins, the most hopeful first.
+
+    Args:
+        record: as it is.
+        extra: URL that an installer was given; empty if none.
 
     They all carry the access in use, so a profile of another mode names none. While a change is watched,
     only its own routes count: over the old ones it would seem to work.
@@ -40,7 +53,21 @@ def routes(record: Record) -> tuple[Route, ...]:
     """
     watched = record.watch is not None and record.watch.state is ChangeState.COMMITTED
     ways = _named(record, (CURRENT,) if watched else (CURRENT, PREVIOUS, FACTORY), record.mode.value)
-    return _rotated(ways, record.failures)
+    return _rotated(ways if watched else ways + _overridden(record, ways, extra), record.failures)
+
+
+def _overridden(record: Record, ways: tuple[Route, ...], extra: str) -> tuple[Route, ...]:
+    """Return the route of a URL that nobody signed: the server there must be one that the profile in use trusts.
+
+    A password goes only to where the profile names the authority itself; the operating system's would do for anybody.
+    """
+    first = next((way for way in ways if way.slot == CURRENT), None)
+    base = extra.rstrip("/")
+    if first is None or not usable(base) or base in {way.url for way in ways}:
+        return ()
+    if record.mode is Mode.WINDOWS and not first.ca:
+        return ()
+    return (replace(first, url=base, slot=OVERRIDE, known_as=first.url),)
 
 
 def candidate_routes(record: Record) -> tuple[Route, ...]:

@@ -7,7 +7,7 @@ import msgspec
 from keyfast.agent import hold, requests
 from keyfast.agent.client_database import Admission, Record
 from keyfast.agent.evidence import chain_of, device_key, profile_in
-from keyfast.agent.package import Verdict
+from keyfast.agent.package import Verdict, refusal_of
 from keyfast.agent.recovery import UNREACHED
 from keyfast.agent.timing import Moment, server_now
 from keyfast.core import change as rules
@@ -121,12 +121,6 @@ def status_of(record: Record, now: Moment, package: Verdict | None = None, vault
         package_repair=refused.repair if refused else "",
         vault=vault,
     )
-
-
-def refusal_of(verdict: Verdict) -> str:
-    """Say why a package is not taken."""
-    named = f"the package {verdict.package[:64]}" if verdict.package else "a package"
-    return f"{named} is not taken: {verdict.fault.value if verdict.fault else ''} ({verdict.detail})"
 
 
 def five_lines(status: Status) -> str:

@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from keyfast import settings as settings_room
-from keyfast.agent.file_database import FileDatabase, read_record
 from keyfast.agent.install import seed
+from keyfast.agent.platform import here
 from keyfast.cli import output
 from keyfast.cli.client import AdminClient
 from keyfast.errors import KeyfastError, NotReadyError, UsageError
@@ -98,7 +98,7 @@ async def _welcome(settings: Settings, running: Supervisor, mode: Literal["oauth
         with _progress() as progress:
             progress.add_task("starting the server")
             await _until(lambda: client.get("/admin/v1/installation", Installation), READY_SECONDS)
-            if read_record(state) is None:
+            if here().read(state)[0] is None:
                 progress.add_task("building a package for this machine")
                 await asyncio.to_thread(_seed_agent, client, state, mode)
                 await asyncio.sleep(REFRESH_SECONDS + 0.5)  # until the endpoint service has read of mode and account
@@ -136,7 +136,7 @@ def _seed_agent(client: AdminClient, state: Path, mode: Literal["oauth", "window
         if member is None:
             raise NotReadyError(f"{package.path} is not a bundle")
         bundle = msgspec.json.decode(member.read(), type=Bundle)
-    database = FileDatabase(state)
+    database = here().open_database(state)
     try:
         seed(database, bundle)
     finally:
@@ -145,7 +145,7 @@ def _seed_agent(client: AdminClient, state: Path, mode: Literal["oauth", "window
 
 def _checked_in(client: AdminClient, state: Path, since: int) -> EndpointDetail:
     """This machine's record, once nothing is overdue any more."""
-    record = read_record(state)
+    record, _ = here().read(state)
     if record is not None and record.endpoint_id:
         detail = client.get(f"/admin/v1/endpoints/{record.endpoint_id}", EndpointDetail)
         if detail.line.next_due > since:

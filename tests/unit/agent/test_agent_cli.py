@@ -16,7 +16,8 @@ import pytest
 from tests.support.fake_server import FakeServer
 from tests.support.tls_server import served
 
-from keyfast.agent.file_database import read_record
+from keyfast.agent.platform import here
+from keyfast.core.endpoint import EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.trust.tls import create_authority, issue_certificate
 from keyfast.wire.messages import BundleAccount
@@ -80,7 +81,7 @@ async def test_install_check_in_status_and_uninstall(site):
     assert "NOT WELL" in out
     code, out, err = await site.call("check-in")
     assert (code, out.startswith("checked in as endpoint")) == (0, True)
-    record = read_record(site.state)
+    record = here().read(site.state)[0]
     assert record is not None
     assert record.token not in err
     assert "PRIVATE" not in err
@@ -91,9 +92,13 @@ async def test_install_check_in_status_and_uninstall(site):
     assert record.token not in out
     code, out, _ = await site.call("install", "--bundle", str(site.folder / "keyfast.json"))
     assert (code, "left as it is" in out) == (0, True)
-    assert read_record(site.state) == record
-    assert (await site.call("uninstall", "--keep-state"))[0] == 0
-    assert read_record(site.state) == record
+    assert here().read(site.state)[0] == record
+    code, out, _ = await site.call("uninstall", "--keep-state")
+    assert (code, out) == (0, "uninstalled; the server was told\n")
+    assert site.server.only.standing.state is EndpointState.RETIRED
+    assert (await site.call("check-in"))[0] == 0
+    assert site.server.only.standing.state is EndpointState.ACTIVE
+    assert here().read(site.state)[0].device_key == record.device_key
     assert (await site.call("uninstall"))[0] == 0
     assert not site.state.exists()
 
@@ -172,7 +177,7 @@ async def test_windows_mode_from_the_package_to_the_hold_and_out_of_it_by_hand(s
     assert (said[-1][0], said[-1][1].startswith("checked in")) == (0, True)
     assert len(site.server.logons) == 2
     said.append(await site.call("status", "--json"))
-    record = read_record(site.state)
+    record = here().read(site.state)[0]
     assert record is not None
     assert record.account_password == password
     assert password not in str(said)

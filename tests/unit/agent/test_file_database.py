@@ -18,10 +18,9 @@ from keyfast.agent.file_database import (
     FILE_NAME,
     FileDatabase,
     files,
-    holder,
-    is_held,
     read_record,
 )
+from keyfast.agent.lock import holder, is_held
 from keyfast.errors import ClientDatabaseError
 
 

@@ -1,59 +1,15 @@
 """The client database in a registry that can die between any two writes."""
 
 import contextlib
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.support.fake_registry import Died, FakeRegistry
 
 from keyfast.agent.client_database import Record, Slots
 from keyfast.agent.registry_database import SLOTS, RegistryDatabase, mirrors
 from keyfast.agent.timing import Due, Moment
 from keyfast.errors import ClientDatabaseError
-
-
-class Died(BaseException):
-    """The machine lost power here."""
-
-
-class FakeRegistry:
-    """Values by name; dies before the n-th change, tears the value it dies in, or refuses it."""
-
-    HKEY_LOCAL_MACHINE = "HKLM"
-    REG_BINARY = 3
-    REG_SZ = 1
-
-    def __init__(self) -> None:
-        self.values: dict[str, tuple[Any, int]] = {}
-        self.changes = 0
-        self.die_at = -1
-        self.torn = False
-        self.refuse = False
-
-    def CreateKey(self, key: Any, sub_key: str, /) -> str:  # noqa: N802
-        return f"{key}/{sub_key}"
-
-    def QueryValueEx(self, key: Any, name: str, /) -> tuple[Any, int]:  # noqa: N802
-        if name not in self.values:
-            raise FileNotFoundError(name)
-        return self.values[name]
-
-    def SetValueEx(self, key: Any, name: str, reserved: int, kind: int, value: Any, /) -> None:  # noqa: N802
-        if self.refuse:
-            raise PermissionError(name)
-        if self.changes == self.die_at:
-            if self.torn:
-                self.values[name] = (value[: len(value) // 2], kind)
-            raise Died
-        self.changes += 1
-        self.values[name] = (value, kind)
-
-    def FlushKey(self, key: Any, /) -> None:  # noqa: N802
-        if self.changes == self.die_at:
-            raise Died
-
-    def CloseKey(self, key: Any, /) -> None:  # noqa: N802
-        pass
 
 
 def record(seq: int) -> Record:
