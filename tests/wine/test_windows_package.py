@@ -64,14 +64,21 @@ class Site:
         (line,) = self.server.endpoints()
         return self.server.endpoint(line.id)
 
+    def until(self, read, what):
+        """Wait; when it takes too long, show what the agent said meanwhile."""
+        try:
+            processes.until(read, what, PATIENCE)
+        except AssertionError as fault:
+            raise AssertionError(f"{fault}; the agent's log:\n{self.wine.log()[-3000:]}") from None
+
     def until_heard(self, since):
         """Wait until the server has heard from the endpoint since a moment."""
 
         def heard():
             lines = self.server.endpoints()
-            return lines and lines[0].state == "active" and lines[0].seen_at >= since
+            return bool(lines) and lines[0].state == "active" and lines[0].seen_at >= since
 
-        processes.until(heard, f"a check-in; the agent's log:\n{self.wine.log()[-3000:]}", PATIENCE)
+        self.until(heard, "a check-in")
         return self.endpoint()
 
     def until_taken(self):
@@ -163,11 +170,7 @@ def test_an_endpoint_keeps_its_identity_through_the_life_of_its_packages(site):
     fourth, fourth_stamp = site.package(NEW, mode="oauth")
     site.install(fourth)
     site.until_taken()
-    processes.until(
-        lambda: wine.values(names.DATABASE_KEY)["AuthenticationMode"] == "oauth",
-        f"the migration; the agent's log:\n{wine.log()[-3000:]}",
-        PATIENCE,
-    )
+    site.until(lambda: wine.values(names.DATABASE_KEY)["AuthenticationMode"] == "oauth", "the migration")
     since = int(time.time())
     wine.agent("check-in")
     migrated = site.until_heard(since)
@@ -179,13 +182,15 @@ def test_an_endpoint_keeps_its_identity_through_the_life_of_its_packages(site):
     site.demand_secrecy(removed.text)
     assert wine.products() == []
     assert not wine.service_runs()
-    processes.until(lambda: site.endpoint().line.state == "retired", f"the farewell; log:\n{wine.log()[-2000:]}")
+    site.until(lambda: site.endpoint().line.state == "retired", "the farewell")
     assert wine.values(names.PACKAGE_KEY) == {}
 
     # 11. It is installed again, and is the same endpoint.
     fifth, _ = site.package(NEW, mode="oauth")
     since = int(time.time())
     site.install(fifth)
+    site.until_taken()
+    wine.agent("check-in")
     assert site.until_heard(since).line.id == enrolled.line.id
     site.demand_secrecy(wine.registry())
     site.demand_secrecy(wine.log())
