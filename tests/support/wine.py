@@ -1,8 +1,10 @@
 """A Windows of a test's own: a Wine prefix in a folder, and what administrators do in it."""
 
 import os
+import select
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,8 @@ LOG = Path("drive_c/ProgramData/Keyfast/Agent/log/agent.log")
 REFUSED = 1603 & 0xFF
 """What is left of ERROR_INSTALL_FAILURE in an exit code here."""
 
-_PATIENCE = 180
+_PATIENCE = 180.0
+_MOMENT = 0.05
 _RUNNING = "4  RUNNING"
 
 
@@ -52,6 +55,7 @@ class Wine:
         }
         self.run("wineboot", "-i")
         self.run("reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f")
+        self._server("-w")
         self._add_prng()
 
     def _add_prng(self) -> None:
@@ -60,17 +64,30 @@ class Wine:
         compiler = require(tools.COMPILER, "gcc-mingw-w64-x86-64-win32")
         subprocess.run([compiler, "-shared", "-s", "-O2", "-o", target, source, "-ladvapi32"], check=True)
 
-    def run(self, *arguments: str, timeout: int = _PATIENCE) -> Said:
-        """Run a Windows program to its end. Its output goes through pipes: Python does not start here with a file."""
-        done = subprocess.run(
-            ["wine", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=timeout,
-            env=self._environment,
+    def run(self, *arguments: str, timeout: float = _PATIENCE) -> Said:
+        """Run a Windows program to its end. Its output goes through a pipe: Python does not start here with a file.
+
+        The end of the pipe is not the end of the program: the first one starts the services, which keep it open.
+        """
+        end, own = time.monotonic() + timeout, os.pipe()
+        os.set_blocking(own[0], False)
+        process = subprocess.Popen(
+            ["wine", *arguments], stdin=subprocess.DEVNULL, stdout=own[1], stderr=own[1], env=self._environment
         )
-        return Said(done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace").replace("\r\n", "\n"))
+        os.close(own[1])
+        text = b""
+        try:
+            while process.poll() is None:
+                assert time.monotonic() < end, f"{arguments[0]} has not ended after {timeout} s"
+                text += _read(own[0])
+            text += _read(own[0])
+        finally:
+            os.close(own[0])
+            process.kill()
+        return Said(process.wait(), text.decode("utf-8", "replace").replace("\r\n", "\n"))
+
+    def _server(self, option: str) -> None:
+        subprocess.run(["wineserver", option], check=False, env=self._environment, timeout=_PATIENCE)
 
     # --- what administrators do
 
@@ -130,9 +147,21 @@ class Wine:
 
     def close(self) -> None:
         """End the processes of this prefix and no others, and give back its room."""
-        subprocess.run(["wineserver", "-k"], check=False, env=self._environment, timeout=60)
-        subprocess.run(["wineserver", "-w"], check=False, env=self._environment, timeout=60)
+        self._server("-k")
+        self._server("-w")
         shutil.rmtree(self.prefix, ignore_errors=True)
+
+
+def _read(pipe: int) -> bytes:
+    """Everything that is in a pipe now, or comes within a moment."""
+    text = b""
+    while select.select([pipe], [], [], _MOMENT)[0]:
+        piece = os.read(pipe, 65536)
+        if not piece:
+            time.sleep(_MOMENT)  # closed: there is only the program left to wait for
+            break
+        text += piece
+    return text
 
 
 def until_running(wine: Wine) -> None:

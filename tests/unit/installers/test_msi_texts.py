@@ -69,7 +69,7 @@ def test_only_the_launcher_is_a_key_file():
 
 def test_every_action_has_a_number_and_a_condition():
     actions = list(parsed().iter(f"{WIX}Custom"))
-    assert len(actions) == 4
+    assert len(actions) == 5
     assert all(action.attrib["Sequence"].isdigit() and action.text for action in actions)
 
 

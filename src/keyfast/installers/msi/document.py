@@ -15,7 +15,8 @@ from keyfast.installers.msi import names
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _LIMITS = (255, 255, 65535)
 # Numbers are given for every action: wixl puts one that says Before or After at wrong places.
-_AFTER_SEARCH, _AFTER_STOP, _BEFORE_END = 60, 1950, 6590
+_AFTER_SEARCH, _AFTER_STOP, _AFTER_START, _BEFORE_END = 60, 1950, 5950, 6590
+_FIRST_CONTACT_S = 45
 
 
 def product_version(version: str) -> str:
@@ -84,11 +85,15 @@ def _actions(product: ET.Element) -> None:
     _add(product, "CustomAction", Id="GoodbyeForever", ExeCommand="--logged uninstall", Execute="deferred", **system)
     # At the commit, when Windows has put its own copy of the package where anybody may read it.
     _add(product, "CustomAction", Id="Protect", ExeCommand="--protect-packages", Execute="commit", **system)
+    # What comes of the first contact is said in the log; the installation does not wait for it.
+    asked = {"ExeCommand": f'--logged "self-check --wait {_FIRST_CONTACT_S}"', "Execute": "deferred"}
+    _add(product, "CustomAction", Id="SelfCheck", **(system | asked | {"Return": "asyncNoWait"}))
     sequence = _add(product, "InstallExecuteSequence")
     gone = 'REMOVE="ALL" AND NOT UPGRADINGPRODUCTCODE'
     _custom(sequence, "KeepServerUrl", _AFTER_SEARCH, f"NOT {names.SERVER_URL}")
     _custom(sequence, "Goodbye", _AFTER_STOP, f"{gone} AND NOT {names.PURGE}")
     _custom(sequence, "GoodbyeForever", _AFTER_STOP + 1, f"{gone} AND {names.PURGE}")
+    _custom(sequence, "SelfCheck", _AFTER_START, 'NOT REMOVE="ALL"')
     _custom(sequence, "Protect", _BEFORE_END, 'NOT REMOVE="ALL"')
 
 

@@ -25,7 +25,7 @@ CABINET = "agent.cab"
 BUNDLE_CABINET = "package.cab"
 
 SERVER_URL = "SERVERURL"
-"""Public property: one more URL of the server, ``msiexec /i agent.msi SERVERURL=...``."""
+"""Public property: one more URL of the server, ``msiexec /i agent.msi SERVERURL=URL``."""
 KEPT_SERVER_URL = "KEPTSERVERURL"
 SERVER_URL_VALUE = "ServerUrlOverride"
 PURGE = "PURGE"

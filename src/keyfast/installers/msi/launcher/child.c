@@ -24,9 +24,9 @@ static HANDLE new_job(void) {
 }
 
 /* A pipe whose end for the child is inherited, and whose own end is not. */
-static BOOL new_pipe(HANDLE *own, HANDLE *theirs, BOOL childs_reads) {
+static BOOL new_pipe(HANDLE *own, HANDLE *theirs, BOOL they_read) {
   SECURITY_ATTRIBUTES inherited = {.nLength = sizeof inherited, .bInheritHandle = TRUE};
-  HANDLE *read = childs_reads ? theirs : own, *write = childs_reads ? own : theirs;
+  HANDLE *read = they_read ? theirs : own, *write = they_read ? own : theirs;
   return CreatePipe(read, write, &inherited, 0) && SetHandleInformation(*own, HANDLE_FLAG_INHERIT, 0);
 }
 
