@@ -23,9 +23,16 @@ WAIT_SECONDS = 2.0
 
 
 class PackageApi:
-    """Handlers of ``/admin/v1/packages``."""
+    """Handlers of ``/admin/v1/packages``.
 
-    def __init__(self, service: PackageService, reports: PackageReports) -> None:
+    Args:
+        service: builds packages.
+        reports: reads their records.
+        wait_s: seconds that an order waits for its package.
+    """
+
+    def __init__(self, service: PackageService, reports: PackageReports, wait_s: float = WAIT_SECONDS) -> None:
+        self._wait_s = wait_s
         self._service = service
         self._reports = reports
 
@@ -37,7 +44,7 @@ class PackageApi:
     async def create(self, request: Request) -> Response:
         """``POST /admin/v1/packages``: build one; 202 while that takes longer, then look at it until it is ready."""
         begun = await self._service.begin(await asked(request, PackageOrder, MAX_ORDER), ADMINISTRATOR)
-        done, _ = await asyncio.wait([begun.task], timeout=WAIT_SECONDS)
+        done, _ = await asyncio.wait([begun.task], timeout=self._wait_s)
         fault = begun.task.result() if done else None
         if fault is not None:
             raise fault

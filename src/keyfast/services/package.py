@@ -30,7 +30,6 @@ MAX_DAYS = 730
 MAX_USES = 10_000_000
 MAX_RING = 64
 RETRY_SECONDS = 5
-"""Before the end of a build is written down again, when the store is down."""
 _log = logging.getLogger(__name__)
 _CUT_OFF = "the server was stopped while it was being built"
 
@@ -73,6 +72,7 @@ class PackageService:
         modes: makes sure that a package's mode has a profile.
         clock: unix seconds.
         entropy: returns that many random bytes.
+        retry_s: seconds before the end of a build is written down again, when the store is down.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class PackageService:
         modes: ModeService,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
+        *,
+        retry_s: float = RETRY_SECONDS,
     ) -> None:
         self._live = live
         self._database = database
@@ -92,7 +94,7 @@ class PackageService:
         self._modes = modes
         self._clock = clock
         self._entropy = entropy
-        self.retry_s: float = RETRY_SECONDS
+        self._retry_s = retry_s
         self._works: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[KeyfastError | None]] = set()
 
@@ -241,7 +243,7 @@ class PackageService:
             try:
                 await self._end(row, reason)
             except NotReadyError:
-                await asyncio.sleep(self.retry_s)
+                await asyncio.sleep(self._retry_s)
             else:
                 return
 

@@ -43,7 +43,9 @@ class Factory:
         workshop = Workshop(self.files, {PackageKind.MSI: self.installer})
         modes = ModeService(site.live, site.database, tuple(Mechanism), lambda: "", site.clock)
         used = database or site.database
-        self.service = PackageService(site.live, used, workshop, site.accounts, modes, site.clock, os.urandom)
+        self.service = PackageService(
+            site.live, used, workshop, site.accounts, modes, site.clock, os.urandom, retry_s=0.0
+        )
         self.reports = PackageReports(site.database, self.service, workshop, site.clock)
 
     async def rows(self):
@@ -183,7 +185,6 @@ class Flaky:
 async def test_a_failure_that_cannot_be_recorded_is_recorded_later(site, caplog):
     flaky = Flaky(site.database)
     factory = Factory(site, flaky)
-    factory.service.retry_s = 0.0
     factory.installer.go_on.clear()
     begun = await factory.service.begin(MSI, "admin")
     flaky.down = 3
