@@ -258,7 +258,8 @@ def _given_up(record: Record, action: Action, said: Refused, now: Moment) -> Rec
     """Return the record after a visit that ended in a refusal: back to what worked, and by another way."""
     joining = isinstance(action, Enrol) or (isinstance(action, CheckIn) and action.join)
     asking = recovery.after_refusal(record, said.kind, now, joining=joining)
-    return transaction.visit_failed(asking, f"{said.kind} ({said.detail})" if said.detail else said.kind, said.kind)
+    why = f"{said.kind} ({said.detail})" if said.detail else said.kind
+    return transaction.visit_failed(asking, why, said.kind, joining=joining)
 
 
 def unreached(record: Record, why: str, here: Circumstances, *, same_servers: bool = False) -> Record:
@@ -297,7 +298,9 @@ def _course_of_class(action: Action, said: Refused) -> Course:
 def _prepared(record: Record, course: Course, said: Refused) -> Record:
     if course is Course.SIGN_AGAIN:
         return record
-    record = replace(record, enrol_again=course is Course.REGISTER)
+    # A server that is only busy has not said what it thinks of the registration.
+    again = course is Course.REGISTER or (record.enrol_again and said.kind == RefusalClass.NOT_READY)
+    record = replace(record, enrol_again=again)
     if course is Course.NEW_TOKEN:
         return replace(record, token_expires_at=0)
     if course is Course.RESYNC and said.expected_seq <= limits.SEQ_MAX:

@@ -146,7 +146,7 @@ class Agent:
     async def farewell(self, steps: int = 12) -> bool:
         """Tell the server that this agent is being removed, in one visit; False if that was not accepted.
 
-        Nothing of it is remembered: an agent that comes back just checks in.
+        Nothing of it is remembered but that a check-in is due: an agent that comes back just checks in.
         """
         if self.record.admission is not Admission.REGISTERED:
             return True  # it never came, and nobody waits for it
@@ -156,7 +156,10 @@ class Agent:
             if isinstance(await self.step(), Wait) or self.record.acked != before:
                 break
         await self.rest()
-        return self.record.acked != before
+        if self.record.acked == before:
+            return False
+        self._store(replace(self.record, due=None))
+        return True
 
     async def step(self) -> Action:
         """Take one action and store what came of it.

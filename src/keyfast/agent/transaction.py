@@ -300,7 +300,9 @@ def restart_in(record: Record, instance: str, now: Moment) -> float | None:
     return watch.due.remaining(now) if watch.due else None
 
 
-def visit_failed(record: Record, why: str, refusal: str = "", *, same_servers: bool = False) -> Record:
+def visit_failed(
+    record: Record, why: str, refusal: str = "", *, same_servers: bool = False, joining: bool = False
+) -> Record:
     """Return the record after a visit that failed.
 
     Args:
@@ -308,6 +310,7 @@ def visit_failed(record: Record, why: str, refusal: str = "", *, same_servers: b
         why: one sentence.
         refusal: class of the refusal, empty if no server answered.
         same_servers: the previous access leads to the very same servers.
+        joining: it asked to be registered. A package that brought the access is none if its token is refused.
     """
     watch = record.watch
     if watch is None or watch.state is not ChangeState.COMMITTED:
@@ -315,7 +318,8 @@ def visit_failed(record: Record, why: str, refusal: str = "", *, same_servers: b
     if not rules.is_about_access(refusal, same_servers=same_servers):
         return record
     missed = watch.missed + 1
-    event = rules.after_failed_visit(missed, refusal)
+    by_package = joining and watch.id == record.package
+    event = ChangeEvent.LOST if by_package else rules.after_failed_visit(missed, refusal)
     if event is ChangeEvent.LOST and record.slots.previous:
         return _reverted(record, why)
     return replace(record, watch=replace(watch, missed=missed))
