@@ -22,6 +22,7 @@ from typer.main import get_command
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
@@ -214,6 +215,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "window": WindowApi,
         "recovery": RecoveryApi,
         "rotation": RotationApi,
+        "node": NodeApi,
     }
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"

@@ -256,7 +256,8 @@ def _fresh(record: Record) -> Record:
     A recovery keeps its pace until that check-in is accepted, so that an access which passes its probe and
     is refused for work is not taken and lost without a pause.
     """
-    return replace(record, mechanism="", hold=None, failures=0, trouble="", due=None)
+    # It was the other access with which it was to register again; if need be, the server says so once more.
+    return replace(record, mechanism="", hold=None, failures=0, trouble="", due=None, enrol_again=False)
 
 
 def checked_in(record: Record, slot: str, instance: str, now: Moment, chance: float) -> Record:

@@ -17,6 +17,7 @@ from keyfast.api import http
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
@@ -67,6 +68,8 @@ ENDPOINT_ROUTES: Sequence[Row] = (
 ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/installation", Who.ADMINISTRATOR, "admin.installation"),
     Row("POST", "/admin/v1/installation/end-recovery", Who.ADMINISTRATOR, "admin.end_recovery"),
+    Row("GET", "/admin/v1/nodes", Who.ADMINISTRATOR, "node.list_"),
+    Row("POST", "/admin/v1/nodes/forget", Who.ADMINISTRATOR, "node.forget"),
     Row("GET", "/admin/v1/endpoints", Who.ADMINISTRATOR, "admin.endpoints"),
     Row("GET", "/admin/v1/endpoints/{id}", Who.ADMINISTRATOR, "admin.endpoint"),
     Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now"),
@@ -129,6 +132,7 @@ class AdminHandlers:
     window: WindowApi
     recovery: RecoveryApi
     rotation: RotationApi
+    node: NodeApi
 
 
 class EndpointApp:

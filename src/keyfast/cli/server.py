@@ -1,4 +1,4 @@
-"""``keyfast server init|run|info|end-recovery``.
+"""``keyfast server init|run|info|nodes|forget-node|end-recovery``.
 
 The server's rooms are imported by the commands that run one, so that all others start at once.
 """
@@ -9,12 +9,13 @@ import time
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from keyfast import settings as settings_room
 from keyfast.cli import output
 from keyfast.cli.client import default_data
 from keyfast.cli.options import Data, Json, client, load
-from keyfast.wire.admin import Changed, Installation
+from keyfast.wire.admin import Changed, Installation, NodeLine, NodeName
 
 app = typer.Typer(no_args_is_help=True, help="The server.")
 
@@ -71,6 +72,40 @@ def info(data: Data = None, json: Json = False) -> None:
         ),
         "",
     )
+
+
+@app.command()
+def nodes(data: Data = None, json: Json = False) -> None:
+    """List the processes that endpoints speak to, and what each says that it accepts."""
+    found = client(data).get("/admin/v1/nodes", list[NodeLine])
+    if json:
+        output.as_json(found)
+        return
+    output.table(
+        ("NODE", "SERVES SINCE", "LAST SAID", "PROFILE", "MODES", "GENERATIONS"),
+        (
+            (
+                escape(node.name),
+                output.moment(node.started_at),
+                output.moment(node.seen_at),
+                str(node.profile_seq),
+                escape("; ".join(node.modes)),
+                escape(", ".join(node.generations)),
+            )
+            for node in found
+        ),
+        "No server process is running for endpoints. Start one: keyfast server run",
+    )
+
+
+@app.command("forget-node")
+def forget_node(name: str, data: Data = None, json: Json = False) -> None:
+    """Wait for a node no longer that was taken out of service without a word."""
+    changed = client(data).post("/admin/v1/nodes/forget", Changed, NodeName(name))
+    if json:
+        output.as_json(changed)
+    else:
+        output.console.print(f"{escape(name)} is waited for no longer")
 
 
 @app.command("end-recovery")

@@ -57,6 +57,7 @@ class Evidence(msgspec.Struct, frozen=True):
         next_key_at: when the next token key was published, 0 if there is none.
         restored_at: since when the server is known to have gone back in time, 0 if it has not.
         epoch: of the installation.
+        nodes_behind: server processes that would refuse something it needs, one sentence each.
     """
 
     counts: tuple[Count, ...] = ()
@@ -74,6 +75,7 @@ class Evidence(msgspec.Struct, frozen=True):
     next_key_at: int = 0
     restored_at: int = 0
     epoch: int = 1
+    nodes_behind: tuple[str, ...] = ()
 
     def number(self, states: Iterable[C], *, upto: int | None = None) -> int:
         """Count forward changes in these states, of all waves or those up to ``upto``."""

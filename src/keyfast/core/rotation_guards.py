@@ -67,6 +67,11 @@ def generation_still_proven(rotation: Rotation, evidence: Evidence, now: int) ->
     return f"the password of {rotation.plan.target} was set again and is not proven"
 
 
+def nodes_agree(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
+    """Every server process says that it accepts the old and the new (I8)."""
+    return evidence.nodes_behind[0] if evidence.nodes_behind else None
+
+
 def profile_signed(rotation: Rotation, evidence: Evidence, now: int) -> str | None:
     """The new access profile is signed."""
     if not rotation.plan.own_profile or rotation.facts.profile_seq:
@@ -245,8 +250,8 @@ _OFFERED = (not_restored, effects_done, not_paused, *SOUND, wave_released, wave_
 GUARDS: dict[tuple[RotationState, RotationEvent], tuple[Guard, ...]] = {
     (S.DRAFT, E.STARTED): (approved, alone, account_unused, account_settled, not_restored),
     (S.PREPARED, E.TRUSTED): (only_by_waves, *_READY),
-    (S.PREPARED, E.HASTENED): (only_emergencies, *_READY),
-    (S.TRUSTED, E.OFFERED): (*_READY, key_published),
+    (S.PREPARED, E.HASTENED): (only_emergencies, *_READY, nodes_agree),
+    (S.TRUSTED, E.OFFERED): (*_READY, key_published, nodes_agree),
     (S.CANARY, E.WIDENED): (waves_left, *_OFFERED, wave_proven, soaked),
     (S.CANARY, E.CONVERGED): (last_wave, *_OFFERED, wave_proven, soaked),
     (S.ROLLING, E.WIDENED): (waves_left, *_OFFERED, soaked),

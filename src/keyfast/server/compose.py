@@ -2,6 +2,7 @@
 
 import random
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
@@ -32,6 +34,7 @@ from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
 from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
 from keyfast.services.modes import ModeService
+from keyfast.services.node import NodeService, NodeVoice
 from keyfast.services.package import PackageService
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
@@ -100,6 +103,7 @@ class CheckInParts:
     identities: Identities
     tally: RefusalTally
     doors: Doors
+    voice: NodeVoice
 
     async def close(self) -> None:
         """Drain what was accepted, then let go of everything."""
@@ -149,7 +153,8 @@ async def check_in_service(parts: Parts) -> CheckInParts:
             clock,
         ),
     )
-    return CheckInParts(EndpointApp(handlers, clock), writer, identities, tally, doors)
+    voice = NodeVoice(live, database, f"{socket.gethostname()}:{parts.settings.port}", clock)
+    return CheckInParts(EndpointApp(handlers, clock), writer, identities, tally, doors, voice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,7 @@ def admin_service(parts: Parts) -> AdminParts:
         WindowApi(windows),
         RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)),
         RotationApi(planner),
+        NodeApi(NodeService(database, clock)),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
     return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations)

@@ -28,6 +28,7 @@ async def check_in(settings: Settings) -> None:
     """Serve the endpoint API over TLS until told to stop; drain what was accepted."""
     parts = await compose.open_parts(settings)
     service = await compose.check_in_service(parts)
+    await service.voice.tell()
     server = Server(
         service.app,
         address=settings.listen,
@@ -42,8 +43,9 @@ async def check_in(settings: Settings) -> None:
     )
     renewing = asyncio.create_task(_renew_certificate(parts, server.stop))
     _tune_garbage_collection()
-    await _serve(server, parts, service.tally.follow(_tally_failed))
+    await _serve(server, parts, service.tally.follow(_tally_failed), service.voice.follow(_voice_failed))
     renewing.cancel()
+    await service.voice.leave()
     await service.close()
     await parts.database.close()
 
@@ -124,6 +126,10 @@ def _rotation_failed(cause: Exception) -> None:
 
 def _tally_failed(cause: Exception) -> None:
     log.get().error("tally_failed", reason=str(cause)[:300])
+
+
+def _voice_failed(cause: Exception) -> None:
+    log.get().error("node_failed", reason=str(cause)[:300])
 
 
 PROCESSES: dict[str, Callable[[Settings], Awaitable[None]]] = {"check-in": check_in, "admin": admin}

@@ -74,7 +74,8 @@ class RefusalTally:
 
     def package_refused(self, endpoint_id: str, kind: str, package: str) -> None:
         """See ``check_in.Observer``."""
-        self._count(_What("package_refused", endpoint_id, (("class", kind), ("package", package))), ())
+        # The id is what the endpoint says it is, so it tells nothing apart.
+        self._count(_What("package_refused", endpoint_id, (("class", kind),)), (("package", package),))
 
     def enrolment_refused(self, kind: RefusalClass, package: str, named: str) -> None:
         """See ``enrol.Observer``."""

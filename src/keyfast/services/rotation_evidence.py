@@ -9,11 +9,12 @@ from keyfast.core.command import CommandState
 from keyfast.core.directory import AccountReading, Unreachable
 from keyfast.core.generation import GenerationState
 from keyfast.core.logon import SENTENCES
+from keyfast.core.node import lacking
 from keyfast.core.rotation_evidence import MOVED, Evidence
 from keyfast.core.rotation_plan import Plan
 from keyfast.core.rotation_state import ENDED, EXCLUSIVE, OFFERING, Rotation, RotationState
 from keyfast.services.known_account import Outcome, outcomes
-from keyfast.store import accounts, installations, keys, rotation_counts, rotations
+from keyfast.store import accounts, installations, keys, nodes, rotation_counts, rotations
 from keyfast.store.rotation_targets import Scope
 from keyfast.store.rotations import RotationRow
 from keyfast.trust.roles import KeyStatus, Role
@@ -41,6 +42,7 @@ async def collect(conn: AsyncConnection, row: RotationRow, rotation: Rotation, n
     offering = state in OFFERING
     since = now - plan.waves.active_s
     draft = state is RotationState.DRAFT
+    next_key = await _next_key(conn)
     return Evidence(
         counts=await rotation_counts.counts(conn, row.id),
         pending=len(undone),
@@ -62,9 +64,10 @@ async def collect(conn: AsyncConnection, row: RotationRow, rotation: Rotation, n
         users=await rotation_counts.users(conn, plan.target) if draft and plan.sets_password else 0,
         holders=await _holders(conn, row, plan) if draft and plan.sets_password else (),
         others=await _others(conn, row, plan) if draft and plan.has_targets else (),
-        next_key_at=await _next_key_at(conn),
+        next_key_at=next_key.created_at if next_key else 0,
         restored_at=installation.restored_at if installation else 0,
         epoch=installation.epoch if installation else 1,
+        nodes_behind=await _nodes_behind(conn, rotation, next_key.kid if next_key else ""),
     )
 
 
@@ -125,6 +128,18 @@ async def _holders(conn: AsyncConnection, row: RotationRow, plan: Plan) -> tuple
     )
 
 
-async def _next_key_at(conn: AsyncConnection) -> int:
+async def _next_key(conn: AsyncConnection) -> keys.SigningKeyRow | None:
     found = (row for row in await keys.load(conn) if row.role == Role.TOKEN and row.status == KeyStatus.NEXT)
-    return max((row.created_at for row in found), default=0)
+    return max(found, key=lambda row: row.created_at, default=None)
+
+
+async def _nodes_behind(conn: AsyncConnection, rotation: Rotation, next_key: str) -> tuple[str, ...]:
+    """What stands against each node before anything is offered; nobody asks later."""
+    if rotation.state not in {RotationState.PREPARED, RotationState.TRUSTED}:
+        return ()
+    judged = ((node, lacking(node.accepts, rotation, next_key)) for node in await nodes.load(conn))
+    return tuple(
+        f"server {node.name} does not accept {what} yet; if it serves no more: keyfast server forget-node {node.name}"
+        for node, what in judged
+        if what
+    )

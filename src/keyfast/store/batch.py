@@ -230,9 +230,9 @@ def fork_event(found: ForkFound) -> tuple[int, str, str, str]:
 
 def move_event(check_in: CheckIn, state: EndpointState) -> tuple[int, str, str, str]:
     """Return time, kind, endpoint id and detail (JSON text) of the event that tells who went, or came back."""
-    kind = EndpointEvent.RETIRED if state is EndpointState.RETIRED else EndpointEvent.RETURNED
+    move = EndpointEvent.RETIRED if state is EndpointState.RETIRED else EndpointEvent.RETURNED
     detail = json_text({"address": check_in.address})
-    return check_in.seen_at, f"endpoint_{kind.value}", check_in.endpoint_id, detail
+    return check_in.seen_at, f"endpoint_{move.value}", check_in.endpoint_id, detail
 
 
 def news(decided: Decided) -> list[ForkFound]:

@@ -346,6 +346,16 @@ recovery_window_endpoint = Table(
     Index(None, "window_id", "state"),
 )
 
+# The processes that endpoints speak to, and what each says that it accepts.
+node = Table(
+    "node",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("accepts", JsonText, nullable=False),
+)
+
 event = Table(
     "event",
     metadata,

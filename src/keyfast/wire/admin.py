@@ -151,6 +151,24 @@ class Installation(View, frozen=True):
     restored_at: int = 0
 
 
+class NodeName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a node."""
+
+    name: str
+
+
+class NodeLine(View, frozen=True):
+    """A process that endpoints speak to, and what it says that it accepts (times in unix seconds)."""
+
+    name: str
+    started_at: int
+    seen_at: int
+    profile_seq: int
+    modes: tuple[str, ...]
+    generations: tuple[str, ...]
+    token_keys: tuple[str, ...]
+
+
 class Introspection(View, frozen=True, omit_defaults=True):
     """RFC 7662 section 2.2, with ``cnf`` of RFC 9449 section 6.2."""
 

@@ -9,7 +9,7 @@ from keyfast.agent import transaction
 from keyfast.agent.client_database import Admission, HeldChange
 from keyfast.agent.install import Seeded, seed
 from keyfast.agent.routes import routes
-from keyfast.core.change import ChangeState
+from keyfast.core.change import MISSED_VISITS, ChangeState
 from keyfast.core.mode import Mode
 from keyfast.errors import TrustError
 from keyfast.trust.package import seal
@@ -137,3 +137,12 @@ def test_where_a_newer_package_names_other_servers_they_are_one_more_way(server,
     assert seed(enrolled, package(server, 1001, OLD)) is Seeded.RENEWED
     ways = [way.url for way in routes(enrolled.load())]
     assert ways == ["https://kf.example.com", "https://new.example.com"]
+
+
+def test_one_that_comes_back_from_a_failed_move_does_not_join_with_the_other_mode_s_token(server, enrolled):
+    seed(enrolled, oauth_package(server, 1001))
+    assert enrolled.load().must_join
+    lost = enrolled.load()
+    for _ in range(MISSED_VISITS):
+        lost = transaction.visit_failed(lost, "void", "enrolment_expired")
+    assert (lost.mode, lost.must_join) == (Mode.WINDOWS, False)

@@ -49,6 +49,7 @@ CASES = [
     (g.account_sound, (made(), Evidence(account_faults=("x",))), (made(plan=OAUTH), Evidence(account_faults=("x",)))),
     (g.generation_known, (made(), Evidence()), (made(facts=Facts(generation=1)), Evidence())),
     (g.generation_known, (made(), Evidence()), (made(plan=OAUTH), Evidence())),
+    (g.nodes_agree, (made(), Evidence(nodes_behind=("b lacks it",))), (made(), Evidence())),
     (g.profile_signed, (made(plan=OAUTH), Evidence()), (made(plan=OAUTH, facts=Facts(profile_seq=1)), Evidence())),
     (g.profile_signed, (made(plan=OAUTH), Evidence()), (made(), Evidence())),
     (g.somebody_to_move, (made(), Evidence()), (made(facts=Facts(targets=1)), Evidence())),

@@ -160,6 +160,7 @@ EVENT_FAMILIES = {
             EndpointEvent.CLEARED,
         )
     },
+    "endpoint_{move.value}": {f"endpoint_{move.value}" for move in (EndpointEvent.RETIRED, EndpointEvent.RETURNED)},
     "endpoint_{found.kind.value}": {f"endpoint_{fork.value}" for fork in Fork},
     "rotation_{event.value}": {f"rotation_{event.value}" for event in RotationEvent},
     "generation_{state.value}": {
@@ -181,7 +182,7 @@ def _literal_kinds(path: Path) -> set[str]:
             place = EVENT_MAKERS.get(getattr(node.func, "attr", "") or getattr(node.func, "id", ""))
             if place is not None:
                 found.append(node.args[place])
-        elif isinstance(node, ast.FunctionDef) and node.name == "fork_event":
+        elif isinstance(node, ast.FunctionDef) and node.name in ("fork_event", "move_event"):
             found += [item for item in ast.walk(node) if isinstance(item, ast.JoinedStr)]
     kinds: set[str] = set()
     for value in found:

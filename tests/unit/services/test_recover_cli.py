@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.node_api import NodeApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, admin_app
@@ -38,6 +39,7 @@ from keyfast.errors import KeyfastError, UsageError
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
+from keyfast.services.node import NodeService
 from keyfast.services.package import PackageService
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
@@ -88,6 +90,7 @@ async def socket(site, rotations):
         WindowApi(windows),
         RecoveryApi(options),
         RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
+        NodeApi(NodeService(site.database, site.clock)),
     )
     path = site.settings.admin_socket
     path.parent.mkdir()

@@ -1,0 +1,38 @@
+"""The admin API of nodes: the processes that endpoints speak to."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keyfast.api.admin_api import ADMINISTRATOR, asked, ok
+from keyfast.core.node import Node
+from keyfast.services.node import NodeService
+from keyfast.wire.admin import Changed, NodeLine, NodeName
+
+
+class NodeApi:
+    """Handlers of ``/admin/v1/nodes``."""
+
+    def __init__(self, nodes: NodeService) -> None:
+        self._nodes = nodes
+
+    async def list_(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/nodes``."""
+        return ok([_line(node) for node in await self._nodes.list_()])
+
+    async def forget(self, request: Request) -> Response:
+        """``POST /admin/v1/nodes/forget``."""
+        await self._nodes.forget((await asked(request, NodeName)).name, ADMINISTRATOR)
+        return ok(Changed("forgotten"))
+
+
+def _line(node: Node) -> NodeLine:
+    said = node.accepts
+    return NodeLine(
+        name=node.name,
+        started_at=node.started_at,
+        seen_at=node.seen_at,
+        profile_seq=said.profile_seq,
+        modes=tuple(f"{mode} for {ring or 'every ring'}" for ring, mode in said.modes),
+        generations=tuple(f"{account} #{number}" for account, number in said.generations),
+        token_keys=said.token_keys,
+    )
