@@ -21,6 +21,7 @@ install: .venv/.dev ## Install the tree and all its tools into .venv, from the l
 .PHONY: test
 test: .venv/.dev ## Install what tests need (apt-get when it may), run all tests, hold the coverage gates
 	@scripts/install-test-tools
+	@scripts/install-package-tools
 	@scripts/test $(ARGS)
 
 .PHONY: check
@@ -52,7 +53,7 @@ hooks: .venv/.dev ## Run the fast checks before every commit
 .PHONY: clean
 clean: ## Remove everything that was built or installed here; data of a server is kept
 	rm -rf .venv .uv build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf .import_linter_cache benchmarks/build
+	rm -rf .import_linter_cache .packages benchmarks/build
 	find . -name __pycache__ -type d -prune -not -path './.git/*' -exec rm -rf {} +
 
 .PHONY: help

@@ -24,10 +24,12 @@ from benchmarks import (
     measure,
     mechanism_report,
     mechanisms,
+    packages,
     processes,
     report,
 )
 from benchmarks.measure import Round, Shape, Target
+from keyfast.errors import KeyfastError
 
 PEAK = {"new": 4000, "kept alive": 9000}
 """More check-ins per second than any round will get through on one core: so many requests are made."""
@@ -44,6 +46,7 @@ class Plan:
         databases: to measure check-ins on.
         tries: of a round, while others use the machine.
         mechanisms: what to measure of authentication mechanisms, None for nothing.
+        packages: how many packages of each kind to stamp, 0 for none.
     """
 
     endpoints: int
@@ -52,6 +55,7 @@ class Plan:
     databases: tuple[str, ...]
     tries: int
     mechanisms: mechanisms.Plan | None
+    packages: int
 
     def requests(self) -> int:
         """How many requests a target can use up, tries that are thrown away included."""
@@ -94,18 +98,23 @@ def main() -> int:
     with TemporaryDirectory(prefix="kf-bench-", ignore_cleanup_errors=True) as name:
         checked = _check_ins(plan, Path(name), console) if plan.databases else CheckIns()
         windows = _mechanisms(plan.mechanisms, Path(name), console) if plan.mechanisms else None
+        stamped = _packages(plan.packages, Path(name), console) if plan.packages else []
     found = checked.goals | ({"mechanisms": windows.goals()} if windows else {})
+    found |= {"packages": packages.goals(stamped)} if stamped else {}
     report.show(console, facts, checked.rounds, checked.storage)
     if windows:
         mechanism_report.show(console, windows)
+    if stamped:
+        packages.show(console, stamped)
     for target, goals in found.items():
         report.show_goals(console, target, goals)
     if options.json:
         everything = report.as_json(facts, checked.rounds, checked.storage, found)
         everything |= {"authentication": mechanism_report.as_json(windows)} if windows else {}
+        everything |= {"packages": packages.as_json(stamped)} if stamped else {}
         text = json.dumps(everything, indent=1)
         sys.stdout.write(text + "\n") if options.json == "-" else Path(options.json).write_text(text + "\n")
-    if options.mechanisms and not windows:
+    if (options.mechanisms and not windows) or (options.packages and not stamped):
         return 2
     return int(any(goal.verdict == "MISSED" for goals in found.values() for goal in goals))
 
@@ -132,6 +141,15 @@ def _mechanisms(plan: mechanisms.Plan, folder: Path, console: Console) -> mechan
         return None
 
 
+def _packages(count: int, folder: Path, console: Console) -> list[packages.Cost]:
+    """Measure packages, where the agent's libraries can be had."""
+    try:
+        return packages.run(folder, count)
+    except KeyfastError as fault:
+        console.print(f"packages were not measured: {fault.message}")
+        return []
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="measure check-ins against a static nginx")
     parser.add_argument("--quick", action="store_true", help="a small fleet and short rounds: to try it out")
@@ -140,6 +158,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1111, help="check-ins per second of the open loop")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append", help="only this one")
     parser.add_argument("--mechanisms", action="store_true", help="only what each authentication mechanism costs")
+    parser.add_argument("--packages", action="store_true", help="only what one more package of each kind costs")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON to FILE, - for standard output")
     return parser.parse_args()
 
@@ -161,14 +180,16 @@ def _plan(options: argparse.Namespace) -> Plan:
     endpoints, rounds = (min(options.endpoints, 20_000), 1) if quick else (options.endpoints, options.rounds)
     tries = 1 if quick else measure.TRIES
     logons = mechanisms.Plan(endpoints, rounds, tries, shapes[0], reconnecting=2_000 if quick else 10_000)
-    default = () if options.mechanisms else ("sqlite", "postgresql")
+    default = () if options.mechanisms or options.packages else ("sqlite", "postgresql")
+    everything = not (options.database or options.mechanisms or options.packages)
     return Plan(
         endpoints=endpoints,
         rounds=rounds,
         shapes=shapes,
         databases=tuple(options.database or default),
         tries=tries,
-        mechanisms=logons if options.mechanisms or not options.database else None,
+        mechanisms=logons if options.mechanisms or everything else None,
+        packages=(50 if quick else 1000) if options.packages or everything else 0,
     )
 
 

@@ -24,12 +24,13 @@ from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
-from keyfast.core import change, command, endpoint, generation, rotation, window, window_endpoint
+from keyfast.core import change, command, endpoint, generation, package_life, rotation, window, window_endpoint
 from keyfast.wire import changes, limits, messages, oauth, renewal
 
 DOCS = Path(__file__).resolve().parent
@@ -184,9 +185,6 @@ MEANINGS = {
     "admin.check_in_now": "queue the command `CheckInNow`",
     "admin.renew_key": "queue the command `RenewDeviceKey`",
     "admin.change_endpoint": "`approve`, `revoke`, `reinstate` or `clear`",
-    "admin.packages": "packages, newest first",
-    "admin.create_package": "build a package",
-    "admin.revoke_package": "revoke its enrolment token",
     "admin.keys": "public facts of the installation's keys",
     "admin.rotate_key": "rotate the key of a role",
     "admin.export_keys": "all keys, encrypted under a passphrase",
@@ -217,6 +215,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "recovery": RecoveryApi,
         "rotation": RotationApi,
         "node": NodeApi,
+        "package": PackageApi,
     }
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"
@@ -240,6 +239,7 @@ def lifecycle(noun: str) -> str:
         "window": window,
         "window_endpoint": window_endpoint,
         "rotation": rotation,
+        "package": package_life,
     }[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
     states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))

@@ -1,4 +1,4 @@
-"""Write requirements.lock and requirements-dev.lock, or check without a network that they are current.
+"""Write the locks of the server, of development and of the agent, or check without a network that they are current.
 
 ``lock.py [--upgrade]`` resolves pyproject.toml for all platforms with uv and writes the locks: exact versions
 with hashes, no index and no download host (docs/adr/0003-lock-without-hosts.md). ``lock.py --check`` compares
@@ -20,6 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "requirements.lock"
 DEV = ROOT / "requirements-dev.lock"
+AGENT = ROOT / "src" / "keyfast" / "installers" / "agent.lock"
+"""What is packed with an agent: a part of the server's lock, and data of the program that builds packages."""
 UV = ROOT / "scripts" / "uv.lock"
 INPUTS = "# inputs sha256: "
 EDITABLE = "editables"
@@ -36,12 +38,15 @@ def main() -> int:
     options = parser.parse_args()
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
     if options.check:
-        found = [fault for lock in (RUN, DEV, UV) for fault in faults(lock, declared)]
+        found = [fault for lock in (RUN, DEV, AGENT, UV) for fault in faults(lock, declared)]
         sys.stderr.writelines(f"{fault}\n" for fault in found)
         return 1 if found else 0
-    _write(RUN, declared, [], upgrade=options.upgrade)
-    everything = ["--extra", "directory", "--extra", "kerberos", "--group", "dev"]
-    _write(DEV, declared, [*everything, "--constraints", str(RUN)], upgrade=options.upgrade)
+    build = [*declared["build-system"]["requires"], EDITABLE]
+    same = ["--constraints", str(RUN)]
+    everything = ["--extra", "server", "--extra", "directory", "--extra", "kerberos", "--group", "dev"]
+    _write(RUN, declared, ["--extra", "server"], build, upgrade=options.upgrade)
+    _write(DEV, declared, [*everything, *same], build, upgrade=options.upgrade)
+    _write(AGENT, declared, same, [], upgrade=options.upgrade)
     return 0
 
 
@@ -58,15 +63,13 @@ def inputs_digest(declared: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def _write(lock: Path, declared: dict[str, Any], extra: list[str], *, upgrade: bool) -> None:
+def _write(lock: Path, declared: dict[str, Any], extra: list[str], beside: list[str], *, upgrade: bool) -> None:
     command = [
         str(ROOT / "scripts" / "uv"),
         "pip",
         "compile",
         "pyproject.toml",
         "-",
-        "--extra",
-        "server",
         *extra,
     ]
     command += [
@@ -78,10 +81,9 @@ def _write(lock: Path, declared: dict[str, Any], extra: list[str], *, upgrade: b
         "--quiet",
     ]
     command += ["--python-version", "3.11", "--output-file", str(lock)]
-    build = [*declared["build-system"]["requires"], EDITABLE]
     subprocess.run(
         [*command, *(["--upgrade"] if upgrade else [])],
-        input="\n".join(build),
+        input="\n".join(beside),
         text=True,
         check=True,
         cwd=ROOT,

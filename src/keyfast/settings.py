@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from keyfast.errors import UsageError
@@ -67,6 +67,30 @@ class RecoverySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PackagesSettings:
+    """How packages are built (table ``packages``).
+
+    Attributes:
+        signing_certificate: PEM file of the certificate that signs packages, with those above it; None for one
+            that this installation makes itself.
+        signing_key: its private key, mode 0600.
+        rpm_key: armoured OpenPGP secret key that signs .rpm packages, mode 0600; None for one of its own.
+        python_embed: official embeddable zip of CPython for Windows, None for a runtime from wheels.
+        python_embed_sha256: its SHA-256 (hex), as published.
+        wheels: folder with the wheels of the agent's libraries; None to fetch them.
+        keep: base artefacts of how many versions of the agent are kept.
+    """
+
+    signing_certificate: Path | None = None
+    signing_key: Path | None = None
+    rpm_key: Path | None = None
+    python_embed: Path | None = None
+    python_embed_sha256: str = ""
+    wheels: Path | None = None
+    keep: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings (docs/operate/settings.md).
 
@@ -79,6 +103,7 @@ class Settings:
         windows: Windows Authentication.
         directory: Active Directory, None for the embedded directory.
         recovery: who may recover when.
+        packages: how packages are built.
     """
 
     data: Path
@@ -89,6 +114,7 @@ class Settings:
     windows: WindowsSettings = WindowsSettings()
     directory: ActiveDirectorySettings | None = None
     recovery: RecoverySettings = RecoverySettings()
+    packages: PackagesSettings = PackagesSettings()
 
     @property
     def database_url(self) -> str:
@@ -104,6 +130,16 @@ class Settings:
     def tls(self) -> Path:
         """Directory of the certificate authority and the server certificate."""
         return self.data / "tls"
+
+    @property
+    def package_files(self) -> Path:
+        """Directory of packages, of what they are stamped from, and of what signs them."""
+        return self.data / "packages"
+
+    @property
+    def package_signing(self) -> Path:
+        """Directory of the keys by which this installation signs packages when none are configured."""
+        return self.package_files / "signing"
 
     @property
     def admin_socket(self) -> Path:
@@ -122,7 +158,7 @@ def load(data: Path) -> Settings:
         found = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
         raise UsageError(f"{path} is not TOML: {cause}") from cause
-    _demand_known(path, found, {"listen", "port", "urls", "database", "windows", "directory", "recovery"})
+    _demand_known(path, found, {field.name for field in fields(Settings)} - {"data"})
     return Settings(
         data=data,
         listen=_text(path, found, "listen", default.listen),
@@ -132,6 +168,7 @@ def load(data: Path) -> Settings:
         windows=_windows(path, _table(path, found, "windows") or {}),
         directory=_directory(path, _table(path, found, "directory")),
         recovery=_recovery(path, _table(path, found, "recovery") or {}),
+        packages=_packages(path, _table(path, found, "packages") or {}),
     )
 
 
@@ -217,6 +254,21 @@ def _recovery(path: Path, found: dict[str, object]) -> RecoverySettings:
     if device_key not in DEVICE_KEY:
         raise UsageError(f"{path}: recovery.device_key must be one of {', '.join(DEVICE_KEY)}")
     return RecoverySettings(device_key)
+
+
+def _packages(path: Path, found: dict[str, object]) -> PackagesSettings:
+    _demand_known(path, found, set(PackagesSettings.__slots__))
+    keep = found.get("keep", PackagesSettings().keep)
+    if not isinstance(keep, int) or isinstance(keep, bool) or not 1 <= keep <= 100:  # noqa: PLR2004
+        raise UsageError(f"{path}: packages.keep must be a number of versions from 1 to 100")
+    certificate, key = (_file(path, found, name) for name in ("signing_certificate", "signing_key"))
+    if (certificate is None) != (key is None):
+        raise UsageError(f"{path}: packages needs both signing_certificate and signing_key, or neither")
+    embed, digest = _file(path, found, "python_embed"), _text(path, found, "python_embed_sha256", "").lower()
+    if (embed is None) != (not digest):
+        raise UsageError(f"{path}: packages needs both python_embed and python_embed_sha256, or neither")
+    rpm_key, wheels = (_file(path, found, name) for name in ("rpm_key", "wheels"))
+    return PackagesSettings(certificate, key, rpm_key, embed, digest, wheels, keep)
 
 
 def _directory(path: Path, found: dict[str, object] | None) -> ActiveDirectorySettings | None:

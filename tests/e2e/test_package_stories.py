@@ -186,8 +186,8 @@ def test_a_package_whose_account_has_changed_since_is_told_on_both_sides(server,
     old = read_bundle(package.path)
     windows_package(server, PASSWORD + "x")
     agent = agents().leave(old).start()
-    told = until_event(server, "package_outdated", package=package.id)
-    assert (told[0].detail["generation"], told[0].detail["newest"]) == ("1", "2")
+    told = until_event(server, "enrolment_refused", reason="account_changed", package=package.id)
+    assert "it brings generation 1 of 2" in told[0].detail["why"]
     assert "this is generation 1 of 2" in agent.status()["reason"] + agent.log.read_text()
 
 

@@ -10,11 +10,13 @@ from tests.support.fake_windows import FakeAcceptor, FakeHelpers, Heard, basic
 
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.core.secret import Secret
+from keyfast.server.packages import open_workshop
 from keyfast.services.authenticate import SignedRequest
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
 from keyfast.services.enrol import EnrolService
+from keyfast.services.enrolment_refusals import EnrolmentRefusals
 from keyfast.services.package import PackageService
 from keyfast.services.probe import ProbeService
 from keyfast.services.progress import NoWindows
@@ -100,12 +102,14 @@ class Desk:
         check_ins = CheckInService(
             site.live, writer, site.database, self.identities, self.changes, ahead, self.tally, site.clock, lambda: 0.5
         )
-        enrolments = self.enrolments = EnrolService(site.live, site.database, self.tally, site.clock, entropy)
+        refusals = EnrolmentRefusals(site.live, self.tally)
+        enrolments = self.enrolments = EnrolService(site.live, site.database, refusals, site.clock, entropy)
         self.service = WindowsCheckInService(
-            site.live, logon, check_ins, enrolments, site.database, self.identities, ahead, self.tally, site.clock
+            site.live, logon, check_ins, enrolments, refusals, site.database, self.identities, ahead, site.clock
         )
+        self.workshop = open_workshop(site.settings, "Keyfast", site.clock)
         self.packages = PackageService(
-            site.live, site.database, site.settings.data / "packages", site.accounts, modes, site.clock
+            site.live, site.database, self.workshop, site.accounts, modes, site.clock, entropy
         )
         self.key, self.seal = DeviceKey.generate(), DeviceKey.generate()
         self.nonce, self.seq, self.generation = "", 0, 1

@@ -47,8 +47,9 @@ class DiedError(Exception):
 class MortalDatabase:
     """A database whose process dies at the n-th transaction that writes, before or after its commit."""
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: Any, died: type[BaseException] = DiedError) -> None:
         self._database = database
+        self._died = died
         self.writes = 0
         self.die_at = 0
         self.after_commit = False
@@ -65,9 +66,9 @@ class MortalDatabase:
         async with self._database.write() as conn:
             yield conn
             if dies and not self.after_commit:
-                raise DiedError
+                raise self._died
         if dies:
-            raise DiedError
+            raise self._died
 
 
 class FakeGenerations:

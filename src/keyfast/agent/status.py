@@ -22,6 +22,7 @@ _REPAIRS = {
     RefusalClass.ENROLMENT_EXPIRED: "install a newer package: keyfast-agent install --bundle FOLDER",
     RefusalClass.ENROLMENT_EXHAUSTED: "install a newer package: keyfast-agent install --bundle FOLDER",
     RefusalClass.ENROLMENT_REVOKED: "install a newer package: keyfast-agent install --bundle FOLDER",
+    RefusalClass.ENROLMENT_NOT_LISTED: "install a package whose allow-list names this computer, or one without a list",
     RefusalClass.ACCOUNT_REFUSED: "put the account right in the directory, then: keyfast-agent check-in",
 }
 

@@ -17,13 +17,10 @@ from keyfast.errors import KeyfastError, NotFoundError, UsageError
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
-from keyfast.services.package import PackageService
 from keyfast.services.report import ReportService
 from keyfast.services.went_back import EndRecovery
-from keyfast.store.packages import PackageRow
 from keyfast.trust.keyset import Role
 from keyfast.wire import admin
-from keyfast.wire.admin import PackageOrder
 
 PAGE = 100
 MAX_PAGE = 1000
@@ -64,7 +61,6 @@ class AdminApi:
         self,
         live: LiveState,
         reports: ReportService,
-        packages: PackageService,
         keyring: KeyringService,
         commands: CommandService,
         recovery: EndRecovery,
@@ -72,7 +68,6 @@ class AdminApi:
     ) -> None:
         self._live = live
         self._reports = reports
-        self._packages = packages
         self._keyring = keyring
         self._commands = commands
         self._recovery = recovery
@@ -135,22 +130,6 @@ class AdminApi:
         before = http.query_int(query, "before", 0, 2**31) or None
         return ok(await self._reports.events_page(before, http.query_int(query, "limit", PAGE, MAX_PAGE)))
 
-    async def packages(self, request: Request) -> Response:
-        """``GET /admin/v1/packages``."""
-        query = request.query_params
-        rows = await self._packages.list_page(query.get("after", ""), http.query_int(query, "limit", PAGE, MAX_PAGE))
-        return ok([self._package(row) for row in rows])
-
-    async def create_package(self, request: Request) -> Response:
-        """``POST /admin/v1/packages``."""
-        order = await asked(request, PackageOrder)
-        return ok(self._package(await self._packages.create(order, ADMINISTRATOR)))
-
-    async def revoke_package(self, request: Request) -> Response:
-        """``POST /admin/v1/packages/{id}/revoke``."""
-        await self._packages.revoke(request.path_params["id"], ADMINISTRATOR)
-        return ok(admin.Changed("revoked"))
-
     async def keys(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """``GET /admin/v1/keys``."""
         await self._live.refresh()
@@ -191,21 +170,6 @@ class AdminApi:
         token = dict(parse_qsl(body.decode("ascii", "replace"))).get("token", "")
         return ok(await self._keyring.introspect(token))
 
-    def _package(self, row: PackageRow) -> admin.PackageLine:
-        return admin.PackageLine(
-            id=row.id,
-            created_at=row.created_at,
-            created_by=row.created_by,
-            mode=row.mode,
-            ring=row.ring,
-            admission=row.admission,
-            sha256=row.sha256,
-            path=str(self._packages.path(row)),
-            revoked=row.revoked_at is not None,
-            account=row.account_key,
-            generation=row.generation,
-        )
-
 
 def guarded(handler: http.Handler) -> http.Handler:
     """Turn faults into problem bodies."""
@@ -231,13 +195,13 @@ def _state(text: str) -> EndpointState | None:
         raise UsageError(f"no state '{text}'; states: {', '.join(EndpointState)}") from None
 
 
-async def asked(request: Request, kind: type[Asked]) -> Asked:
-    """Read what was asked for.
+async def asked(request: Request, kind: type[Asked], limit: int = MAX_BODY) -> Asked:
+    """Read what was asked for, in at most ``limit`` bytes.
 
     Raises:
         UsageError: it is not of that kind.
     """
-    body = await http.read_body(request, http.JSON, MAX_BODY)
+    body = await http.read_body(request, http.JSON, limit)
     if isinstance(body, Refusal):
         raise UsageError(body.rule.title)
     try:

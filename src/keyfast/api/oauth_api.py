@@ -38,6 +38,7 @@ ERRORS: Mapping[RefusalClass, tuple[int, str]] = {
     K.ENROLMENT_EXPIRED: (400, "unapproved_software_statement"),
     K.ENROLMENT_EXHAUSTED: (400, "unapproved_software_statement"),
     K.ENROLMENT_REVOKED: (400, "unapproved_software_statement"),
+    K.ENROLMENT_NOT_LISTED: (400, "unapproved_software_statement"),
     K.NOT_READY: (503, "temporarily_unavailable"),
 }
 """HTTP status and OAuth error code of each class that these endpoints answer."""

@@ -19,6 +19,7 @@ from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.window_api import Banner, WindowApi
@@ -76,9 +77,14 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("POST", "/admin/v1/endpoints/{id}/renew-key", Who.ADMINISTRATOR, "admin.renew_key"),
     Row("POST", "/admin/v1/endpoints/{id}/{event}", Who.ADMINISTRATOR, "admin.change_endpoint"),
     Row("GET", "/admin/v1/events", Who.ADMINISTRATOR, "admin.events"),
-    Row("GET", "/admin/v1/packages", Who.ADMINISTRATOR, "admin.packages"),
-    Row("POST", "/admin/v1/packages", Who.ADMINISTRATOR, "admin.create_package"),
-    Row("POST", "/admin/v1/packages/{id}/revoke", Who.ADMINISTRATOR, "admin.revoke_package"),
+    Row("GET", "/admin/v1/packages", Who.ADMINISTRATOR, "package.packages"),
+    Row("POST", "/admin/v1/packages", Who.ADMINISTRATOR, "package.create"),
+    Row("GET", "/admin/v1/packages/kinds", Who.ADMINISTRATOR, "package.kinds"),
+    Row("POST", "/admin/v1/packages/verify", Who.ADMINISTRATOR, "package.verify"),
+    Row("GET", "/admin/v1/packages/{id}", Who.ADMINISTRATOR, "package.package"),
+    Row("GET", "/admin/v1/packages/{id}/endpoints", Who.ADMINISTRATOR, "package.endpoints"),
+    Row("GET", "/admin/v1/packages/{id}/file", Who.ADMINISTRATOR, "package.download"),
+    Row("POST", "/admin/v1/packages/{id}/revoke", Who.ADMINISTRATOR, "package.revoke"),
     Row("GET", "/admin/v1/keys", Who.ADMINISTRATOR, "admin.keys"),
     Row("POST", "/admin/v1/keys/rotate", Who.ADMINISTRATOR, "admin.rotate_key"),
     Row("POST", "/admin/v1/keys/export", Who.ADMINISTRATOR, "admin.export_keys"),
@@ -134,6 +140,7 @@ class AdminHandlers:
     recovery: RecoveryApi
     rotation: RotationApi
     node: NodeApi
+    package: PackageApi
 
 
 class EndpointApp:

@@ -1,11 +1,12 @@
 """Speak to the running server's admin API over its local socket; never to the database behind its back."""
 
+import contextlib
 import os
 import socket
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote
 
 import httpx2
@@ -61,14 +62,22 @@ class AdminClient:
             headers={"content-type": "application/json"},
         )
 
+    def download(self, path: str, to: BinaryIO) -> Mapping[str, str]:
+        """Write an answer into a file as it arrives; return its headers."""
+        self._demand_listener()
+        with self._listening() as http, http.stream("GET", f"http://keyfast{path}") as response:
+            if not response.is_success:
+                raise _said(response.read(), response.status_code)
+            to.writelines(response.iter_bytes())
+            return response.headers
+
     def _call(self, method: str, path: str, kind: type[Answer], **request: Any) -> Answer:
         self._demand_listener()
         response = self._asked(method, path, **request)
         self._show_banner(response.headers.get(BANNER_HEADER, ""))
         if response.is_success:
             return msgspec.json.decode(response.content, type=kind)
-        problem = read_problem(response.content)
-        raise AnsweredError(problem.detail or problem.title or f"status {response.status_code}", repair=problem.repair)
+        raise _said(response.content, response.status_code)
 
     def _show_banner(self, text: str) -> None:
         """Say once what the server wants said; on standard error, so that JSON stays JSON."""
@@ -77,11 +86,17 @@ class AdminClient:
             output.banner(unquote(text))
 
     def _asked(self, method: str, path: str, **request: Any) -> httpx2.Response:
+        with self._listening() as http:
+            return http.request(method, f"http://keyfast{path}", **request)
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[httpx2.Client]:
         # A listener may go away after it was looked for: the library leaves the socket to Python then.
         with warnings.catch_warnings(action="ignore", category=ResourceWarning):
             try:
                 with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(self._socket)), timeout=TIMEOUT) as http:
-                    return http.request(method, f"http://keyfast{path}", **request)
+                    yield http
+                    return
             except httpx2.HTTPError as cause:
                 why = str(cause)
         raise NotReadyError(f"the server on {self._socket} did not answer: {why}")
@@ -96,3 +111,8 @@ class AdminClient:
                     f"no server answers on {self._socket}",
                     repair="keyfast server run --data DIR (or set KEYFAST_DATA)",
                 ) from cause
+
+
+def _said(body: bytes, status: int) -> AnsweredError:
+    problem = read_problem(body)
+    return AnsweredError(problem.detail or problem.title or f"status {status}", repair=problem.repair)

@@ -7,7 +7,8 @@ from rich.markup import escape
 
 from keyfast.cli import output
 from keyfast.cli.options import Data, Json, client
-from keyfast.wire.admin import Changed, CommandLine, EndpointDetail, EndpointLine, ForkView
+from keyfast.core.package_standing import PackageFault, told
+from keyfast.wire.admin import Changed, CommandLine, EndpointDetail, EndpointLine, ForkView, Origin
 from keyfast.wire.messages import Inventory
 
 app = typer.Typer(no_args_is_help=True, help="Endpoints: who checks in, and with what state.")
@@ -69,6 +70,7 @@ def show(endpoint: Id, data: Data = None, json: Json = False) -> None:
         ),
         ("device key", detail.thumbprint),
         ("enrolled", f"{output.moment(detail.registered_at)} with package {detail.package}"),
+        ("package", _origin(detail.origin)),
         ("clock", _clock(detail.clock_offset_s)),
         (
             "disks",
@@ -108,6 +110,15 @@ def show(endpoint: Id, data: Data = None, json: Json = False) -> None:
         ),
         "",
     )
+
+
+def _origin(origin: Origin | None) -> str:
+    if origin is None:
+        return "not on record"
+    said = told(PackageFault(fault) for fault in origin.faults)
+    now = escape(said) if said else "still current"
+    use = "" if origin.in_use else "; the endpoint uses something newer"
+    return f"{origin.kind}, built {output.moment(origin.built_at)} by {escape(origin.built_by)}; {now}{use}"
 
 
 def _clock(offset: int) -> str:

@@ -48,9 +48,12 @@ MACOS = Places(
     "/Library/Application Support/Keyfast/Agent/package",
 )
 WINDOWS = Places(
-    r"%ProgramFiles%\Keyfast\Agent", r"%ProgramData%\Keyfast\Agent", r"%ProgramData%\Keyfast\Agent\package"
+    r"%ProgramFiles%\Keyfast\Agent", r"%ProgramData%\Keyfast\Agent", r"%ProgramFiles%\Keyfast\Agent\package"
 )
-"""The folders behind the two names come from SHGetKnownFolderPath; a service's environment may lie about them."""
+"""The folders behind the two names come from SHGetKnownFolderPath; a service's environment may lie about them.
+
+The package does not lie in ProgramData: there anybody could have made, and so owned, its folder beforehand.
+"""
 
 
 class PackageFault(StrEnum):

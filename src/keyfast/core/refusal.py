@@ -29,6 +29,7 @@ class RefusalClass(StrEnum):
     ENROLMENT_EXPIRED = "enrolment_expired"
     ENROLMENT_EXHAUSTED = "enrolment_exhausted"
     ENROLMENT_REVOKED = "enrolment_revoked"
+    ENROLMENT_NOT_LISTED = "enrolment_not_listed"
     ACCOUNT_REFUSED = "account_refused"
     ACCOUNT_NOT_ALLOWED = "account_not_allowed"
     MODE_CLOSED = "mode_closed"
@@ -66,6 +67,7 @@ RULES: dict[RefusalClass, Rule] = {
     RefusalClass.ENROLMENT_EXPIRED: Rule(403, "The enrolment token has expired"),
     RefusalClass.ENROLMENT_EXHAUSTED: Rule(403, "The enrolment token has reached its use ceiling"),
     RefusalClass.ENROLMENT_REVOKED: Rule(403, "The enrolment token was revoked"),
+    RefusalClass.ENROLMENT_NOT_LISTED: Rule(403, "The package's allow-list does not name this computer"),
     RefusalClass.ACCOUNT_REFUSED: Rule(401, "The account's logon was refused", anonymous=True),
     RefusalClass.ACCOUNT_NOT_ALLOWED: Rule(403, "This is not a client authentication account", anonymous=True),
     RefusalClass.MODE_CLOSED: Rule(403, "This authentication mode is switched off", anonymous=True),

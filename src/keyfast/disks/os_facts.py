@@ -29,8 +29,17 @@ _SMBIOS = (
     *("powershell", "-NoProfile", "-NonInteractive", "-Command"),
     "(Get-CimInstance Win32_ComputerSystemProduct).UUID",
 )
+_SERIAL = (
+    *("powershell", "-NoProfile", "-NonInteractive", "-Command"),
+    "(Get-CimInstance Win32_BIOS).SerialNumber",
+)
 _REG_VALUE = re.compile(r"REG_(?:SZ|DWORD)\s+(\S+)")
 _PLATFORM_UUID = re.compile(r'"IOPlatformUUID" = "([0-9A-Fa-f-]{36})"')
+_PLATFORM_SERIAL = re.compile(r'"IOPlatformSerialNumber" = "([^"]{1,128})"')
+_NO_SERIAL = frozenset(
+    {"none", "0", "default string", "not specified", "system serial number", "to be filled by o.e.m."}
+)
+"""What boards without a serial number say instead."""
 _ANY_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _NAME_MAX = 253
 _SHORT = 128
@@ -84,13 +93,22 @@ class Host:
     def hardware(self) -> Hardware:
         """Return ids of the machine, empty where they cannot be read."""
         if self.platform == "linux":
-            smbios = first_line(self.root / "sys/class/dmi/id/product_uuid")
-            return Hardware(_real_uuid(smbios), first_line(self.root / "etc/machine-id")[:_SHORT])
+            board = self.root / "sys/class/dmi/id"
+            return Hardware(
+                _real_uuid(first_line(board / "product_uuid")),
+                first_line(self.root / "etc/machine-id")[:_SHORT],
+                _real_serial(first_line(board / "product_serial")),
+            )
         if self.platform == "darwin":
-            found = _PLATFORM_UUID.search(self._say("ioreg", "-rd1", "-c", "IOPlatformExpertDevice"))
-            return Hardware(smbios_uuid=_real_uuid(found[1] if found else ""))
+            said = self._say("ioreg", "-rd1", "-c", "IOPlatformExpertDevice")
+            found, serial = _PLATFORM_UUID.search(said), _PLATFORM_SERIAL.search(said)
+            return Hardware(_real_uuid(found[1] if found else ""), "", _real_serial(serial[1] if serial else ""))
         if self.platform == "win32":
-            return Hardware(_real_uuid(self._say(*_SMBIOS).strip()), self._registry(_MACHINE_GUID)[:_SHORT])
+            return Hardware(
+                _real_uuid(self._say(*_SMBIOS).strip()),
+                self._registry(_MACHINE_GUID)[:_SHORT],
+                _real_serial(self._say(*_SERIAL)),
+            )
         return Hardware()
 
     def _system(self) -> tuple[str, str]:
@@ -148,3 +166,9 @@ def _real_uuid(text: str) -> str:
     """Return ``text`` in small letters; empty for what is no id and for what boards without one say."""
     plain = text.lower()
     return plain if _ANY_UUID.fullmatch(plain) and len(set(plain) - {"-"}) > 1 else ""
+
+
+def _real_serial(text: str) -> str:
+    """Return a serial number; empty for what boards without one say."""
+    plain = text.strip()
+    return "" if plain.lower() in _NO_SERIAL else plain[:_SHORT]

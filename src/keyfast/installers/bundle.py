@@ -6,7 +6,12 @@ Same input, same bytes: the caller passes the time, and nothing else varies.
 import gzip
 import io
 import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
+from keyfast.core.package import BUNDLE_FILE, PackageKind
+from keyfast.installers.stamp import Missing, Progress, Stamp
 from keyfast.wire.messages import Bundle, encode
 
 SCRIPT = """\
@@ -34,10 +39,35 @@ def build(bundle: Bundle, now: int) -> bytes:
         tarfile.open(fileobj=squeezed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
         for name, content, mode in (
-            ("keyfast.json", encode(bundle), 0o600),
+            (BUNDLE_FILE, encode(bundle), 0o600),
             ("install.sh", SCRIPT.encode(), 0o755),
         ):
             entry = tarfile.TarInfo(f"keyfast-agent/{name}")
             entry.size, entry.mode, entry.mtime = len(content), mode, now
             archive.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInstaller:
+    """Builds plain bundles, for computers that have an agent; needs nothing and has no base.
+
+    Attributes:
+        folder: stands for the base.
+    """
+
+    folder: Path
+    kind: ClassVar[PackageKind] = PackageKind.BUNDLE
+
+    def missing(self) -> tuple[Missing, ...]:
+        """See ``Installer.missing``."""
+        return ()
+
+    def base(self, told: Progress) -> Path:
+        """See ``Installer.base``."""
+        told("ready", 1.0)
+        return self.folder
+
+    def stamp(self, base: Path, stamp: Stamp) -> bytes:  # noqa: ARG002 - there is no base
+        """See ``Installer.stamp``."""
+        return build(stamp.bundle, stamp.built_at)

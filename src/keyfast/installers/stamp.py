@@ -66,7 +66,10 @@ class Stamp:
 class Installer(Protocol):
     """Builds packages of one kind. Calls block; a service runs them in a thread."""
 
-    kind: PackageKind
+    @property
+    def kind(self) -> PackageKind:
+        """What comes out."""
+        ...
 
     def missing(self) -> tuple[Missing, ...]:
         """Return the programs that are not here; empty if it can build."""

@@ -15,6 +15,7 @@ from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
@@ -22,6 +23,7 @@ from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
 from keyfast.core.mode import Mechanism
 from keyfast.directory.local import LocalDirectory
+from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
 from keyfast.services.basic_cache import BasicCache
@@ -29,6 +31,7 @@ from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
 from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
+from keyfast.services.enrolment_refusals import EnrolmentRefusals
 from keyfast.services.founding import Opened, open_installation
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
@@ -36,6 +39,7 @@ from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService, NodeVoice
 from keyfast.services.package import PackageService
+from keyfast.services.package_report import PackageReports
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
 from keyfast.services.recovery_by_rotation import RecoveryRotations
@@ -126,9 +130,12 @@ async def check_in_service(parts: Parts) -> CheckInParts:
     changes = ChangeService(live, RotationTargets(live), entropy, realm)
     ahead = WentBack(live, database, clock)
     check_ins = CheckInService(live, writer, database, identities, changes, ahead, tally, clock, random.random)
-    enrolments = EnrolService(live, database, tally, clock, entropy)
+    refusals = EnrolmentRefusals(live, tally)
+    enrolments = EnrolService(live, database, refusals, clock, entropy)
     logon = WindowsLogon(live, doors, BasicCache(cache_key(), clock), tally, clock)
-    windows_mode = WindowsCheckInService(live, logon, check_ins, enrolments, database, identities, ahead, tally, clock)
+    windows_mode = WindowsCheckInService(
+        live, logon, check_ins, enrolments, refusals, database, identities, ahead, clock
+    )
     recoveries = RecoverService(
         live,
         database,
@@ -149,7 +156,7 @@ async def check_in_service(parts: Parts) -> CheckInParts:
         oauth=OAuthApi(
             live,
             enrolments,
-            TokenService(live, database, SeenOnce(), tally, clock, entropy),
+            TokenService(live, database, SeenOnce(), refusals, clock, entropy),
             clock,
         ),
     )
@@ -167,6 +174,7 @@ class AdminParts:
     windows: RecoveryWindowService
     directory: Directory
     rotations: RotationRunner
+    packages: PackageService
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -199,11 +207,12 @@ def admin_service(parts: Parts) -> AdminParts:
     planner = RotationService(database, ledger, directory, clock, entropy)
     recoveries = RecoveryRotations(planner, database)
     always = settings.recovery.device_key == "always"
+    workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
+    package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
     handlers = AdminHandlers(
         AdminApi(
             live,
             ReportService(database, clock),
-            PackageService(live, database, settings.data / "packages", accounts, modes, clock),
             keyring,
             CommandService(live, database, clock),
             EndRecovery(live, database, clock),
@@ -214,9 +223,10 @@ def admin_service(parts: Parts) -> AdminParts:
         RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)),
         RotationApi(planner),
         NodeApi(NodeService(database, clock)),
+        PackageApi(package, PackageReports(database, package, workshop, clock)),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
-    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations)
+    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations, package)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

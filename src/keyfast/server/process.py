@@ -55,6 +55,7 @@ async def admin(settings: Settings) -> None:
     parts = await compose.open_parts(settings)
     service = compose.admin_service(parts)
     await service.modes.follow_settings()
+    await service.packages.resume()
     settings.admin_socket.parent.mkdir(mode=0o700, exist_ok=True)
     settings.admin_socket.unlink(missing_ok=True)
     server = Server(

@@ -9,9 +9,6 @@ from keyfast.store import endpoints, events, packages
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRow
 
-VOID = frozenset({RefusalClass.ENROLMENT_EXPIRED, RefusalClass.ENROLMENT_EXHAUSTED, RefusalClass.ENROLMENT_REVOKED})
-"""Refusals of an enrolment token: its package lets nobody join any more."""
-
 
 async def prove(database: Database, row: EndpointRow, state: EndpointState, now: int) -> Refusal | None:
     """Let an endpoint that proved its device key work; None if it may.
@@ -33,7 +30,7 @@ async def _activate(conn: AsyncConnection, row: EndpointRow, now: int) -> Refusa
     proved = endpoint.step(EndpointState.REGISTERED, EndpointEvent.PROVED)
     if not await endpoints.set_state(conn, row.id, EndpointState.REGISTERED, proved):
         return None  # the same endpoint proved itself twice at once; counted by the other request
-    if not await packages.count_use(conn, row.enrolment_jti):
+    if not await packages.count_use(conn, row.enrolment_jti, at=now):
         await endpoints.set_state(conn, row.id, proved, EndpointState.REGISTERED)
         return Refusal(RefusalClass.ENROLMENT_EXHAUSTED, repair="keyfast package create")
     await events.add(conn, at=now, kind="endpoint_enrolled", endpoint_id=row.id, detail={"name": row.name})

@@ -8,7 +8,6 @@ An endpoint that is on record gets its answer whatever became of the enrolment t
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,9 +16,11 @@ from keyfast.core import endpoint, ids
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.errors import ConflictError, ForeignError, TrustError
-from keyfast.services.admission import VOID, prove
-from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
+from keyfast.errors import ConflictError, TrustError
+from keyfast.services.admission import prove
+from keyfast.services.authenticate import SignedRequest, fresh_nonce
+from keyfast.services.enrolment_refusals import EnrolmentRefusals, Knock
+from keyfast.services.enrolment_tokens import enrolment_token, not_listed, void
 from keyfast.services.live import Live, LiveState
 from keyfast.services.receipts import receipt_of
 from keyfast.store import endpoints, events, packages, uses
@@ -30,20 +31,10 @@ from keyfast.trust import dpop
 from keyfast.trust.device import parse_public_jwk
 from keyfast.trust.dpop import Proof
 from keyfast.trust.encoding import decode_json, thumbprint
-from keyfast.trust.enrolment import TYP as ENROLMENT_TYP
-from keyfast.trust.enrolment import EnrolmentToken, judge
+from keyfast.trust.enrolment import EnrolmentToken
 from keyfast.wire import limits
 from keyfast.wire.messages import Join, Registered
 from keyfast.wire.oauth import Jwks, PublicKey, RegisterRequest
-
-
-class Observer(Protocol):
-    """Hears of packages that do not let an endpoint join any more."""
-
-    def enrolment_refused(self, kind: RefusalClass, package: str, named: str) -> None:
-        """The enrolment token of a package (id) was refused to an endpoint of this host name."""
-        ...
-
 
 _NOT_PROVEN = frozenset({EndpointState.PENDING, EndpointState.REGISTERED})
 
@@ -54,7 +45,7 @@ class EnrolService:
     Args:
         live: keys and profile in force.
         database: the store.
-        observer: hears of packages whose enrolment token is refused.
+        refusals: hears why a package let somebody not in.
         clock: server time in unix seconds.
         entropy: returns that many random bytes.
     """
@@ -63,13 +54,13 @@ class EnrolService:
         self,
         live: LiveState,
         database: Database,
-        observer: Observer,
+        refusals: EnrolmentRefusals,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
         self._live = live
         self._database = database
-        self._observer = observer
+        self._refusals = refusals
         self._clock = clock
         self._entropy = entropy
 
@@ -83,14 +74,18 @@ class EnrolService:
         asked = _verified_request(live, signed, body, now)
         if isinstance(asked, Refusal):
             return asked
-        token = enrolment_token(live, asked.software_statement, Mode.OAUTH)
-        if isinstance(token, Refusal):
-            return token
-        found = await self._find_or_insert(asked, token, now)
+        found = await self._registered(live, asked, now)
         if isinstance(found, Refusal):
-            return self._told(found, asked, token)
+            self._refusals.tell(found, Knock(asked.software_statement, asked.client_name, signed.address))
+            return found
         row, state = found
         return self._answer(live, _as_asked(row, asked), state, now)
+
+    async def _registered(
+        self, live: Live, asked: RegisterRequest, now: int
+    ) -> tuple[EndpointRow, EndpointState] | Refusal:
+        token = enrolment_token(live, asked.software_statement, Mode.OAUTH)
+        return token if isinstance(token, Refusal) else await self._find_or_insert(asked, token, now)
 
     async def join(self, asked: RegisterRequest, token: EnrolmentToken, now: int) -> Registered | Refusal:
         """Register, and let work, the endpoint of a check-in whose proof and account were verified.
@@ -100,17 +95,10 @@ class EnrolService:
         """
         found = await self._find_or_insert(asked, token, now)
         if isinstance(found, Refusal):
-            return self._told(found, asked, token)
+            return found
         row, state = found
         refusal = await prove(self._database, row, state, now)
-        if refusal is not None:
-            return self._told(refusal, asked, token)
-        return self._answer(self._live.current, _as_asked(row, asked), state, now, Mode.WINDOWS)
-
-    def _told(self, refusal: Refusal, asked: RegisterRequest, token: EnrolmentToken) -> Refusal:
-        if refusal.kind in VOID:
-            self._observer.enrolment_refused(refusal.kind, token.package, asked.client_name)
-        return refusal
+        return refusal or self._answer(self._live.current, _as_asked(row, asked), state, now, Mode.WINDOWS)
 
     async def hold(
         self, asked: RegisterRequest, token: EnrolmentToken, now: int, *, prior_password: bool
@@ -126,6 +114,9 @@ class EnrolService:
             record = await packages.token(conn, token.jti)
             if record is None or record.revoked_at is not None:
                 return Refusal(RefusalClass.ENROLMENT_REVOKED, "this enrolment token is void, or not on record")
+            refusal = await not_listed(conn, asked, token)
+            if refusal is not None:
+                return refusal
             built = await packages.get(conn, token.package)
             row = _endpoint_row(asked, token, built, ids.endpoint_id(self._entropy(16)), now)
             try:
@@ -158,34 +149,35 @@ class EnrolService:
         if state is EndpointState.REVOKED:
             return Refusal(RefusalClass.REVOKED, presented=f"the device key of endpoint {known.endpoint.id}")
         if state in _NOT_PROVEN and known.endpoint.enrolment_jti != token.jti:
-            return known.endpoint, await self._move(known, token, now)
+            return known.endpoint, await self._move(known, asked, token, now)
         if known.endpoint.enrolment_jti == token.jti or Mode.WINDOWS not in (token.mode, known.endpoint.mode):
             return known.endpoint, state
-        refusal = await self._renew_package(known, token, now)
+        refusal = await self._renew_package(known, asked, token, now)
         # A void token gets nobody into another mode; in the mode it is in, nobody needs one.
         moves = token.mode != known.endpoint.mode.value
         return refusal if refusal is not None and moves else (known.endpoint, state)
 
-    async def _renew_package(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> Refusal | None:
+    async def _renew_package(
+        self, known: EndpointRecord, asked: RegisterRequest, token: EnrolmentToken, now: int
+    ) -> Refusal | None:
         """Record that an enrolled endpoint got a newer package; return why a void token changes nothing."""
         async with self._database.write() as conn:
-            record = await packages.token(conn, token.jti)
-            if record is None:
-                return Refusal(RefusalClass.ENROLMENT_REVOKED, "this enrolment token is not on record")
-            refusal = judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None)
+            refusal = await void(conn, asked, token, now)
             if refusal is not None:
                 return refusal
-            if not await packages.count_use(conn, token.jti):
+            if not await packages.count_use(conn, token.jti, at=now):
                 return Refusal(RefusalClass.ENROLMENT_EXHAUSTED, repair="keyfast package create")
             await uses.leave(conn, known.endpoint)
             await endpoints.take_package(conn, known.endpoint.id, token.package, token.jti)
-            detail = {"package": token.package, "from": known.endpoint.package_id}
+            detail = {"package": token.package, "mode": token.mode, "from": known.endpoint.package_id}
             await events.add(
                 conn, at=now, kind="endpoint_package_changed", endpoint_id=known.endpoint.id, detail=detail
             )
         return None
 
-    async def _move(self, known: EndpointRecord, token: EnrolmentToken, now: int) -> EndpointState:
+    async def _move(
+        self, known: EndpointRecord, asked: RegisterRequest, token: EnrolmentToken, now: int
+    ) -> EndpointState:
         """Let an endpoint that has not proven itself use a newer package's token; return its state then.
 
         A package that wants approval holds it for approval; one that does not never spares it one, unless it only
@@ -193,8 +185,7 @@ class EnrolService:
         """
         state, endpoint_id = known.presence.state, known.endpoint.id
         async with self._database.write() as conn:
-            record = await packages.token(conn, token.jti)
-            if record is None or judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None):
+            if await void(conn, asked, token, now):
                 return state
             if token.admission == "approve" and state is EndpointState.REGISTERED:
                 held = endpoint.step(state, EndpointEvent.HELD)
@@ -224,10 +215,7 @@ class EnrolService:
         self, asked: RegisterRequest, token: EnrolmentToken, now: int
     ) -> tuple[EndpointRow, EndpointState] | Refusal:
         async with self._database.write() as conn:
-            record = await packages.token(conn, token.jti)
-            if record is None:
-                return Refusal(RefusalClass.ENROLMENT_REVOKED, "this enrolment token is not on record")
-            refusal = judge(token, now=now, uses=record.uses, revoked=record.revoked_at is not None)
+            refusal = await void(conn, asked, token, now)
             if refusal is not None:
                 return refusal
             state = EndpointState.PENDING if token.admission == "approve" else EndpointState.REGISTERED
@@ -292,36 +280,6 @@ def asked_to_join(join: Join, hostname: str, proof: Proof) -> RegisterRequest | 
 
 def _key(jwk: dict[str, str], use: str) -> PublicKey:
     return PublicKey(jwk["kty"], jwk["crv"], jwk["x"], jwk["y"], use)
-
-
-def enrolment_token(live: Live, statement: str, mode: Mode) -> EnrolmentToken | Refusal:
-    """Verify an enrolment token, and that it lets an endpoint join in this mode."""
-    token = any_enrolment_token(live, statement)
-    if isinstance(token, Refusal):
-        return token
-    if token.mode != mode.value:
-        return Refusal(
-            RefusalClass.MODE_CLOSED,
-            presented=f"an enrolment token of a package for the mode {token.mode}",
-            expected=f"one for the mode {mode.value}",
-            repair=f"keyfast package create --mode {mode.value}",
-        )
-    return mode_refusal(live, token.ring, mode) or token
-
-
-def any_enrolment_token(live: Live, statement: str) -> EnrolmentToken | Refusal:
-    """Verify an enrolment token, whatever its mode."""
-    try:
-        return live.keyset.verify(statement, ENROLMENT_TYP, EnrolmentToken)
-    except ForeignError as cause:
-        return Refusal(
-            RefusalClass.FOREIGN_INSTALLATION,
-            presented=f"an enrolment token: {cause.message}",
-            expected=f"one issued by installation {live.installation.id}",
-            repair="build a package on this server: keyfast package create",
-        )
-    except TrustError:
-        return Refusal(RefusalClass.UNAUTHENTICATED, "the enrolment token does not verify")
 
 
 def _as_asked(row: EndpointRow, asked: RegisterRequest) -> EndpointRow:

@@ -22,7 +22,8 @@ from keyfast.services.admission import prove
 from keyfast.services.authenticate import SignedRequest, fresh_nonce
 from keyfast.services.change import ChangeService, Given, Told
 from keyfast.services.check_in import Reply
-from keyfast.services.enrol import EnrolService, any_enrolment_token, asked_to_join
+from keyfast.services.enrol import EnrolService, asked_to_join
+from keyfast.services.enrolment_tokens import any_enrolment_token
 from keyfast.services.known_account import bound_to
 from keyfast.services.live import Live, LiveState
 from keyfast.services.progress import Windows

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from keyfast.core.directory import Logon
 from keyfast.core.mode import Mechanism
 from keyfast.core.refusal import RefusalClass
+from keyfast.services.enrolment_refusals import RefusedEnrolment
 from keyfast.services.follow import follow
 from keyfast.store import accounts, events
 from keyfast.store.database import Database
@@ -42,7 +43,7 @@ class _Seen:
 class RefusalTally:
     """Counts in memory and writes now and then; see the module.
 
-    Implements the ``Observer`` of ``windows_logon``, ``windows_check_in``, ``recover``, ``check_in`` and ``enrol``.
+    Implements ``Observer`` of ``windows_logon``, ``recover``, ``check_in`` and ``enrolment_refusals``.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
@@ -77,15 +78,11 @@ class RefusalTally:
         # The id is what the endpoint says it is, so it tells nothing apart.
         self._count(_What("package_refused", endpoint_id, (("class", kind),)), (("package", package),))
 
-    def enrolment_refused(self, kind: RefusalClass, package: str, named: str) -> None:
-        """See ``enrol.Observer``."""
-        facts = (("class", kind.value), ("package", package))
-        self._count(_What("enrolment_refused", None, facts), (("name", named),))
-
-    def package_outdated(self, package: str, account: str, generation: int, newest: int) -> None:
-        """See ``windows_check_in.Observer``."""
-        facts = (("package", package), ("account", account), ("generation", str(generation)), ("newest", str(newest)))
-        self._count(_What("package_outdated", None, facts), ())
+    def enrolment_refused(self, told: RefusedEnrolment) -> None:
+        """See ``enrolment_refusals.Observer``; what nobody has signed tells no two refusals apart."""
+        facts = (("class", told.kind.value), ("reason", told.reason.value), ("package", told.package))
+        latest = (("why", told.why), ("claimed", told.claimed), ("name", told.name), ("address", told.address))
+        self._count(_What("enrolment_refused", None, facts), latest)
 
     def _count(self, what: _What, latest: Facts) -> None:
         before = self._counts.get(what)

@@ -9,6 +9,7 @@ from keyfast.core.check_in import NO_DIGEST
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ConflictError, NotFoundError
+from keyfast.services.package_origin import origin
 from keyfast.store import commands, endpoints, events
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord
@@ -44,6 +45,7 @@ class ReportService:
             fork = await endpoints.fork(conn, endpoint_id)
             told = await commands.list_page(conn, endpoint_id, limit=HISTORY)
             happened = await events.list_page(conn, endpoint_id=endpoint_id, before=None, limit=HISTORY)
+            came_from = await origin(conn, record.endpoint, int(self._clock()))
         presence = record.presence
         return EndpointDetail(
             line=self._line(record, None if document is None else document.document),
@@ -82,6 +84,7 @@ class ReportService:
                 EventLine(at=row.at, kind=row.kind, endpoint=row.endpoint_id or "", detail=row.detail)
                 for row in happened
             ),
+            origin=came_from,
         )
 
     async def own_record(self, token: AccessToken) -> SelfRecord | Refusal:

@@ -12,9 +12,9 @@ from joserfc.jwk import ECKey
 from keyfast.core import ids
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.services.admission import VOID, prove
+from keyfast.services.admission import prove
 from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal
-from keyfast.services.enrol import Observer
+from keyfast.services.enrolment_refusals import EnrolmentRefusals
 from keyfast.services.live import Live, LiveState
 from keyfast.services.replay import SeenOnce
 from keyfast.store import endpoints, packages
@@ -35,14 +35,14 @@ class TokenService:
         live: LiveState,
         database: Database,
         seen: SeenOnce,
-        observer: Observer,
+        refusals: EnrolmentRefusals,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
         self._live = live
         self._database = database
         self._seen = seen
-        self._observer = observer
+        self._refusals = refusals
         self._clock = clock
         self._entropy = entropy
 
@@ -63,8 +63,8 @@ class TokenService:
             self._database, record.endpoint, record.presence.state, now
         )
         if refusal is not None:
-            if refusal.kind in VOID:
-                self._observer.enrolment_refused(refusal.kind, record.endpoint.package_id, record.endpoint.name)
+            if refusal.kind is RefusalClass.ENROLMENT_EXHAUSTED:
+                self._refusals.exhausted(record.endpoint, refusal, signed.address)
             return refusal
         token = live.tokens.mint(
             endpoint_id=record.endpoint.id,

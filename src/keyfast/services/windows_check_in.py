@@ -7,7 +7,6 @@ any password is tried.
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -18,7 +17,9 @@ from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.services.authenticate import SignedRequest, fresh_nonce, mode_refusal, unknown_or_superseded
 from keyfast.services.check_in import CheckInService, Letter, Reply, Sender, Shown, heard_in, read_letter
-from keyfast.services.enrol import EnrolService, asked_to_join, enrolment_token
+from keyfast.services.enrol import EnrolService, asked_to_join
+from keyfast.services.enrolment_refusals import EnrolmentRefusals, Knock
+from keyfast.services.enrolment_tokens import enrolment_token
 from keyfast.services.known_account import KnownAccount
 from keyfast.services.live import Live, LiveState
 from keyfast.services.went_back import WentBack
@@ -36,15 +37,8 @@ from keyfast.wire.messages import Registered
 DOUBT_SECONDS = 60
 """Longest time for which a refused password keeps the others of its generation waiting for the watch."""
 RETRY_SECONDS = 30
+_LOG_ON = Refusal(RefusalClass.UNAUTHENTICATED, "log on with the client authentication account")
 _NO_TOKEN = Refusal(RefusalClass.UNAUTHENTICATED, "no access token", expected="Authorization: DPoP <access token>")
-
-
-class Observer(Protocol):
-    """Hears of packages whose account has changed since they were built."""
-
-    def package_outdated(self, package: str, account: str, generation: int, newest: int) -> None:
-        """An endpoint asked to join with a package (id) whose password is no longer the account's."""
-        ...
 
 
 class Knocker(msgspec.Struct, frozen=True):
@@ -91,17 +85,17 @@ class WindowsCheckInService:
         logon: WindowsLogon,
         check_ins: CheckInService,
         enrolments: EnrolService,
+        refusals: EnrolmentRefusals,
         database: Database,
         identities: Identities,
         ahead: WentBack,
-        observer: Observer,
         clock: Callable[[], float],
     ) -> None:
-        self._observer = observer
         self._live = live
         self._logon = logon
         self._check_ins = check_ins
         self._enrolments = enrolments
+        self._refusals = refusals
         self._database = database
         self._identities = identities
         self._ahead = ahead
@@ -128,17 +122,26 @@ class WindowsCheckInService:
         join = message.join.statement if message.join else None
         knocker = await self._knocker(live, proof, message.account, message.credential_generation, now, join)
         if isinstance(knocker, Refusal):
-            return self._refused(live, knocker, now)
+            return self._told(letter, request, self._refused(live, knocker, now))
         if knocker.endpoint_id and await self._ahead.hear(knocker.endpoint_id, heard_in(message)):
             live = self._live.current
         found = await self._log_on(live, request, knocker, now)
         if isinstance(found, Reply):
-            return found
+            return self._told(letter, request, found, knocker.account_key)
         sender = await self._sender(letter, knocker, found, now)
         if isinstance(sender, Refusal):
-            return self._refused(live, sender, now)
+            return self._told(letter, request, self._refused(live, sender, now))
         reply = await self._check_ins.record(live, sender, letter, request, now)
         return replace(reply, challenges=(found.answer,) if found.answer else ())
+
+    def _told(self, letter: Letter, request: SignedRequest, reply: Reply, account: str = "") -> Reply:
+        """Tell of a refusal to let somebody join; everything else passes."""
+        message, refusal = letter.message, reply.outcome
+        if message.join is not None and isinstance(refusal, Refusal) and refusal != _LOG_ON:
+            name = message.inventory.hostname if message.inventory else ""
+            held = (account, message.credential_generation)
+            self._refusals.tell(refusal, Knock(message.join.statement, name, request.address, *held))
+        return reply
 
     async def enter(self, request: SignedRequest, body: bytes, account: str, generation: int) -> Entered | Reply:
         """Authenticate one leg of an endpoint's probe as if it were a check-in.
@@ -205,7 +208,6 @@ class WindowsCheckInService:
         """Offer what can succeed, and judge the logon; it must be that of the account that was named."""
         offered = self._offered(live, knocker, now)
         if isinstance(offered, Refusal):
-            self._tell_outdated(live, knocker)
             return self._refused(live, offered, now)
         if not request.authorization:
             return self._challenge(live, offer_lines(offered), now)
@@ -214,7 +216,6 @@ class WindowsCheckInService:
             return self._challenge(live, found.lines, now)
         if isinstance(found, Refusal):
             self._doubt(knocker, found, now)
-            self._tell_outdated(live, knocker)
             return self._refused(live, found, now)
         if knocker.named and found.account != knocker.named:
             return self._refused(live, _another(found.account, knocker.named), now)
@@ -236,16 +237,6 @@ class WindowsCheckInService:
             return offered
         detail = "the directory has just refused this password, and the account is being read"
         return Refusal(RefusalClass.NOT_READY, detail, retry_after=RETRY_SECONDS)
-
-    def _tell_outdated(self, live: Live, knocker: Knocker) -> None:
-        """Name the package of one that was refused on joining, if what it brings is not the account's password now."""
-        account = live.accounts.get(knocker.account_key)
-        if knocker.token is None or account is None:
-            return
-        standing = account.standing(knocker.generation, int(self._clock()))
-        if standing.state is not GenerationState.PROVEN:
-            package = knocker.token.package
-            self._observer.package_outdated(package, account.key, standing.generation, standing.newest)
 
     def _doubt(self, knocker: Knocker, refusal: Refusal, now: int) -> None:
         """Have the watch look before the next endpoint with the same password tries it: each try counts."""
@@ -303,8 +294,7 @@ class WindowsCheckInService:
         return Reply(refusal, live.nonces.issue(now), self.offers(refusal))
 
     def _challenge(self, live: Live, lines: tuple[str, ...], now: int) -> Reply:
-        refusal = Refusal(RefusalClass.UNAUTHENTICATED, "log on with the client authentication account")
-        return Reply(refusal, live.nonces.issue(now), lines)
+        return Reply(_LOG_ON, live.nonces.issue(now), lines)
 
 
 def _proof(live: Live, request: SignedRequest, body: bytes) -> Proof | Refusal:

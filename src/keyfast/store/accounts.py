@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.generation import GenerationState
+from keyfast.core.package_life import PackageState
 from keyfast.errors import ConflictError
 from keyfast.store.statements import insert_once, upsert
 from keyfast.store.tables import (
@@ -203,7 +204,7 @@ async def built(conn: AsyncConnection, key: str) -> list[BuiltRow]:
     found = (
         select(package.c.id, package.c.account_key, package.c.generation, package.c.created_at, uses)
         .join(enrolment_token, enrolment_token.c.package_id == package.c.id, isouter=True)
-        .where(package.c.account_key == key)
+        .where(package.c.account_key == key, package.c.state != PackageState.FAILED.value)
         .group_by(package.c.id, package.c.account_key, package.c.generation, package.c.created_at)
         .order_by(package.c.created_at.desc(), package.c.id)
     )

@@ -1,17 +1,32 @@
 """Packages and the enrolment token inside each."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy import Row, delete, func, insert, literal_column, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import ids
-from keyfast.store.tables import enrolment_token, package
+from keyfast.core.package import PackageKind
+from keyfast.core.package_life import PackageState
+from keyfast.store.tables import enrolment_token, package, package_serial
 
 
 @dataclass(frozen=True, slots=True)
 class PackageRow:
-    """A package (times in unix seconds); account and credential generation in Windows mode only."""
+    """A package (times in unix seconds); account and credential generation in Windows mode only.
+
+    Attributes:
+        created_at: when it was asked for; ``built_at`` is when it was ready, 0 until then.
+        file_name: of the artefact, below the folder of packages.
+        sha256: of the artefact (hex), empty until it is ready; ``size`` in bytes.
+        version: of the agent inside.
+        policy_version: policy in force when it was built.
+        product_code: UUID by which Windows knows it.
+        serials: how many computers its allow-list names, 0 for no list.
+        reason: why it failed.
+    """
 
     id: str
     created_at: int
@@ -24,6 +39,15 @@ class PackageRow:
     revoked_at: int | None
     account_key: str = ""
     generation: int = 0
+    kind: PackageKind = PackageKind.BUNDLE
+    version: str = ""
+    policy_version: int = 0
+    product_code: str = ""
+    state: PackageState = PackageState.READY
+    built_at: int = 0
+    size: int = 0
+    serials: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +57,7 @@ class EnrolmentTokenRow:
     Attributes:
         uses: how many endpoints enrolled with it, at most ``max_uses``.
         left: how many of them have another package now.
+        used_at: when the last endpoint enrolled with it, 0 for none.
     """
 
     jti: str
@@ -43,12 +68,40 @@ class EnrolmentTokenRow:
     uses: int
     revoked_at: int | None
     left: int = 0
+    used_at: int = 0
 
 
-async def create(conn: AsyncConnection, row: PackageRow, inside: EnrolmentTokenRow) -> None:
-    """Put a package and its enrolment token on record."""
-    await conn.execute(insert(package).values(asdict(row)))
-    await conn.execute(insert(enrolment_token).values(asdict(inside)))
+async def create(
+    conn: AsyncConnection, row: PackageRow, inside: EnrolmentTokenRow | None = None, serials: Iterable[str] = ()
+) -> None:
+    """Put a package on record, with its allow-list; its enrolment token works from when it is on record too."""
+    await conn.execute(insert(package).values(_values(row)))
+    listed = [{"package_id": row.id, "serial": serial} for serial in serials]
+    if listed:
+        await conn.execute(insert(package_serial), listed)
+    if inside is not None:
+        await conn.execute(insert(enrolment_token).values(asdict(inside)))
+
+
+async def finish(conn: AsyncConnection, row: PackageRow, inside: EnrolmentTokenRow | None = None) -> bool:
+    """Replace the row of a package that is being built, and put its enrolment token on record.
+
+    Returns:
+        False if somebody else has ended the build meanwhile; nothing was written then.
+    """
+    building = (package.c.id == row.id, package.c.state == PackageState.BUILDING.value)
+    if (await conn.execute(update(package).where(*building).values(_values(row)))).rowcount != 1:
+        return False
+    if inside is not None:
+        await conn.execute(insert(enrolment_token).values(asdict(inside)))
+    return True
+
+
+async def building(conn: AsyncConnection) -> list[PackageRow]:
+    """Return every package that is being built, or whose build was cut off."""
+    # The condition in the words of the partial index, so that no planner reads the others.
+    found = select(package).where(package.c.state == literal_column("'building'"))
+    return [_row(row) for row in await conn.execute(found)]
 
 
 async def get(conn: AsyncConnection, package_id: str) -> PackageRow | None:
@@ -56,7 +109,21 @@ async def get(conn: AsyncConnection, package_id: str) -> PackageRow | None:
     if ids.parse_endpoint_id(package_id) is None:
         return None
     row = (await conn.execute(select(package).where(package.c.id == package_id))).one_or_none()
-    return None if row is None else PackageRow(*row)
+    return None if row is None else _row(row)
+
+
+async def by_digest(conn: AsyncConnection, sha256: str) -> PackageRow | None:
+    """Return the newest package whose artefact has this SHA-256 (hex)."""
+    found = select(package).where(package.c.sha256 == sha256).order_by(package.c.created_at.desc()).limit(1)
+    row = (await conn.execute(found)).one_or_none()
+    return None if row is None else _row(row)
+
+
+async def named(conn: AsyncConnection, package_ids: Iterable[str]) -> PackageRow | None:
+    """Return a package that has one of these ids; what is no id is passed over."""
+    known = [found for found in map(ids.parse_endpoint_id, package_ids) if found]
+    row = (await conn.execute(select(package).where(package.c.id.in_(known)).limit(1))).one_or_none()
+    return None if row is None else _row(row)
 
 
 async def list_page(conn: AsyncConnection, *, after: str, limit: int) -> list[PackageRow]:
@@ -67,17 +134,18 @@ async def list_page(conn: AsyncConnection, *, after: str, limit: int) -> list[Pa
         if last is None:
             return []
         newest_first = newest_first.where(tuple_(package.c.created_at, package.c.id) < (last.created_at, last.id))
-    return [PackageRow(*row) for row in await conn.execute(newest_first)]
+    return [_row(row) for row in await conn.execute(newest_first)]
 
 
 async def revoke(conn: AsyncConnection, package_id: str, *, at: int) -> bool:
     """Revoke a package and its enrolment token, once; tell whether there is such a package."""
     if await get(conn, package_id) is None:
         return False
-    for table, column in ((package, package.c.id), (enrolment_token, enrolment_token.c.package_id)):
-        await conn.execute(
-            update(table).where(column == package_id, table.c.revoked_at.is_(None)).values(revoked_at=at)
-        )
+    for table, column, values in (
+        (package, package.c.id, {"revoked_at": at, "state": PackageState.REVOKED.value}),
+        (enrolment_token, enrolment_token.c.package_id, {"revoked_at": at}),
+    ):
+        await conn.execute(update(table).where(column == package_id, table.c.revoked_at.is_(None)).values(values))
     return True
 
 
@@ -87,7 +155,26 @@ async def token(conn: AsyncConnection, jti: str) -> EnrolmentTokenRow | None:
     return None if row is None else EnrolmentTokenRow(*row)
 
 
-async def count_use(conn: AsyncConnection, jti: str) -> bool:
+async def tokens(conn: AsyncConnection, package_ids: Collection[str]) -> dict[str, EnrolmentTokenRow]:
+    """Return the enrolment tokens of some packages, by package id; one that was not finished has none."""
+    found = select(enrolment_token).where(enrolment_token.c.package_id.in_(package_ids))
+    rows = [EnrolmentTokenRow(*row) for row in await conn.execute(found)]
+    return {row.package_id: row for row in rows}
+
+
+async def lists(conn: AsyncConnection, package_id: str, serials: Collection[str]) -> bool:
+    """Tell whether a package's allow-list names one of these."""
+    columns = package_serial.c
+    found = select(columns.serial).where(columns.package_id == package_id, columns.serial.in_(serials)).limit(1)
+    return (await conn.execute(found)).first() is not None
+
+
+async def forget_list(conn: AsyncConnection, package_id: str) -> None:
+    """Drop the allow-list of a package that came to nothing."""
+    await conn.execute(delete(package_serial).where(package_serial.c.package_id == package_id))
+
+
+async def count_use(conn: AsyncConnection, jti: str, *, at: int) -> bool:
     """Count one use, in one step; False if the token is unknown, revoked or at its ceiling."""
     counted = await conn.execute(
         update(enrolment_token)
@@ -96,7 +183,7 @@ async def count_use(conn: AsyncConnection, jti: str) -> bool:
             enrolment_token.c.uses < enrolment_token.c.max_uses,
             enrolment_token.c.revoked_at.is_(None),
         )
-        .values(uses=enrolment_token.c.uses + 1)
+        .values(uses=enrolment_token.c.uses + 1, used_at=at)
     )
     return counted.rowcount == 1
 
@@ -117,3 +204,12 @@ async def enrolled(conn: AsyncConnection, mode: str, ring: str) -> int:
     if ring:
         counted = counted.where(package.c.ring == ring)
     return int((await conn.execute(counted)).scalar_one())
+
+
+def _values(row: PackageRow) -> dict[str, Any]:
+    return asdict(row) | {"kind": row.kind.value, "state": row.state.value}
+
+
+def _row(row: Row[Any]) -> PackageRow:
+    found = row._asdict()
+    return PackageRow(**(found | {"kind": PackageKind(found["kind"]), "state": PackageState(found["state"])}))

@@ -145,8 +145,34 @@ package = Table(
     Column("revoked_at", BigInteger),
     Column("account_key", PlainText, nullable=False, server_default=""),
     Column("generation", Integer, nullable=False, server_default="0"),
+    Column("kind", Text, nullable=False, server_default="bundle"),
+    Column("version", Text, nullable=False, server_default=""),
+    Column("policy_version", Integer, nullable=False, server_default="0"),
+    Column("product_code", Text, nullable=False, server_default=""),
+    Column("state", Text, nullable=False, server_default="ready"),
+    Column("built_at", BigInteger, nullable=False, server_default="0"),
+    Column("size", BigInteger, nullable=False, server_default="0"),
+    Column("serials", Integer, nullable=False, server_default="0"),
+    Column("reason", PlainText, nullable=False, server_default=""),
     Index(None, "created_at", "id"),
     Index(None, "account_key"),
+    Index(None, "sha256"),
+    # What a crash left behind is found without reading the rest.
+    Index(
+        "package_building",
+        "state",
+        sqlite_where=text("state = 'building'"),
+        postgresql_where=text("state = 'building'"),
+    ),
+)
+
+# Allow-list of a package: hardware serial numbers and SMBIOS UUIDs, as ``core.serials.plain`` spells them.
+package_serial = Table(
+    "package_serial",
+    metadata,
+    Column("package_id", UuidText, primary_key=True),
+    Column("serial", PlainText, primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 enrolment_token = Table(
@@ -160,6 +186,7 @@ enrolment_token = Table(
     Column("uses", Integer, nullable=False, server_default="0"),
     Column("revoked_at", BigInteger),
     Column("left", Integer, nullable=False, server_default="0"),
+    Column("used_at", BigInteger, nullable=False, server_default="0"),
 )
 
 # Cold: written at registration.
@@ -181,6 +208,7 @@ endpoint = Table(
     Column("generation", Integer, nullable=False, server_default="0"),
     Column("mode", Text, nullable=False, server_default="oauth"),
     Index(None, "name", "id"),
+    Index(None, "package_id", "registered_at", "id"),
 )
 
 # Endpoints that came to a credential by a command; those that came by a package are counted with its token.

@@ -25,6 +25,7 @@ class EnrolmentToken(msgspec.Struct, frozen=True):
         expires_at: server time; void from then on.
         max_uses: how many endpoints may enrol with it.
         mode: authentication mode of the package; an endpoint joins the way its package says.
+        listed: the package has an allow-list of computers; the server holds it.
     """
 
     installation: str
@@ -36,6 +37,7 @@ class EnrolmentToken(msgspec.Struct, frozen=True):
     expires_at: int
     max_uses: int
     mode: Literal["oauth", "windows"] = "oauth"
+    listed: bool = False
 
 
 def judge(token: EnrolmentToken, now: int, uses: int, *, revoked: bool) -> Refusal | None:

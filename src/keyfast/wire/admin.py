@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from keyfast.core.package import PackageKind
 from keyfast.wire.messages import Inventory
 
 
@@ -85,6 +86,7 @@ class EndpointDetail(View, frozen=True):
     fork: ForkView | None
     commands: tuple[CommandLine, ...]
     events: tuple[EventLine, ...]
+    origin: "Origin | None" = None
 
 
 class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +99,10 @@ class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_uses: how many endpoints may enrol with it.
         mode: how its endpoints authenticate.
         account: in Windows mode, the client authentication account it embeds.
+        kind: by the file that comes out.
+        serials: serial numbers or SMBIOS UUIDs of the computers that may enrol with it; none for all.
+        despite: conditions of the account in which to build it all the same: ``expires_soon`` and
+            ``account_expires_soon``.
     """
 
     ring: str = "default"
@@ -105,10 +111,29 @@ class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_uses: int = 1000
     mode: Literal["oauth", "windows"] = "oauth"
     account: str = ""
+    kind: PackageKind = PackageKind.BUNDLE
+    serials: tuple[str, ...] = ()
+    despite: tuple[str, ...] = ()
 
 
 class PackageLine(View, frozen=True):
-    """One package."""
+    """One package. Times are unix seconds, 0 for not yet or never.
+
+    Attributes:
+        created_at: when it was asked for; ``built_at`` is when it was ready.
+        sha256: of the artefact (hex), empty until it is ready; ``size`` in bytes.
+        path: of the artefact on the server.
+        state: ``building``, ``ready``, ``failed`` or ``revoked``.
+        reason: why it failed.
+        faults: everything that stands against installing it now (``core.package_standing``), worst first.
+        expires_at: when its enrolment token ends.
+        uses, max_uses: how many endpoints enrolled with it, and how many may.
+        using: how many of those still use what it brought.
+        used_at: when the last endpoint enrolled with it.
+        serials: how many computers its allow-list names, 0 for no list.
+        warnings: what there is to say about the account inside; told when it is built only.
+        doing, share: what is being done while it is built, and how far that is, from 0 to 1.
+    """
 
     id: str
     created_at: int
@@ -121,6 +146,39 @@ class PackageLine(View, frozen=True):
     revoked: bool
     account: str = ""
     generation: int = 0
+    kind: PackageKind = PackageKind.BUNDLE
+    version: str = ""
+    policy_version: int = 0
+    state: str = "ready"
+    built_at: int = 0
+    size: int = 0
+    reason: str = ""
+    faults: tuple[str, ...] = ()
+    expires_at: int = 0
+    uses: int = 0
+    max_uses: int = 0
+    using: int = 0
+    used_at: int = 0
+    serials: int = 0
+    warnings: tuple[str, ...] = ()
+    doing: str = ""
+    share: float = 0.0
+
+
+class Origin(View, frozen=True):
+    """The package that an endpoint came from.
+
+    Attributes:
+        faults: what stands against the package now; none if it is still current.
+        in_use: the endpoint authenticates with what this package brought.
+    """
+
+    package: str
+    kind: PackageKind
+    built_at: int
+    built_by: str
+    faults: tuple[str, ...]
+    in_use: bool
 
 
 class KeyLine(View, frozen=True):

@@ -88,10 +88,17 @@ class CommandResult(Message, frozen=True):
 
 
 class Hardware(Message, frozen=True):
-    """Facts about the hardware, sent at registration only."""
+    """Facts about the hardware, sent at registration only.
+
+    Attributes:
+        smbios_uuid: SMBIOS UUID, empty if it cannot be read.
+        machine_id: the operating system's machine id.
+        serial: serial number of the computer, empty if it cannot be read; packages may name those they are for.
+    """
 
     smbios_uuid: limits.Short = ""
     machine_id: limits.Short = ""
+    serial: limits.Short = ""
 
 
 class Join(Message, frozen=True):

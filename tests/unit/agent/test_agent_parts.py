@@ -11,7 +11,8 @@ from tests.support.fake_agent import FakeClock, pass_time, rig_for
 from tests.support.fake_server import FakeServer
 
 from keyfast.agent.machine import MAX_INVENTORY_BYTES, LocalMachine, sendable
-from keyfast.agent.service import NAME, install_service, remove_service, unit_text
+from keyfast.agent.service import NAME, install_service, remove_service
+from keyfast.core.systemd_unit import unit_text
 from keyfast.errors import ConflictError
 from keyfast.trust.roles import Role
 from keyfast.wire.messages import Encryption, Hardware, Inventory, Protection, Volume, inventory_bytes
@@ -152,7 +153,7 @@ def test_the_unit_is_one_that_systemd_understands(tmp_path: Path):
     if tool is None:
         pytest.skip("missing systemd-analyze, package systemd")
     unit = tmp_path / NAME
-    unit.write_text(unit_text(Path("/bin/true"), Path('/var/lib/odd "name" 100%')))
+    unit.write_text(unit_text("/bin/true", '/var/lib/odd "name" 100%'))
     done = subprocess.run([tool, "verify", str(unit)], capture_output=True, text=True, check=False)
     faults = [line for line in done.stderr.splitlines() if NAME in line and "Command 'man" not in line]
     assert faults == []

@@ -47,10 +47,11 @@ def test_a_linux_without_a_name(tmp_path):
 def test_linux_ids(tmp_path):
     place(tmp_path, "proc/sys/kernel/random/boot_id", BOOT + "\n")
     place(tmp_path, "sys/class/dmi/id/product_uuid", BOOT.upper() + "\n")
+    place(tmp_path, "sys/class/dmi/id/product_serial", "5CG 1234\n")
     place(tmp_path, "etc/machine-id", "3d1219c7c4c5404aaa1f6d2a48adfda4\n")
     host = Host("linux", tmp_path, FakeRunner({}))
     assert host.boot_id() == BOOT
-    assert host.hardware() == Hardware(BOOT, "3d1219c7c4c5404aaa1f6d2a48adfda4")
+    assert host.hardware() == Hardware(BOOT, "3d1219c7c4c5404aaa1f6d2a48adfda4", "5CG 1234")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,14 @@ def test_linux_ids(tmp_path):
 def test_a_board_without_an_id(tmp_path, told):
     place(tmp_path, "sys/class/dmi/id/product_uuid", told)
     assert Host("linux", tmp_path, FakeRunner({})).hardware() == Hardware()
+
+
+@pytest.mark.parametrize(
+    "told", ["", "None", "To Be Filled By O.E.M.", "Default string", "0", " System Serial Number "]
+)
+def test_a_board_without_a_serial_number(tmp_path, told):
+    place(tmp_path, "sys/class/dmi/id/product_serial", told)
+    assert Host("linux", tmp_path, FakeRunner({})).hardware().serial == ""
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32", "freebsd14"])
@@ -76,14 +85,18 @@ def test_mac_ids(tmp_path):
         tmp_path,
         FakeRunner({"sysctl": Result(0, BOOT.upper().encode() + b"\n"), "ioreg": Result(0, ioreg)}),
     )
-    assert (host.boot_id(), host.hardware()) == (BOOT, Hardware(smbios_uuid=BOOT))
+    assert (host.boot_id(), host.hardware()) == (BOOT, Hardware(smbios_uuid=BOOT, serial="C0"))
+
+
+POWERSHELL = "powershell -NoProfile -NonInteractive -Command"
 
 
 def windows(tmp_path, count):
     answers = {
         "reg query HKLM\\SYSTEM\\CurrentControlSet\\Control\\Session": reg("BootId", "REG_DWORD", count),
         "reg query HKLM\\SOFTWARE": reg("MachineGuid", "REG_SZ", "f41fcb28-e1ec"),
-        "powershell": Result(0, BOOT.upper().encode() + b"\r\n"),
+        f"{POWERSHELL} (Get-CimInstance Win32_ComputerSystemProduct)": Result(0, BOOT.upper().encode() + b"\r\n"),
+        f"{POWERSHELL} (Get-CimInstance Win32_BIOS)": Result(0, b"5CG1234\r\n"),
     }
     runner = FakeRunner({})
     return Host("win32", tmp_path, _ByLine(answers, runner))
@@ -103,7 +116,7 @@ class _ByLine:
 
 def test_windows_ids(tmp_path):
     host = windows(tmp_path, "0x1a")
-    assert host.hardware() == Hardware(BOOT, "f41fcb28-e1ec")
+    assert host.hardware() == Hardware(BOOT, "f41fcb28-e1ec", "5CG1234")
     assert host.boot_id() == windows(tmp_path, "0x1a").boot_id()
     assert host.boot_id() != windows(tmp_path, "0x1b").boot_id()
 

@@ -19,7 +19,7 @@ from keyfast.core.refusal import RULES, RefusalClass
 from keyfast.core.rotation_state import RotationEvent
 from keyfast.directory.entry import ACCOUNT, BASE_ONLY
 from keyfast.services.keyring import MIN_PASSPHRASE
-from keyfast.settings import ActiveDirectorySettings, RecoverySettings, Settings, WindowsSettings
+from keyfast.settings import ActiveDirectorySettings, PackagesSettings, RecoverySettings, Settings, WindowsSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
@@ -69,7 +69,12 @@ def test_every_setting_has_its_heading():
 
 @pytest.mark.parametrize(
     ("table", "kind"),
-    [("windows", WindowsSettings), ("directory", ActiveDirectorySettings), ("recovery", RecoverySettings)],
+    [
+        ("windows", WindowsSettings),
+        ("directory", ActiveDirectorySettings),
+        ("recovery", RecoverySettings),
+        ("packages", PackagesSettings),
+    ],
 )
 def test_every_member_of_a_table_of_settings_has_its_heading(table, kind):
     found = {head for head in _headings("operate/settings.md", 3) if head.startswith(f"{table}.")}

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.node_api import NodeApi
+from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, admin_app
@@ -36,11 +37,13 @@ from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.secret import Secret
 from keyfast.errors import KeyfastError, UsageError
+from keyfast.server.packages import open_workshop
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService
 from keyfast.services.package import PackageService
+from keyfast.services.package_report import PackageReports
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
@@ -70,9 +73,8 @@ async def socket(site, rotations):
     options = RecoveryOptionsService(site.live, site.database, site.accounts, windows, rotations, site.clock)
     modes = ModeService(site.live, site.database, tuple(Mechanism), lambda: "ca", site.clock)
     await modes.open_(Mode.WINDOWS, "", "admin")
-    packages = PackageService(
-        site.live, site.database, site.settings.data / "packages", site.accounts, modes, site.clock
-    )
+    workshop = open_workshop(site.settings, "Keyfast", site.clock)
+    packages = PackageService(site.live, site.database, workshop, site.accounts, modes, site.clock, os.urandom)
     keyring = KeyringService(site.live, site.database, site.kek, site.settings.kek_file, site.clock)
     commands = CommandService(site.live, site.database, site.clock)
     ledger = RotationLedger(site.database, site.clock)
@@ -80,7 +82,6 @@ async def socket(site, rotations):
         AdminApi(
             site.live,
             ReportService(site.database, site.clock),
-            packages,
             keyring,
             commands,
             EndRecovery(site.live, site.database, site.clock),
@@ -91,6 +92,7 @@ async def socket(site, rotations):
         RecoveryApi(options),
         RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
         NodeApi(NodeService(site.database, site.clock)),
+        PackageApi(packages, PackageReports(site.database, packages, workshop, site.clock)),
     )
     path = site.settings.admin_socket
     path.parent.mkdir()

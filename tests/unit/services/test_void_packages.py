@@ -49,12 +49,12 @@ async def test_a_package_whose_account_has_changed_is_named_with_both_generation
     reply = await desk.join(bundle)
     assert kind(reply) is RefusalClass.ACCOUNT_REFUSED
     assert ("generation 1 of 2" in reply.outcome.detail) is recorded
-    (detail,) = await told(desk, "package_outdated")
-    assert (detail["package"], detail["account"]) == (bundle.package, KEY)
-    assert (detail["generation"], detail["newest"]) == ("1", "2" if recorded else "1")
+    (detail,) = await told(desk, "enrolment_refused")
+    assert (detail["package"], detail["reason"]) == (bundle.package, "account_changed")
+    assert KEY in detail["why"]
+    assert ("it brings generation 1 of 2" if recorded else "no newer one is on record") in detail["why"]
 
 
 async def test_an_endpoint_that_works_is_no_word_about_its_package(desk):
     await desk.enrol()
-    assert await told(desk, "package_outdated") == []
     assert await told(desk, "enrolment_refused") == []

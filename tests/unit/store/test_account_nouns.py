@@ -145,7 +145,7 @@ async def test_what_was_built_with_an_account_and_who_enrolled_with_it(database)
         for row, token in (first, second, package(account="CORP\\other")):
             await packages.create(conn, row, token)
         for _ in range(3):
-            await packages.count_use(conn, first[1].jti)
+            await packages.count_use(conn, first[1].jti, at=NOW)
         assert await accounts.built(conn, KEY) == [
             BuiltRow(second[0].id, KEY, 2, NOW + 1, 0),
             BuiltRow(first[0].id, KEY, 1, NOW, 3),
@@ -159,7 +159,7 @@ async def test_endpoints_are_counted_by_mode_and_ring(database):
         for uses, (row, token) in enumerate(rows, 1):
             await packages.create(conn, row, token)
             for _ in range(uses):
-                await packages.count_use(conn, token.jti)
+                await packages.count_use(conn, token.jti, at=NOW)
         counts = [("windows", "", 3), ("windows", "labs", 2), ("oauth", "", 3), ("oauth", "labs", 0)]
         for mode, ring, count in counts:
             assert await packages.enrolled(conn, mode, ring) == count

@@ -8,6 +8,7 @@ from tests.support.databases import NOW, endpoint_row, some_id
 from keyfast.core.command import CommandState
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mode
+from keyfast.core.package_life import PackageState
 from keyfast.errors import ConflictError, NotFoundError
 from keyfast.store import commands, endpoints, events, installations, keys, packages, policies, profiles
 from keyfast.store.commands import CommandRow
@@ -79,9 +80,9 @@ async def test_an_enrolment_token_is_used_up_to_its_ceiling(database):
     package, token = _package(NOW)
     async with database.write() as conn:
         await packages.create(conn, package, token)
-        assert [await packages.count_use(conn, token.jti) for _ in range(3)] == [True, True, False]
-        assert not await packages.count_use(conn, "unknown")
-        assert await packages.token(conn, token.jti) == replace(token, uses=2)
+        assert [await packages.count_use(conn, token.jti, at=NOW) for _ in range(3)] == [True, True, False]
+        assert not await packages.count_use(conn, "unknown", at=NOW)
+        assert await packages.token(conn, token.jti) == replace(token, uses=2, used_at=NOW)
         assert await packages.token(conn, "unknown") is None
 
 
@@ -93,8 +94,8 @@ async def test_a_revoked_package_is_revoked_once_and_its_token_is_void(database)
         assert await packages.revoke(conn, package.id, at=NOW + 2)
         assert not await packages.revoke(conn, some_id(), at=NOW)
         assert not await packages.revoke(conn, "nonsense", at=NOW)
-        assert not await packages.count_use(conn, token.jti)
-        assert await packages.get(conn, package.id) == replace(package, revoked_at=NOW + 1)
+        assert not await packages.count_use(conn, token.jti, at=NOW)
+        assert await packages.get(conn, package.id) == replace(package, revoked_at=NOW + 1, state=PackageState.REVOKED)
         assert (await packages.token(conn, token.jti)).revoked_at == NOW + 1
 
 

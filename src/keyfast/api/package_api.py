@@ -1,0 +1,82 @@
+"""The admin API of packages: order one and hear of its build, read, download, verify, revoke."""
+
+import asyncio
+import base64
+from http import HTTPStatus
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from keyfast.api import http
+from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, PAGE, asked, ok
+from keyfast.services.package import PackageService
+from keyfast.services.package_report import PackageReports
+from keyfast.wire import admin
+from keyfast.wire.admin import PackageOrder
+from keyfast.wire.packages import DIGEST_HEADER, FileCheck
+
+MAX_ORDER = 8 * 1024 * 1024
+"""An allow-list may be long."""
+WAIT_SECONDS = 2.0
+"""What is built sooner is answered with 200, as if there were nothing to wait for."""
+
+
+class PackageApi:
+    """Handlers of ``/admin/v1/packages``.
+
+    Args:
+        service: builds packages.
+        reports: reads their records.
+        wait_s: seconds that an order waits for its package.
+    """
+
+    def __init__(self, service: PackageService, reports: PackageReports, wait_s: float = WAIT_SECONDS) -> None:
+        self._wait_s = wait_s
+        self._service = service
+        self._reports = reports
+
+    async def packages(self, request: Request) -> Response:
+        """``GET /admin/v1/packages``: newest first."""
+        query = request.query_params
+        return ok(await self._reports.list_page(query.get("after", ""), http.query_int(query, "limit", PAGE, MAX_PAGE)))
+
+    async def create(self, request: Request) -> Response:
+        """``POST /admin/v1/packages``: build one; 202 while that takes longer, then look at it until it is ready."""
+        begun = await self._service.begin(await asked(request, PackageOrder, MAX_ORDER), ADMINISTRATOR)
+        done, _ = await asyncio.wait([begun.task], timeout=self._wait_s)
+        fault = begun.task.result() if done else None
+        if fault is not None:
+            raise fault
+        line = await self._reports.line(begun.package, begun.warnings)
+        return http.answer(msgspec.json.encode(line), status=HTTPStatus.OK if done else HTTPStatus.ACCEPTED)
+
+    async def kinds(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/packages/kinds``: which can be built here, and what is missing for the others."""
+        return ok(await asyncio.to_thread(self._reports.kinds))
+
+    async def verify(self, request: Request) -> Response:
+        """``POST /admin/v1/packages/verify``: which package a file is."""
+        return ok(await self._reports.check_file(await asked(request, FileCheck)))
+
+    async def package(self, request: Request) -> Response:
+        """``GET /admin/v1/packages/{id}``."""
+        return ok(await self._reports.show(request.path_params["id"]))
+
+    async def endpoints(self, request: Request) -> Response:
+        """``GET /admin/v1/packages/{id}/endpoints``: those that came from it, newest first."""
+        query = request.query_params
+        limit = http.query_int(query, "limit", PAGE, MAX_PAGE)
+        return ok(await self._reports.endpoints(request.path_params["id"], query.get("after", ""), limit))
+
+    async def download(self, request: Request) -> Response:
+        """``GET /admin/v1/packages/{id}/file``: the artefact, with its digest (RFC 9530)."""
+        row, path = await self._service.artefact(request.path_params["id"], ADMINISTRATOR)
+        digest = base64.b64encode(bytes.fromhex(row.sha256)).decode("ascii")
+        headers = {"cache-control": "no-store", DIGEST_HEADER: f"sha-256=:{digest}:"}
+        return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=row.file_name)
+
+    async def revoke(self, request: Request) -> Response:
+        """``POST /admin/v1/packages/{id}/revoke``: it enrols no more endpoints, and its file is removed."""
+        await self._service.revoke(request.path_params["id"], ADMINISTRATOR)
+        return ok(admin.Changed("revoked"))
