@@ -94,6 +94,9 @@ class Agent:
         self._package_refused = package_refused
         self._extra_url = extra_url
         self._leaving = False
+        if self._untold() is not None and not record.failures:
+            # Whoever has just installed it looks at the server now, not at the next check-in.
+            self.record = replace(self.record, due=None)
         self._keeps_running = False
         self._quick = 0
         self._observed: Snapshot | None = None
