@@ -1,6 +1,7 @@
 """MSIs made by the real tools from a small tree: what is in them, who signed them, what a changed byte does."""
 
 import datetime as dt
+import re
 import stat
 from dataclasses import replace
 
@@ -100,20 +101,22 @@ def test_inspection_finds_what_is_wrong(package):
     assert len(inspect.faults(contents, other, VERSION)) > 3
 
 
-def test_packages_share_nothing_that_is_secret_and_no_code(workshop, tmp_path):
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.slow)])
+def test_packages_share_nothing_that_is_secret_and_no_code(workshop, tmp_path, count):
     installer, made = workshop
-    codes, summaries = set(), set()
-    for number in range(20):
-        one = stamp(password=f"password-number-{number}-of-20")
-        file = tmp_path / f"{number}.msi"
-        file.write_bytes(installer.stamp(made, one))
-        contents = inspect.read(file)
-        assert inspect.faults(contents, one, VERSION) == []
-        codes.add(contents.by("Property", "Property")["ProductCode"]["Value"])
-        summaries.add(next(line for line in contents.summary.split("\n") if "UUID" in line))
-        assert b"password-number-" in file.read_bytes()
-        assert not any(f"-{n}-of".encode() in file.read_bytes() for n in range(20) if n != number)
-    assert len(codes) == len(summaries) == 20
+    codes, file = set(), tmp_path / "agent.msi"
+    for number in range(count):
+        one = stamp(password=f"password-{number:04d}-of-many")
+        content = installer.stamp(made, one)
+        assert re.findall(rb"password-\d{4}-of", content) == [f"password-{number:04d}-of".encode()]
+        file.write_bytes(content)
+        properties = tools.run(["msiinfo", "export", str(file), "Property"]).decode()
+        codes.add(re.search(r"ProductCode\t(\S+)", properties)[1])
+        codes.add(re.search(r"UUID\): (\S+)", tools.run(["msiinfo", "suminfo", str(file)]).decode())[1])
+        if number % 100 == 0:
+            assert inspect.faults(inspect.read(file), one, VERSION) == []
+    assert len(codes) == 2 * count, "a product code and a package code for each"
 
 
 def test_the_signature_verifies_and_a_changed_byte_fails(workshop, package, tmp_path):

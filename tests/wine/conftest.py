@@ -12,6 +12,7 @@ from tests.support.require import require
 from tests.support.server import RunningServer
 from tests.support.wine import Wine
 
+from keyfast import __version__
 from keyfast.errors import KeyfastError
 from keyfast.installers.msi import tools
 from keyfast.installers.msi.installer import MsiInstaller
@@ -19,25 +20,21 @@ from keyfast.installers.msi.interpreter import from_wheels
 from keyfast.installers.msi.signing import own_signer
 from keyfast.installers.wheels import Wheels, local_folder
 
-OLD, NEW = "0.1.0", "0.2.0"
+OLD, NEW = __version__, "99.0.0"
 
 
 @pytest.fixture(scope="session")
-def installers(tmp_path_factory) -> dict[str, MsiInstaller]:
-    """Builders of an older and a newer version."""
+def newer(tmp_path_factory) -> MsiInstaller:
+    """Builds packages of a version that is newer than the server's."""
     require("wine", "wine")
     for tool in tools.TOOLS:
         require(tool.program, tool.package)
     signer = own_signer(tmp_path_factory.mktemp("keys") / "signing", "Keyfast of a test", dt.datetime.now(dt.UTC))
     local, fetched = local_folder(os.environ), KEPT / "wheels"
     interpreter = partial(from_wheels, fetched, local)
-    made = {
-        version: MsiInstaller(KEPT / "msi", Wheels(fetched, local), signer, interpreter, "wheels", version)
-        for version in (OLD, NEW)
-    }
+    made = MsiInstaller(KEPT / "msi", Wheels(fetched, local), signer, interpreter, "wheels", NEW)
     try:
-        for installer in made.values():
-            installer.base(lambda what, share: None)
+        made.base(lambda what, share: None)
     except KeyfastError as fault:
         pytest.skip(f"missing {fault.message}")
     return made
@@ -59,7 +56,10 @@ def start_wine(tmp_path) -> Iterator[Callable[[], Wine]]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
-    """A server of this test."""
+    """A server of this test, which finds its wheels fetched."""
+    files = tmp_path / "server" / "packages"
+    files.mkdir(mode=0o700, parents=True)
+    (files / "wheels").symlink_to(KEPT / "wheels")
     running = RunningServer(tmp_path / "server")
     yield running
     running.close()

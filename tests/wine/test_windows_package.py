@@ -1,9 +1,12 @@
 """The whole life of a Windows package, under Wine: MSI, service, agent and a real server on loopback."""
 
 import json
+import re
+import shutil
 import time
 import uuid
 
+import msgspec
 import pytest
 from tests.support import processes
 from tests.support.device import read_bundle
@@ -14,7 +17,8 @@ from keyfast.core.package import BUNDLE_FILE
 from keyfast.installers.msi import inspect, names
 from keyfast.installers.stamp import Stamp
 from keyfast.wire.admin import AccountOrder, AccountView, Changed, LocalAccountLine, LocalAccountOrder, ModeOrder
-from keyfast.wire.messages import encode
+from keyfast.wire.messages import Bundle, encode
+from keyfast.wire.packages import PackageView
 
 pytestmark = [pytest.mark.wine, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -26,8 +30,8 @@ PATIENCE = 120.0
 class Site:
     """A server, one Windows, and the packages that go from the one to the other."""
 
-    def __init__(self, server, wine, installers, folder):
-        self.server, self.wine, self.installers, self.folder = server, wine, installers, folder
+    def __init__(self, server, wine, newer, folder):
+        self.server, self.wine, self.newer, self.folder = server, wine, newer, folder
         self.secrets = [FIRST, SECOND]
 
     def set_password(self, password):
@@ -36,17 +40,34 @@ class Site:
         return self.server.admin.post("/admin/v1/accounts", AccountView, AccountOrder(ACCOUNT, password)).account
 
     def package(self, version, **order):
-        """An MSI, and what it was made from."""
-        line = self.server.package(**order)
-        bundle = read_bundle(line.path)
-        codes = str(uuid.uuid4()), str(uuid.uuid4())
-        stamp = Stamp(bundle, int(time.time()), self.server.url, line.mode, *codes)
-        installer = self.installers[version]
+        """An MSI, and what it was made from. Those of the server's own version are the server's work, all of it."""
+        own = version == OLD
+        line = self.server.package(kind="msi" if own else "bundle", **order)
+        while line.state == "building":
+            line = self.server.admin.get(f"/admin/v1/packages/{line.id}", PackageView).line
+        assert line.state == "ready", line.reason
         msi = self.folder / f"{line.id}.msi"
-        msi.write_bytes(installer.stamp(installer.base(lambda what, share: None), stamp))
+        if own:
+            shutil.copy(line.path, msi)
+            stamp = self.stamp_of(msi, line)
+        else:
+            stamp = self.stamp(line, read_bundle(line.path), str(uuid.uuid4()), str(uuid.uuid4()))
+            msi.write_bytes(self.newer.stamp(self.newer.base(lambda what, share: None), stamp))
         assert inspect.faults(inspect.read(msi), stamp, version) == []
-        self.secrets.append(bundle.statement)
+        self.secrets.append(stamp.bundle.statement)
         return msi, stamp
+
+    def stamp(self, line, bundle, *codes):
+        return Stamp(bundle, line.built_at, self.server.url, line.mode, *codes)
+
+    def stamp_of(self, msi, line):
+        """What the server made an MSI from, by what is in it."""
+        contents = inspect.read(msi)
+        cabinet = contents.streams[names.BUNDLE_CABINET]
+        bundle = msgspec.json.decode(cabinet[cabinet.index(b"{") :], type=Bundle)
+        product = contents.by("Property", "Property")["ProductCode"]["Value"]
+        package = re.search(r"UUID\): \{(\S+)\}", contents.summary)[1]
+        return self.stamp(line, bundle, product.strip("{}"), package)
 
     def install(self, msi, *more):
         """Install, and see that nothing secret was logged."""
@@ -94,8 +115,8 @@ class Site:
 
 
 @pytest.fixture
-def site(server, start_wine, installers, tmp_path):
-    return Site(server, start_wine(), installers, tmp_path)
+def site(server, start_wine, newer, tmp_path):
+    return Site(server, start_wine(), newer, tmp_path)
 
 
 def test_an_endpoint_keeps_its_identity_through_the_life_of_its_packages(site):
