@@ -25,6 +25,7 @@ JOIN_REFUSED = REFUSED | {
     RefusalClass.ENROLMENT_EXPIRED.value,
     RefusalClass.ENROLMENT_EXHAUSTED.value,
     RefusalClass.ENROLMENT_REVOKED.value,
+    RefusalClass.ENROLMENT_NOT_LISTED.value,
 }
 """The same where the endpoint asked to be taken in."""
 KEY_NOT_KNOWN = frozenset({RefusalClass.UNAUTHENTICATED.value, RefusalClass.UNKNOWN_DEVICE.value})
