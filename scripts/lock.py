@@ -40,7 +40,7 @@ def main() -> int:
         sys.stderr.writelines(f"{fault}\n" for fault in found)
         return 1 if found else 0
     _write(RUN, declared, [], upgrade=options.upgrade)
-    everything = ["--extra", "directory", "--extra", "kerberos", "--group", "dev"]
+    everything = ["--extra", "directory", "--extra", "kerberos", "--extra", "see", "--group", "dev"]
     _write(DEV, declared, [*everything, "--constraints", str(RUN)], upgrade=options.upgrade)
     return 0
 

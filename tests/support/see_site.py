@@ -28,9 +28,7 @@ def iis_line(at: float, status: int, substatus: int = 0, win32: int = 0, user: s
     """One request in a log of IIS."""
     moment = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
     address = f"10.0.{machine // 250}.{machine % 250 + 1}"
-    return (
-        f"{moment} 10.0.0.1 POST /service/checkin.asmx - 443 {user} {address} client {status} {substatus} {win32} 15"
-    )
+    return f"{moment} 10.0.0.1 POST /service/checkin.asmx - 443 {user} {address} client {status} {substatus} {win32} 15"
 
 
 def iis_log(path: Path, lines: Iterable[str]) -> Path:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -16,7 +17,7 @@ from keyfast.core.secret import Secret
 from keyfast.core.visible import visible
 from keyfast.directory.active_directory import ActiveDirectory
 from keyfast.directory.settings import DirectorySettings, KeytabReader, SimpleReader
-from keyfast.errors import EXIT_USAGE, UsageError
+from keyfast.errors import EXIT_USAGE, NotReadyError, UsageError
 from keyfast.see import inventory
 from keyfast.see.exports import Exports, Reader
 from keyfast.see.iis_log import IisLog, logon
@@ -75,7 +76,7 @@ def see(
     if not (exports.registry or exports.hives or exports.inventories):
         raise UsageError("nothing to diagnose", repair="keyfast diagnose see --reg client-database.reg")
     dates = _dates(built_at or ())
-    directories = [_directory(url, ad_user, ad_password_file, ad_keytab, ad_ca) for url in ad or ()]
+    directories = _directories(ad or (), ad_user, ad_password_file, ad_keytab, ad_ca)
     tally, sources = _count(exports)
     log, log_sources = _read_logs(tuple(iis or ()), tally, iis_path)
     report = asyncio.run(_report(tally, directories, Known(dates, log), (*sources, *log_sources)))
@@ -119,21 +120,27 @@ def _read_logs(paths: Sequence[Path], tally: Tally, prefix: str) -> tuple[IisLog
 async def _report(
     tally: Tally, directories: Sequence[ActiveDirectory], known: Known, sources: Sequence[SourceLine]
 ) -> SiteReport:
+    domains, notes = [], []
     try:
-        domains = [Domain(await _names(directory), directory) for directory in directories]
-        return await diagnose_site(tally.groups, domains, known, sources, int(time.time()))
+        for directory in directories:
+            try:
+                names = await directory.names()
+            except NotReadyError as fault:
+                notes.append(f"a directory was not read: {visible(fault.message)}")
+            else:
+                domains.append(Domain(frozenset(name.lower() for name in names), directory))
+        report = await diagnose_site(tally.groups, domains, known, sources, int(time.time()))
+        return msgspec.structs.replace(report, notes=(*report.notes, *notes))
     finally:
         for directory in directories:
             await directory.close()
 
 
-async def _names(directory: ActiveDirectory) -> frozenset[str]:
-    return frozenset(name.lower() for name in await directory.names())
-
-
-def _directory(
-    url: str, user: str, password_file: Path | None, keytab: Path | None, ca: Path | None
-) -> ActiveDirectory:
+def _directories(
+    urls: Sequence[str], user: str, password_file: Path | None, keytab: Path | None, ca: Path | None
+) -> list[ActiveDirectory]:
+    if not urls:
+        return []
     if not user:
         raise UsageError("--ad needs an account to read with", repair="--ad-user 'DOMAIN\\name'")
     reader: SimpleReader | KeytabReader
@@ -141,7 +148,9 @@ def _directory(
         reader = KeytabReader(user, keytab)
     else:
         reader = SimpleReader(user, Secret(passwords.ask(f"Password of {user}", password_file).encode()))
-    return ActiveDirectory(DirectorySettings("", (url,), reader, ca, timeout_s=_WAIT_SECONDS), time.time)
+    return [
+        ActiveDirectory(DirectorySettings("", (url,), reader, ca, timeout_s=_WAIT_SECONDS), time.time) for url in urls
+    ]
 
 
 def _dates(texts: Sequence[str]) -> dict[str, int]:

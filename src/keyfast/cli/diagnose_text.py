@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from keyfast.core.diagnosis.engine import CANNOT_TELL
 from keyfast.core.diagnosis.finding import Confidence, Finding, Option, Weight
 from keyfast.see.report import GroupReport, SiteReport, SourceLine
 
@@ -21,7 +22,7 @@ def show(report: SiteReport, console: Console) -> None:
     for group in report.groups:
         _group(group, console)
     for note in report.notes:
-        console.print(Text(note))
+        console.print(Text(note, "yellow"))
 
 
 def moment(unix: int) -> str:
@@ -56,7 +57,8 @@ def _group(group: GroupReport, console: Console) -> None:
 
 
 def _finding(finding: Finding, console: Console) -> None:
-    head = Text.assemble((f"{finding.confidence} ", _COLOUR[finding.confidence]), (finding.cause, "bold"))
+    sure = "" if finding.code == CANNOT_TELL else f"{finding.confidence} "
+    head = Text.assemble((sure, _COLOUR[finding.confidence]), (finding.cause, "bold"))
     head.append(f" [{finding.code}]", "dim")
     console.print(Padding(head, (1, 0, 0, 2), expand=False))
     if finding.since:
@@ -76,7 +78,7 @@ def _option(number: int, option: Option, console: Console) -> None:
         console.print(Padding(Text(f"for: {option.machines}"), (0, 0, 0, 7), expand=False))
     console.print(Padding(Text(f"risk: {option.risk}", "dim"), (0, 0, 0, 7), expand=False))
     if option.command:
-        console.print(Padding(Text(option.command, "cyan"), (0, 0, 0, 7), expand=False), soft_wrap=True)
+        console.print(Text(f"       {option.command}", "cyan"), soft_wrap=True)
 
 
 def _names(group: GroupReport) -> str:

@@ -29,6 +29,9 @@ def logged(*codes: int) -> Sign:
     return signs.answered(401, 1, frozenset(codes))
 
 
+WRONG_PASSWORDS = signs.answered(401, 1, frozenset({1326, 0x8009030C}))
+
+
 def _state(
     code: str,
     condition: A,
@@ -38,8 +41,12 @@ def _state(
     mend: tuple[str, str, str],
     *,
     against: tuple[Sign, ...] = (),
+    supports: tuple[Sign, ...] | None = None,
 ) -> Rule:
-    """A state of the account in which no password of it is taken."""
+    """A state of the account in which no password of it is taken; the directory's word proves it.
+
+    With ``supports`` it only makes it likely, and each of these surer.
+    """
     directory = says(condition, "the directory says so")
     needs = any_of("the account is in this state", directory, *(logged(code) for code in codes))
     recovered = Sign(
@@ -54,7 +61,8 @@ def _state(
         lambda e: ways.mend(e, *mend),
         "The account in Active Directory Users and Computers, tab Account; its security events 4625 and 4740 at the"
         " domain controllers.",
-        proofs=(directory,),
+        proofs=() if supports else (directory,),
+        supports=supports or (),
         against=(recovered, *against),
         never=_NEVER,
     )
@@ -100,7 +108,6 @@ def _lag_detail(evidence: Evidence) -> str:
 AFTER_BUILD = Sign("the password was set after the package was built", _set_after_build, Source.BUILT, _change_detail)
 BEFORE_BUILD = Sign("the password has not been set since the package was built", _set_before_build, Source.BUILT)
 BEGAN_WITH_CHANGE = Sign("the silence began when the password was set", _began_with_change, Source.LOG, _lag_detail)
-WRONG_PASSWORDS = signs.answered(401, 1, frozenset({1326, 0x8009030C}))
 LATE = Sign(
     "the silence began well after the change, and within the hour for which NTLM takes the previous password",
     lambda e: None if (lag := _lag(e)) is None else _SLACK + e.since_width_s < lag <= e.account.grace_s + _SLACK,
@@ -143,6 +150,7 @@ RULES = (
             "Get-ADObject -Filter {sAMAccountName -eq NAME} -IncludeDeletedObjects | Restore-ADObject",
             "a restored account keeps its password only where the AD recycle bin was on; a new one needs the password",
         ),
+        supports=(WRONG_PASSWORDS,),  # a reader without the right to see the account finds none either
     ),
     _state(
         "account-disabled",
@@ -152,20 +160,6 @@ RULES = (
         " did it, or it happens again.",
         (1331,),
         ("enable the account", "Enable-ADAccount -Identity NAME", "whatever disabled it may do so again"),
-    ),
-    _state(
-        "account-locked",
-        A.LOCKED,
-        "The account {account} is locked out after wrong passwords.",
-        "Somebody sends wrong passwords: clients with an old one, another service that uses the account, or an"
-        " attack. Where the password was changed, unlocking helps for minutes only: the clients lock it again.",
-        (1909,),
-        (
-            "unlock the account, and find what sends wrong passwords (event 4740 names the computer)",
-            "Unlock-ADAccount -Identity NAME",
-            "it is locked again while wrong passwords keep coming",
-        ),
-        against=(AFTER_BUILD,),
     ),
     _state(
         "account-expired",
@@ -218,6 +212,20 @@ RULES = (
             all_of("and the web server refuses its password", AFTER_BUILD, WRONG_PASSWORDS),
         ),
         never=(*_NEVER, BEFORE_BUILD),
+    ),
+    _state(
+        "account-locked",
+        A.LOCKED,
+        "The account {account} is locked out after wrong passwords.",
+        "Somebody sends wrong passwords: clients with an old one, another service that uses the account, or an"
+        " attack. Where the password was changed, unlocking helps for minutes only: the clients lock it again.",
+        (1909,),
+        (
+            "unlock the account, and find what sends wrong passwords (event 4740 names the computer)",
+            "Unlock-ADAccount -Identity NAME",
+            "it is locked again while wrong passwords keep coming",
+        ),
+        against=(AFTER_BUILD,),
     ),
     Rule(
         "password-grace",

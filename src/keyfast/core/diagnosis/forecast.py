@@ -5,7 +5,14 @@ from keyfast.core.diagnosis import ways
 from keyfast.core.diagnosis.account import says
 from keyfast.core.diagnosis.evidence import Evidence
 from keyfast.core.diagnosis.finding import Confidence, Effort, Option, Stage, Weight
-from keyfast.core.diagnosis.rule import Rule
+from keyfast.core.diagnosis.rule import Rule, Sign, Source
+
+_UNREAD = Sign(
+    "domain controllers could not be read",
+    lambda e: None if e.account.verdict is None else e.account.finding(A.UNREADABLE) is not None,
+    Source.DIRECTORY,
+    lambda e: found.sentence if (found := e.account.finding(A.UNREADABLE)) else "",
+)
 
 
 def _ahead(code: str, condition: A, cause: str, about: str, sentence: str, command: str, weight: Weight) -> Rule:
@@ -17,7 +24,7 @@ def _ahead(code: str, condition: A, cause: str, about: str, sentence: str, comma
         Stage.ACCOUNT,
         cause,
         about,
-        (says(condition, "the directory says so"),),
+        (_UNREAD if condition is A.UNREADABLE else says(condition, "the directory says so"),),
         options,
         "The account in Active Directory Users and Computers.",
         weight=weight,
