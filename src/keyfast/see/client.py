@@ -14,7 +14,7 @@ from keyfast.core.visible import visible
 
 KEY = ("ENCRYPTION ANYWHERE", "FRAMEWORK", "CLIENT DATABASE")
 _MACHINE = re.compile(r"^\\\\([^\\]+)\\")
-_ADDRESS = re.compile(r"^https?://[^/?#@\s]+", re.IGNORECASE)
+_ADDRESS = re.compile(r"^https?://[^/?#@\s]+(?=[/?#\s]|$)", re.IGNORECASE)
 _MOST_VALUES = 64
 
 
@@ -41,7 +41,9 @@ class Client(msgspec.Struct, frozen=True):
 
 
 def is_client_database(path: str) -> bool:
-    """Whether a registry path leads to the client database, wherever its hive is loaded."""
+    """Whether a registry path leads to the client database, wherever its hive is loaded; ``-`` before it deletes it."""
+    if path.startswith("-"):
+        return False
     parts = path.strip().rstrip("\\").upper().split("\\")
     return tuple(parts[-len(KEY) :]) == KEY
 

@@ -28,7 +28,8 @@ class Step:
     Attributes:
         granted: requests that succeeded.
         unnamed: of those, without a name.
-        challenges: answers that ask for a logon.
+        challenges: answers that ask for a logon (401.2).
+        legs: answers in the middle of a logon (401.1, no credentials yet).
         refusals: other refusals and faults, by kind.
         accounts: successes by logon name in lower case, of names that were asked for.
     """
@@ -36,6 +37,7 @@ class Step:
     granted: int = 0
     unnamed: int = 0
     challenges: int = 0
+    legs: int = 0
     refusals: Counter[tuple[int, int, int]] = field(default_factory=Counter)
     accounts: Counter[str] = field(default_factory=Counter)
 
@@ -43,13 +45,14 @@ class Step:
     def refused(self) -> int:
         """Requests that ended in a refusal; challenges only where nothing followed them."""
         others = self.refusals.total()
-        return others + max(0, self.challenges - self.granted - others)
+        return others + max(0, self.challenges - self.granted - others, self.legs - self.granted - others)
 
     def absorb(self, other: "Step") -> None:
         """Add what another step has."""
         self.granted += other.granted
         self.unnamed += other.unnamed
         self.challenges += other.challenges
+        self.legs += other.legs
         self.refusals.update(other.refusals)
         self.accounts.update(other.accounts)
 
@@ -128,8 +131,10 @@ class IisLog:
                 step.unnamed += 1
             elif (known := logon(name)) in self._accounts:
                 step.accounts[known] += 1
-        elif status == 401 and (substatus == 2 or win32 == _NO_CREDENTIALS):  # noqa: PLR2004 - a challenge
+        elif status == 401 and substatus == 2:  # noqa: PLR2004 - a challenge
             step.challenges += 1
+        elif status == 401 and win32 == _NO_CREDENTIALS:  # noqa: PLR2004
+            step.legs += 1
         elif kind in step.refusals or len(step.refusals) < _MOST_KINDS:
             step.refusals[kind] += 1
         else:

@@ -37,7 +37,7 @@ def lines(path: Path, advance: Advance = no_progress) -> Iterator[str | None]:
             disk = _Watched(raw, advance)
             plain: IO[bytes] = io.BufferedReader(disk, _STEP)
             if plain.peek(2)[:2] == _GZIP:  # type: ignore[attr-defined]
-                plain = io.BufferedReader(gzip.GzipFile(fileobj=plain), _STEP)
+                plain = io.BufferedReader(gzip.GzipFile(fileobj=plain), LONGEST_LINE)
             yield from _guarded(plain)
             disk.finish()
     except OSError as cause:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from keyfast.core.diagnosis.change_point import fall, rise
+from keyfast.core.diagnosis.change_point import fall, rise, segments
 from keyfast.core.diagnosis.evidence import Answer, Http
 from keyfast.see.iis_log import IisLog, Step, answers, logon
 
@@ -16,7 +16,7 @@ class LogFacts(msgspec.Struct, frozen=True):
     Attributes:
         since: when it was cut off, or when refusals rose where its own successes are not told; None for neither.
         width_s: how exactly.
-        http: what is answered since then; of the last step alone if nothing began.
+        http: what is answered since the last change of any kind, or in the whole log.
         succeeds: its logons are granted now; None where the log does not say.
         last_success: when a logon of it was granted last, 0 for never.
     """
@@ -37,8 +37,10 @@ def of_account(log: IisLog, account: str) -> LogFacts | None:
     own = [step.accounts[name] for _, step in steps]
     total = [step.granted + step.refused for _, step in steps]
     named = any(own)
-    began = fall(own, total) if named else rise([step.refused for _, step in steps], total)
-    current = [step for _, step in steps[began if began is not None else len(steps) // 2 :]]
+    parts = segments(own if named else [step.refused for _, step in steps], total)
+    worse = fall(parts) if named else rise(parts)
+    began = worse.begin if worse else None
+    current = [step for _, step in steps[parts[-1].begin :]]
     granted = sum(step.granted for step in current)
     now = sum(step.accounts[name] for step in current)
     return LogFacts(

@@ -81,25 +81,20 @@ class _Key:
 
     def take(self, line: str) -> Iterator[Damaged]:
         """Take a line of the export."""
-        goes_on = self._ending
-        if goes_on is _Ends.LINE:
+        first = not self._parts
+        if first:
             if not line.strip():
                 return
-            goes_on = _begins(line)
-        part = line.rstrip().removesuffix("\\") if goes_on is _Ends.HEX else line
+            self._ending = _begins(line)
+        part = line.rstrip().removesuffix("\\") if self._ending is _Ends.HEX else line
         self._parts.append(part)
         self._size += len(part) + 1
-        done = (goes_on is _Ends.HEX and part == line.rstrip()) or (
-            goes_on is _Ends.QUOTE and bool(_CLOSED.match(line))
-        )
         if self._size > LONGEST_VALUE:
             yield Damaged(len(self._parts))
             self._forget()
-        elif goes_on is _Ends.LINE or done:
-            yield from self._keep(("" if goes_on is _Ends.HEX else "\n").join(self._parts))
+        elif self._over(line, first=first):
+            yield from self._keep(("" if self._ending is _Ends.HEX else "\n").join(self._parts))
             self._forget()
-        else:
-            self._ending = goes_on
 
     def end(self) -> Iterator[Client | Damaged]:
         """The key is over."""
@@ -107,6 +102,11 @@ class _Key:
             yield Damaged(len(self._parts))
         if self._values:
             yield client(self._machine, self._values)
+
+    def _over(self, line: str, *, first: bool) -> bool:
+        if self._ending is _Ends.HEX:
+            return not line.rstrip().endswith("\\")
+        return self._ending is _Ends.LINE or (not first and bool(_CLOSED.match(line)))
 
     def _keep(self, text: str) -> Iterator[Damaged]:
         found = _value(text, narrow=self._narrow)

@@ -14,6 +14,7 @@ from keyfast.core.diagnosis.engine import diagnose
 from keyfast.core.diagnosis.evidence import Account, Evidence, Http, Policy, Product, Reach
 from keyfast.core.diagnosis.finding import Affected, Scope
 from keyfast.core.directory import AccountReading, Unreachable
+from keyfast.core.visible import visible
 from keyfast.directory.entry import stamp_of
 from keyfast.see.iis_log import IisLog
 from keyfast.see.log_facts import LogFacts, kinds, of_account
@@ -104,7 +105,7 @@ async def _read(group: Group, domains: Sequence[Domain]) -> tuple[tuple[AccountR
     if not wanted and len(domains) == 1:
         fitting = list(domains)
     if not fitting:
-        told = ", ".join(sorted({name for domain in domains for name in domain.names}))
+        told = visible(", ".join(sorted({name for domain in domains for name in domain.names})))
         return (), f"the domain {group.domain or '(none given)'} was not read: the domain controllers are of {told}"
     outcomes = [outcome for domain in fitting for outcome in await domain.directory.read(group.account)]
     note = "" if wanted else "the client database names no domain: the account was looked up in the one that was given"

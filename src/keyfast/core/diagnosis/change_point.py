@@ -60,20 +60,14 @@ def segments(events: Sequence[int], exposures: Sequence[int]) -> tuple[Segment, 
     return _merged(parts)
 
 
-def rise(events: Sequence[int], exposures: Sequence[int]) -> int | None:
-    """Return the index at which the rate rose to what it is at the end; None if it did not, or fell again."""
-    parts = segments(events, exposures)
-    if len(parts) < 2 or parts[-1].rate <= parts[-2].rate:  # noqa: PLR2004 - a change has two sides
-        return None
-    return parts[-1].begin
+def rise(parts: Sequence[Segment]) -> Segment | None:
+    """Return the last segment if the rate rose to it; None if it did not, or fell again."""
+    return parts[-1] if len(parts) > 1 and parts[-1].rate > parts[-2].rate else None
 
 
-def fall(events: Sequence[int], exposures: Sequence[int]) -> int | None:
-    """Return the index at which the rate fell to what it is at the end; None if it did not, or rose again."""
-    parts = segments(events, exposures)
-    if len(parts) < 2 or parts[-1].rate >= parts[-2].rate:  # noqa: PLR2004 - a change has two sides
-        return None
-    return parts[-1].begin
+def fall(parts: Sequence[Segment]) -> Segment | None:
+    """Return the last segment if the rate fell to it; None if it did not, or rose again."""
+    return parts[-1] if len(parts) > 1 and parts[-1].rate < parts[-2].rate else None
 
 
 def _cut(counted: Sequence[int], exposed: Sequence[int], begin: int, end: int) -> int | None:

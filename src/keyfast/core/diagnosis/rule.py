@@ -7,9 +7,12 @@ import msgspec
 
 from keyfast.core.diagnosis.evidence import Evidence
 from keyfast.core.diagnosis.finding import Confidence, Effort, Finding, Option, Stage, Weight
+from keyfast.core.visible import visible
 
 C = Confidence
 _LEVELS = tuple(Confidence)
+_LONGEST = 1000
+"""Characters of one sentence of evidence: a directory may say much."""
 
 
 class Source(StrEnum):
@@ -172,4 +175,5 @@ def _holding(signs: Sequence[Sign], evidence: Evidence) -> tuple[Sign, ...]:
 
 
 def _sentences(signs: Sequence[Sign], evidence: Evidence) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(told for sign in signs for told in sign.sentences(evidence)))
+    told = (visible(sentence, _LONGEST) for sign in signs for sentence in sign.sentences(evidence))
+    return tuple(dict.fromkeys(told))

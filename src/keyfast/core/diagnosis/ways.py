@@ -6,6 +6,7 @@ Keyfast ``core.way_out`` counts them exactly, so that here one command leads the
 
 from keyfast.core.diagnosis.evidence import Evidence, Product
 from keyfast.core.diagnosis.finding import Effort, Option
+from keyfast.core.visible import visible
 
 _QUOTES = (
     "'\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
@@ -22,7 +23,8 @@ def quoted(text: str) -> str:
 def name_of(evidence: Evidence) -> str:
     """The account's logon name as an argument of PowerShell."""
     reading = evidence.account.reading
-    return quoted(reading.name if reading and reading.name else evidence.account.name.rpartition("\\")[2])
+    name = reading.name if reading and reading.name else evidence.account.name.rpartition("\\")[2]
+    return quoted(visible(name))
 
 
 def carrying(evidence: Evidence) -> int:
