@@ -9,10 +9,12 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.markdown import Markdown
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from keyfast.cli import diagnose_csv, diagnose_html, diagnose_text, output, passwords
 from keyfast.cli.options import Json
+from keyfast.core.diagnosis import page
 from keyfast.core.secret import Secret
 from keyfast.core.visible import visible
 from keyfast.directory.active_directory import ActiveDirectory
@@ -92,6 +94,14 @@ def see(
         diagnose_text.show(report, output.console)
     if not report.machines:
         raise typer.Exit(EXIT_USAGE)
+
+
+@app.command()
+def explain(code: str) -> None:
+    """Say what a finding means: what it needs, what speaks against it, what can be done."""
+    if code not in page.CODES:
+        raise UsageError(f"there is no finding {code!r}", repair=f"one of {', '.join(page.CODES)}")
+    output.console.print(Markdown(page.of(code)))
 
 
 def _count(exports: Exports) -> tuple[Tally, list[SourceLine]]:

@@ -203,13 +203,13 @@ RULES = (
         " controllers take the previous password over NTLM for an hour after a change, so failures may begin up to an"
         " hour after it, and not everywhere at once. 'Wrong password' alone proves nothing: domain controllers answer"
         " it for a missing account too, and before most other reasons.",
-        (any_of("the password was set after the clients were given it", AFTER_BUILD, BEGAN_WITH_CHANGE),),
+        (any_of("the clients have an older password", AFTER_BUILD, BEGAN_WITH_CHANGE),),
         ways.new_password,
         "pwdLastSet of the account against the date of the client package; event 4724 (reset) or 4723 (change) at the"
         " domain controllers names who did it.",
         proofs=(
-            all_of("build date and beginning of the silence both fit the change", AFTER_BUILD, BEGAN_WITH_CHANGE),
-            all_of("and the web server refuses its password", AFTER_BUILD, WRONG_PASSWORDS),
+            all_of("it was the change", AFTER_BUILD, BEGAN_WITH_CHANGE),
+            all_of("the clients' password is refused since", AFTER_BUILD, WRONG_PASSWORDS),
         ),
         never=(*_NEVER, BEFORE_BUILD),
     ),
@@ -264,7 +264,7 @@ RULES = (
         " back in the morning; a list of computers lets in those on it, over NTLM.",
         (
             any_of(
-                "the account has logon hours or workstations set",
+                "the account is restricted",
                 says(A.RESTRICTED, "the directory says so"),
                 logged(1328, 1329),
             ),

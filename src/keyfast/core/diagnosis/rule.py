@@ -136,7 +136,7 @@ def any_of(what: str, *signs: Sign) -> Sign:
             return True
         return None if None in states else False
 
-    return Sign(what, holds, signs[0].source, parts=signs)
+    return Sign(f"{what}, as one of these says", holds, signs[0].source, parts=signs)
 
 
 def all_of(what: str, *signs: Sign) -> Sign:
@@ -148,7 +148,7 @@ def all_of(what: str, *signs: Sign) -> Sign:
             return False
         return None if None in states else True
 
-    return Sign(what, holds, signs[0].source, parts=signs)
+    return Sign(f"{what}, as all of these say", holds, signs[0].source, parts=signs)
 
 
 def do(sentence: str, effort: Effort, risk: str = "none known", command: str = "", *, brings: bool = True) -> Options:

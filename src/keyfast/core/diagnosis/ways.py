@@ -53,7 +53,7 @@ def leave(evidence: Evidence) -> tuple[Option, ...]:
             Option(
                 "lead every stranded endpoint back: each proves its device key and fetches an access that works",
                 Effort.MINUTES,
-                "none is opened to strangers",
+                "none known; nothing is opened to strangers",
                 f"keyfast recover --account {quoted(evidence.account.name)}",
                 evidence.affected.count,
             ),
