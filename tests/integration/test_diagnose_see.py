@@ -69,14 +69,14 @@ def make_site(ad, make_account, tmp_path_factory) -> Callable[[], Site]:
     return lambda: Site(ad, make_account(), tmp_path_factory.mktemp("site"))
 
 
-def history(site: Site, change: float, after: Callable[[float, int], list[str]], hours: int = 48) -> None:
+def history(site: Site, change: float, after: Callable[[float, int], list[str]], ends: float = 0) -> None:
     """Check-ins of twenty machines every half hour; from ``change`` (seconds ago) on as ``after`` has it."""
     now, user = time.time(), f"CORP\\{site.account.name}"
     lines: list[str] = []
-    for at in range(int(now - hours * HOUR), int(now), 1800):
+    for at in range(int(now - 48 * HOUR), int(now - ends), 1800):
         for machine in range(20):
             moment = at + machine * 60
-            if moment < now:
+            if moment < now - ends:
                 lines += check_in(moment, user, machine) if moment < now - change else after(moment, machine)
     site.log(sorted(lines))
 
@@ -117,6 +117,27 @@ def healthy_and_granted(site: Site) -> None:
 
 def check_in_again(site: Site) -> Callable[[float, int], list[str]]:
     return lambda at, machine: check_in(at, f"CORP\\{site.account.name}", machine)
+
+
+def disabled_since_the_log(site: Site) -> None:
+    history(site, 0, check_in_again(site), ends=6 * HOUR)
+    site.account.state("disabled")
+
+
+def disabled_and_silent(site: Site) -> None:
+    history(site, 6 * HOUR, lambda *_: [])
+    site.account.state("disabled")
+
+
+def reset_with_a_tick(site: Site) -> None:
+    site.domain.password(site.account.name, "Other-Passw0rd-1")
+    site.account.state("must-change")
+    site.built(30)
+
+
+def disabled_and_fails_inside(site: Site) -> None:
+    answered(500, 0)(site)
+    site.account.state("disabled")
 
 
 def another_domain(site: Site) -> None:
@@ -171,6 +192,10 @@ SITUATIONS: list[tuple[str, str, Callable[[Site], None], str, str]] = [
     ("no logon hours", "directory", state("hours-none"), "logon-restricted", "likely"),
     ("restricted to workstations", "directory", state("workstations"), "logon-restricted", "likely"),
     ("account disabled", "nothing", without_directory, CANNOT_TELL, ""),
+    ("account disabled", "directory, log of before", disabled_since_the_log, "account-disabled", "certain"),
+    ("account disabled, clients gave up", "directory, log", disabled_and_silent, "account-disabled", "certain"),
+    ("account disabled, and 500", "directory, build date, log", disabled_and_fails_inside, "database-unreachable", ""),
+    ("password reset, with the tick", "directory, build date", reset_with_a_tick, "password-must-change", "certain"),
     ("account disabled", "log", logged_only(1331), "account-disabled", "likely"),
     ("password expired", "log", logged_only(1330), "password-expired", "likely"),
     ("account locked", "log", logged_only(1909), "account-locked", "likely"),

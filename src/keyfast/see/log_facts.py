@@ -17,8 +17,9 @@ class LogFacts(msgspec.Struct, frozen=True):
         since: when it was cut off, or when refusals rose where its own successes are not told; None for neither.
         width_s: how exactly.
         http: what is answered since the last change of any kind, or in the whole log.
-        succeeds: its logons are granted now; None where the log does not say.
+        succeeds: its logons are granted in the end; None where the log does not say.
         last_success: when a logon of it was granted last, 0 for never.
+        ends_at: when the log ends.
     """
 
     since: int | None
@@ -26,6 +27,7 @@ class LogFacts(msgspec.Struct, frozen=True):
     http: Http
     succeeds: bool | None
     last_success: int
+    ends_at: int
 
 
 def of_account(log: IisLog, account: str) -> LogFacts | None:
@@ -49,6 +51,7 @@ def of_account(log: IisLog, account: str) -> LogFacts | None:
         Http(answers(current), granted, anonymous_open=_anonymous(log, current)),
         _succeeds(log, now, own, began) if named or log.has_names else None,
         next((at for (at, _), count in zip(reversed(steps), reversed(own), strict=True) if count), 0),
+        steps[-1][0] + log.step_s,
     )
 
 

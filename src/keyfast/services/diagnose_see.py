@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from keyfast.core.account import Built, newest
-from keyfast.core.account_verdict import judge
+from keyfast.core.account_verdict import judge, span
 from keyfast.core.diagnosis.engine import diagnose
 from keyfast.core.diagnosis.evidence import Account, Evidence, Http, Policy, Product, Reach
 from keyfast.core.diagnosis.finding import Affected, Scope
@@ -22,6 +22,8 @@ from keyfast.see.report import GroupReport, Moment, SiteReport, SourceLine
 from keyfast.see.report import Step as HistoryStep
 from keyfast.see.tally import Group, numbers
 
+FRESH = 2 * 3600
+"""Seconds for which what a log says counts as the present: an older success says nothing about now."""
 _MOST_SHOWN = 400
 """Steps of the history in a report."""
 
@@ -133,7 +135,7 @@ def _evidence(
         newest(readings),
         judge(outcomes, now, built=built) if outcomes else None,
         built_at,
-        facts.succeeds if facts else None,
+        _succeeds(facts, now),
         carried,
     )
     oldest = min((found for version in group.versions if (found := numbers(version))), default=None)
@@ -145,16 +147,32 @@ def _evidence(
         since=facts.since if facts else None,
         since_width_s=facts.width_s if facts else 0,
         http=facts.http if facts else Http(),
-        reach=Reach(requests=_requests(facts)),
+        reach=Reach(requests=_requests(facts, now)),
         account=account,
         policy=Policy(oldest_version=oldest),
     )
 
 
-def _requests(facts: LogFacts | None) -> bool | None:
-    if facts is None or facts.http.answers is None:
+def _succeeds(facts: LogFacts | None, now: int) -> bool | None:
+    if facts is None or not facts.succeeds:
+        return facts.succeeds if facts else None
+    return True if facts.last_success + facts.width_s >= now - FRESH else None
+
+
+def _requests(facts: LogFacts | None, now: int) -> bool | None:
+    if facts is None or facts.ends_at < now - FRESH:
         return None
     return bool(facts.http.answers) or bool(facts.http.granted) or None
+
+
+def _log_note(log: IisLog | None, now: int) -> tuple[str, ...]:
+    steps = log.steps if log is not None else []
+    if log is None or not steps:
+        return ()
+    late = now - (steps[-1][0] + log.step_s)
+    return (f"the log of the web server ends {span(late)} ago: what was granted in it says nothing about now",) * (
+        late > FRESH
+    )
 
 
 def _timeline(evidence: Evidence, facts: LogFacts | None, group: Group) -> list[Moment]:

@@ -14,7 +14,7 @@ from keyfast.core.diagnosis.evidence import Account, Clients, Evidence, Http, Pr
 from keyfast.core.diagnosis.finding import Confidence, Stage, Weight
 from keyfast.core.diagnosis.rule import judge
 from keyfast.core.diagnosis.table import RULES
-from keyfast.core.diagnosis.ways import quoted
+from keyfast.core.powershell import quoted
 from keyfast.core.refusal import RefusalClass
 
 BY_CODE = {rule.code: rule for rule in RULES}

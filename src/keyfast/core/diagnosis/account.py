@@ -70,16 +70,13 @@ def _state(
 
 def _set_after_build(evidence: Evidence) -> bool | None:
     account = evidence.account
-    if account.reading is None or account.built_at is None:
+    if account.reading is None or account.built_at is None or not account.reading.password_set_at:
         return None
     return account.reading.password_set_at > account.built_at
 
 
 def _set_before_build(evidence: Evidence) -> bool | None:
-    account = evidence.account
-    if account.reading is None or account.built_at is None or not account.reading.password_set_at:
-        return None
-    return account.reading.password_set_at <= account.built_at
+    return negated(_set_after_build(evidence))
 
 
 def _began_with_change(evidence: Evidence) -> bool | None:

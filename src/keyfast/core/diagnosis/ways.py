@@ -6,18 +6,10 @@ Keyfast ``core.way_out`` counts them exactly, so that here one command leads the
 
 from keyfast.core.diagnosis.evidence import Evidence, Product
 from keyfast.core.diagnosis.finding import Effort, Option
+from keyfast.core.powershell import quoted
 from keyfast.core.visible import visible
 
-_QUOTES = (
-    "'\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
-    "\N{SINGLE LOW-9 QUOTATION MARK}\N{SINGLE HIGH-REVERSED-9 QUOTATION MARK}"
-)
 _APPCMD = "%windir%\\system32\\inetsrv\\appcmd.exe set config SITE -section:system.webServer/security/authentication/"
-
-
-def quoted(text: str) -> str:
-    """Return ``text`` as an argument of PowerShell, which takes five characters for a single quote."""
-    return "'" + "".join(character * 2 if character in _QUOTES else character for character in text) + "'"
 
 
 def name_of(evidence: Evidence) -> str:
