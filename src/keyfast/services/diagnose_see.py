@@ -79,7 +79,8 @@ async def diagnose_site(
     """
     told = [await _group(group, domains, known, now) for group in groups]
     history, step_s = _history(known.log)
-    return SiteReport(now, sum(group.machines for group in groups), tuple(sources), tuple(told), history, step_s)
+    machines = sum(group.machines for group in groups)
+    return SiteReport(now, machines, tuple(sources), tuple(told), history, step_s, _log_note(known.log, now))
 
 
 async def _group(group: Group, domains: Sequence[Domain], known: Known, now: int) -> GroupReport:
@@ -170,9 +171,9 @@ def _log_note(log: IisLog | None, now: int) -> tuple[str, ...]:
     if log is None or not steps:
         return ()
     late = now - (steps[-1][0] + log.step_s)
-    return (f"the log of the web server ends {span(late)} ago: what was granted in it says nothing about now",) * (
-        late > FRESH
-    )
+    if late <= FRESH:
+        return ()
+    return (f"the log of the web server ends {span(late)} ago: what was granted in it says nothing about now",)
 
 
 def _timeline(evidence: Evidence, facts: LogFacts | None, group: Group) -> list[Moment]:
