@@ -129,6 +129,13 @@ def test_a_healthy_account_alone_asks_for_the_build_date_and_the_log():
     assert any(command.startswith("--built-at") for command in commands)
 
 
+def test_what_was_given_is_not_asked_for():
+    given = evidence(product=Product.SEE, account=Account("CORP\\svc-see", built_at=NOW - DAY), http=Http((), 5))
+    commands = [option.command for option in diagnose(given)[0].options]
+    assert commands[0].startswith("--ad")
+    assert not any(command.startswith(("--iis", "--built-at")) for command in commands)
+
+
 @pytest.mark.parametrize("code", [rule.code for rule in family.RULES if rule.weight is Weight.CAUSE])
 def test_an_account_that_works_or_is_not_carried_is_never_the_cause(code):
     hit = HITS[code]

@@ -1,11 +1,13 @@
 """Registry exports, inventories and hives as Windows tools write them, and as they are found damaged."""
 
 import gzip
+import sys
 
 import pytest
 from tests.support.hive_file import hive as make_hive
 from tests.support.see_site import KEY, reg_export
 
+from keyfast.cli.main import main
 from keyfast.errors import UsageError
 from keyfast.see import hive, inventory
 from keyfast.see.client import Client, client, is_client_database, logon_name
@@ -274,3 +276,15 @@ def test_groups_do_not_distinguish_case_and_are_bounded():
 )
 def test_numbers_of_versions(text, found):
     assert numbers(text) == found
+
+
+def test_a_fault_about_a_hostile_file_is_text_and_not_markup(tmp_path, monkeypatch, capsys):
+    table = tmp_path / "hostile.csv"
+    table.write_text("[/] [link=https://evil.example]click[/link] \x1b[2J\n")
+    monkeypatch.setattr(sys, "argv", ["keyfast", "diagnose", "see", "--csv", str(table)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "[link=https://evil.example]click[/link]" in told
+    assert "\x1b" not in told

@@ -56,7 +56,7 @@ def _rank(finding: Finding) -> tuple[int, int, int]:
 
 def _cannot_tell(evidence: Evidence, rules: Sequence[Rule], found: Sequence[Finding]) -> Finding:
     causes = [rule for rule in rules if rule.weight is Weight.CAUSE]
-    gaps = {source for rule in causes for source in missing(rule, evidence)}
+    gaps = {source for rule in causes for source in missing(rule, evidence)} - _given(evidence)
     how = _HOW[evidence.product]
     asked = [source for source in Source if source in gaps and source in how]
     guesses = [finding.cause for finding in found if finding.weight is Weight.CAUSE]
@@ -74,6 +74,18 @@ def _cannot_tell(evidence: Evidence, rules: Sequence[Rule], found: Sequence[Find
         "What is missing, in the order of the options.",
         evidence.since or 0,
     )
+
+
+def _given(evidence: Evidence) -> set[Source]:
+    """Sources that were looked at: a fact that needs two of them may be unknown for lack of the other."""
+    account = evidence.account
+    states = (
+        (Source.DIRECTORY, account.read),
+        (Source.LOG, evidence.http.answers is not None),
+        (Source.BUILT, account.built_at is not None),
+        (Source.REFUSALS, evidence.refusals is not None),
+    )
+    return {source for source, given in states if given}
 
 
 def _known(evidence: Evidence) -> list[str]:
