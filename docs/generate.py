@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,6 +32,7 @@ from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
 from keyfast.core import change, command, endpoint, generation, package_life, rotation, window, window_endpoint
+from keyfast.core.diagnosis import page as diagnosis
 from keyfast.wire import changes, limits, messages, oauth, renewal
 
 DOCS = Path(__file__).resolve().parent
@@ -46,6 +48,7 @@ def main() -> int:
     behind = [path for path, text in generated() if not path.exists() or path.read_text("utf-8") != text]
     for path, text in generated():
         if path in behind and not checking:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, "utf-8")
     sys.stdout.writelines(f"{'behind' if checking else 'written'}: {path}\n" for path in behind)
     return 1 if checking and behind else 0
@@ -78,10 +81,11 @@ def cli() -> str:
         "again later). `--json` prints JSON for programs. A fault is one sentence on standard error, often",
         "with a second line that says what mends it.\n",
         "## `keyfast`\n",
-        "For administrators, on the server's own machine: every command but `up`, `server init`,",
-        "`server run` and `version` speaks to the running server over the socket `run/admin.sock` in its",
-        "data directory. The data directory is `--data`, else `KEYFAST_DATA`, else `./data` if it holds a",
-        "`server.toml`, else `/var/lib/keyfast`. `keyfast up` uses `./data` unless told otherwise.\n",
+        "For administrators, on the server's own machine: every command but `up`, `diagnose`, `simulate`,",
+        "`server init`, `server run` and `version` speaks to the running server over the socket",
+        "`run/admin.sock` in its data directory. The data directory is `--data`, else `KEYFAST_DATA`, else",
+        "`./data` if it holds a `server.toml`, else `/var/lib/keyfast`. `keyfast up` uses `./data` unless told",
+        "otherwise.\n",
     ]
     for words, found in cli_commands():
         parts.append(_command(" ".join(words), found))
@@ -366,8 +370,20 @@ def _attributes(doc: str) -> dict[str, str]:
     return found
 
 
-PAGES: dict[str, Callable[[], str]] = {"reference/cli.md": cli, "reference/routes.md": routes}
-BLOCKS: dict[str, Callable[[str], str]] = {"lifecycle": lifecycle, "message": message}
+def _rule_page(code: str) -> str:
+    return f"{_NOTE}\n{diagnosis.of(code)}"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/cli.md": cli,
+    "reference/routes.md": routes,
+    **{f"diagnosis/rules/{code}.md": partial(_rule_page, code) for code in diagnosis.CODES},
+}
+BLOCKS: dict[str, Callable[[str], str]] = {
+    "lifecycle": lifecycle,
+    "message": message,
+    "diagnosis": lambda _: diagnosis.index(),
+}
 __all__: Sequence[str] = ("BLOCKS", "PAGES", "cli_commands", "generated")
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def banner(text: str) -> None:
 
 def fail(fault: KeyfastError) -> int:
     """Print a fault and what mends it; return the exit code."""
-    errors.print(f"[red]keyfast:[/] {fault.message}", soft_wrap=True)
+    errors.print(f"[red]keyfast:[/] {escape(fault.message)}", soft_wrap=True)
     if fault.repair:
-        errors.print(f"  try: {fault.repair}", soft_wrap=True)
+        errors.print(f"  try: {escape(fault.repair)}", soft_wrap=True)
     return fault.exit_code

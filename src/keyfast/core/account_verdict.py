@@ -22,6 +22,7 @@ from keyfast.core.account import (
     outdated,
 )
 from keyfast.core.directory import AccountReading, Unreachable
+from keyfast.core.powershell import quoted
 
 C, S = AccountCondition, Severity
 
@@ -44,7 +45,7 @@ class _Facts(msgspec.Struct, frozen=True):
     @property
     def ps_name(self) -> str:
         """The account as an argument of PowerShell."""
-        return "'" + self.account.replace("'", "''") + "'"
+        return quoted(self.account)
 
     @property
     def password_end(self) -> int | None:

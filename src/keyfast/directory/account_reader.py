@@ -51,6 +51,24 @@ async def read_account(connection: Connection, base_dn: str, server: str, name: 
         raise NotReadyError(f"{server} returned an attribute that is not of its type") from None
 
 
+async def read_names(connection: Connection) -> tuple[str, ...]:
+    """Read what the domain is called, its short (NetBIOS) name first, then its DNS name.
+
+    Source: MS-ADTS 6.1.1.2.1.1 (crossRef objects in the partitions container).
+
+    Raises:
+        NotReadyError: the domain controller cannot be read.
+    """
+    names = ("defaultNamingContext", "configurationNamingContext")
+    root = (await _base(connection, "", names)).values
+    domain, configuration = (entry.text(root, name.lower()) for name in names)
+    by_domain = Both((Equals("objectClass", "crossRef"), Equals("nCName", domain)))
+    found = await connection.search(configuration, Scope.SUBTREE, by_domain, ("nETBIOSName", "dnsRoot"))
+    values = found[0].values if found else {}
+    told = (entry.text(values, "netbiosname"), entry.text(values, "dnsroot"))
+    return tuple(name for name in told if name)
+
+
 async def reset_password(connection: Connection, base_dn: str, name: str, password: Secret) -> Result | None:
     """Set an account's password; None if there is no such account, else what the directory said.
 

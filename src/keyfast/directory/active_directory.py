@@ -9,7 +9,7 @@ from keyfast.core.account import GRACE
 from keyfast.core.directory import AccountReading, Logon, Unreachable
 from keyfast.core.secret import Secret
 from keyfast.directory import address, kerberos, ldap_message, logon_codes
-from keyfast.directory.account_reader import read_account, reset_password
+from keyfast.directory.account_reader import read_account, read_names, reset_password
 from keyfast.directory.address import Address
 from keyfast.directory.connection import Connection
 from keyfast.directory.ldap_message import Code, Result
@@ -63,6 +63,20 @@ class ActiveDirectory:
     async def read(self, name: str) -> tuple[AccountReading | Unreachable, ...]:
         """Read an account from every domain controller at once; one that is down delays nobody beyond the timeout."""
         return tuple(await asyncio.gather(*(self._read_at(server, name) for server in self._readers)))
+
+    async def names(self) -> tuple[str, ...]:
+        """Return what the domain is called there, its short name first; asked of the first that answers.
+
+        Raises:
+            NotReadyError: no domain controller could be asked.
+        """
+        fault = NotReadyError("no domain controller answers")
+        for pool in self._readers.values():
+            try:
+                return await pool.run(read_names)
+            except NotReadyError as cause:
+                fault = cause
+        raise fault
 
     async def verify(self, name: str, password: Secret) -> Logon:
         """Try a name and a password with a simple bind inside TLS, at the first domain controller that answers.

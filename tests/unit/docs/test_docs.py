@@ -13,6 +13,8 @@ from scripts import check_docs
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES
 from keyfast.core.account import AccountCondition, AccountEventKind
 from keyfast.core.check_in import Fork
+from keyfast.core.diagnosis.engine import CANNOT_TELL
+from keyfast.core.diagnosis.table import RULES as DIAGNOSIS_RULES
 from keyfast.core.endpoint import TABLE, EndpointEvent, EndpointState
 from keyfast.core.generation import GenerationState
 from keyfast.core.refusal import RULES, RefusalClass
@@ -92,6 +94,15 @@ def test_every_member_of_a_table_of_settings_has_its_heading(table, kind):
 def test_what_the_watch_reads_and_says_is_listed(page, named):
     text = _text(page)
     assert [name for name in named if f"`{name}`" not in text] == []
+
+
+def test_every_diagnosis_rule_has_its_page_and_no_other_has():
+    pages = {path.stem for path in (DOCS / "diagnosis/rules").glob("*.md")}
+    assert pages == {CANNOT_TELL, *(rule.code for rule in DIAGNOSIS_RULES)}
+    for rule in DIAGNOSIS_RULES:
+        text = _text(f"diagnosis/rules/{rule.code}.md")
+        assert all(sign.what in text for sign in (*rule.needs, *rule.proofs, *rule.supports, *rule.against))
+        assert f"| [{rule.code}](rules/{rule.code}.md) |" in _text("diagnosis/README.md")
 
 
 def test_every_route_is_listed():

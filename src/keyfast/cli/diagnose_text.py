@@ -1,0 +1,91 @@
+"""A diagnosis on a terminal. Texts of strangers are shown as they are, never as markup."""
+
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from keyfast.core.diagnosis.engine import CANNOT_TELL
+from keyfast.core.diagnosis.finding import Confidence, Finding, Option, Weight
+from keyfast.see.report import GroupReport, SiteReport, SourceLine
+
+_COLOUR = {Confidence.CERTAIN: "bold red", Confidence.LIKELY: "yellow", Confidence.POSSIBLE: "dim"}
+_FULL = 1
+"""Findings that are shown with all their options; of the others, what they are."""
+
+
+def show(report: SiteReport, console: Console) -> None:
+    """Print a report."""
+    for source in report.sources:
+        console.print(_source(source), soft_wrap=True)
+    for group in report.groups:
+        _group(group, console)
+    for note in report.notes:
+        console.print(Text(note, "yellow"))
+
+
+def moment(unix: int) -> str:
+    """A time as in a log, to the minute."""
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _source(source: SourceLine) -> Text:
+    line = Text(f"{source.kind}: {source.name}: {source.records:,} read")
+    if source.damaged:
+        line.append(f", {source.damaged:,} lines damaged", "yellow")
+    if source.note:
+        line.append(f"; {source.note}", "yellow")
+    return line
+
+
+def _group(group: GroupReport, console: Console) -> None:
+    console.print()
+    console.print(Text(f"{group.account or 'clients without an account'}: {machines(group.machines)}", "bold"))
+    console.print(Padding(Text(_names(group), "dim"), (0, 0, 0, 2), expand=False))
+    for note in group.notes:
+        console.print(Padding(Text(note, "yellow"), (0, 0, 0, 2), expand=False))
+    for number, finding in enumerate(group.findings):
+        if number < _FULL or (finding.weight is Weight.CAUSE and finding.confidence is not Confidence.POSSIBLE):
+            _finding(finding, console)
+        else:
+            line = Text.assemble((f"{finding.confidence} ", _COLOUR[finding.confidence]), finding.cause)
+            line.append(f" [{finding.code}]", "dim")
+            console.print(Padding(line, (0, 0, 0, 2), expand=False))
+    for point in group.timeline:
+        console.print(Padding(Text(f"{moment(point.at)}  {point.what}"), (0, 0, 0, 2), expand=False))
+
+
+def _finding(finding: Finding, console: Console) -> None:
+    sure = "" if finding.code == CANNOT_TELL else f"{finding.confidence} "
+    head = Text.assemble((sure, _COLOUR[finding.confidence]), (finding.cause, "bold"))
+    head.append(f" [{finding.code}]", "dim")
+    console.print(Padding(head, (1, 0, 0, 2), expand=False))
+    if finding.since:
+        console.print(Padding(Text(f"since {moment(finding.since)}"), (0, 0, 0, 4), expand=False))
+    for mark, sentences in (("+", finding.evidence_for), ("-", finding.evidence_against)):
+        for sentence in sentences:
+            console.print(Padding(Text(f"{mark} {sentence}"), (0, 0, 0, 4), expand=False))
+    for number, option in enumerate(finding.options, 1):
+        _option(number, option, console)
+    console.print(Padding(Text(f"to be sure: {finding.look}", "dim"), (0, 0, 1, 4), expand=False))
+
+
+def _option(number: int, option: Option, console: Console) -> None:
+    back = "" if option.endpoints is None else f"; brings back {option.endpoints:,}"
+    console.print(Padding(Text(f"{number}. {option.sentence} ({option.effort}{back})"), (0, 0, 0, 4), expand=False))
+    if option.machines:
+        console.print(Padding(Text(f"for: {option.machines}"), (0, 0, 0, 7), expand=False))
+    console.print(Padding(Text(f"risk: {option.risk}", "dim"), (0, 0, 0, 7), expand=False))
+    if option.command:
+        console.print(Text(f"       {option.command}", "cyan"), soft_wrap=True)
+
+
+def _names(group: GroupReport) -> str:
+    shown = ", ".join(group.names[:8])
+    return shown + (f" and {group.machines - 8:,} more" if group.machines > len(group.names[:8]) else "")
+
+
+def machines(count: int) -> str:
+    """A number of machines in words."""
+    return "1 machine" if count == 1 else f"{count:,} machines"
