@@ -43,7 +43,8 @@ def main() -> int:
         return 1 if found else 0
     build = [*declared["build-system"]["requires"], EDITABLE]
     same = ["--constraints", str(RUN)]
-    everything = ["--extra", "server", "--extra", "directory", "--extra", "kerberos", "--extra", "see", "--group", "dev"]
+    extras = ("server", "directory", "kerberos", "see")
+    everything = [*(word for extra in extras for word in ("--extra", extra)), "--group", "dev"]
     _write(RUN, declared, ["--extra", "server"], build, upgrade=options.upgrade)
     _write(DEV, declared, [*everything, *same], build, upgrade=options.upgrade)
     _write(AGENT, declared, same, [], upgrade=options.upgrade)

@@ -24,6 +24,11 @@ _REPAIRS: dict[R, tuple[Stage, str, str]] = {
     R.ENROLMENT_EXPIRED: (Stage.TOKEN, "build a new package and install it", "keyfast package create"),
     R.ENROLMENT_EXHAUSTED: (Stage.TOKEN, "build a new package and install it", "keyfast package create"),
     R.ENROLMENT_REVOKED: (Stage.TOKEN, "build a new package and install it", "keyfast package create"),
+    R.ENROLMENT_NOT_LISTED: (
+        Stage.TOKEN,
+        "install a package whose allow-list names this computer, or one without a list",
+        "keyfast package create",
+    ),
     R.ACCOUNT_REFUSED: (
         Stage.ACCOUNT,
         "see what is wrong with the account, then lead endpoints back",
