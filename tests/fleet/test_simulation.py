@@ -54,3 +54,12 @@ def test_an_unknown_scenario_is_named():
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 2
     assert "no scenario flood" in done.stderr
+
+
+def test_a_scenario_without_the_time_it_takes_is_told(tmp_path):
+    command = [sys.executable, "-m", "keyfast.cli.main", "simulate", "rotation", "--agents", "1", "--days", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 1
+    assert "no rotation has begun" in done.stderr
+    assert "--days 60" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from keyfast.core.secret import Secret
 from keyfast.directory.local import make_verifier
+from keyfast.errors import ConflictError
 from keyfast.server import compose
 from keyfast.services.founding import found_installation
 from keyfast.services.local_accounts import StoredAccounts
@@ -43,7 +44,7 @@ CHEAP = 16
 Answer = TypeVar("Answer")
 
 
-class AdminError(RuntimeError):
+class AdminError(ConflictError):
     """The admin API said no."""
 
 
