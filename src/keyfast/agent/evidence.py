@@ -46,8 +46,9 @@ SEAL_PURPOSE = "web access server"
 MODES = frozenset({Mode.OAUTH.value, Mode.WINDOWS.value})
 
 
+@lru_cache(maxsize=512)
 def device_key(pem: str) -> DeviceKey:
-    """Open a key of the record."""
+    """Open a key of the record; kept, as every request asks for it. An endpoint has two, a simulated fleet many."""
     return DeviceKey.from_pem(Secret(pem.encode()))
 
 
@@ -56,7 +57,7 @@ def chain_of(record: Record, extra: Iterable[str] = ()) -> TrustChain:
     return trust_chain(record.installation, record.root, tuple(dict.fromkeys((*record.delegations, *extra))))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def trust_chain(installation: str, root: str, delegations: tuple[str, ...]) -> TrustChain:
     """Build a chain; kept, because each delegation costs a signature check and they rarely change.
 
@@ -70,8 +71,9 @@ def trust_chain(installation: str, root: str, delegations: tuple[str, ...]) -> T
     return TrustChain(installation, jwk, delegations)
 
 
+@lru_cache(maxsize=32)
 def profile_in(chain: TrustChain, statement: str) -> SignedProfile:
-    """Verify an access profile, and that this version can follow it.
+    """Verify an access profile, and that this version can follow it; kept, as it is asked for with every request.
 
     Raises:
         TrustError: the signature does not hold, or the profile cannot be used.

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 import msgspec
 from joserfc import jwt
-from joserfc.jwk import ECKey
 
 from keyfast import __version__
 from keyfast.agent import renewal
@@ -128,9 +127,7 @@ def token_request(record: Record, by: Signing) -> Request:
     form = {
         "grant_type": "client_credentials",
         "client_assertion_type": _ASSERTION_TYPE,
-        "client_assertion": jwt.encode(
-            header, claims, ECKey.import_key(device.to_pem().reveal()), algorithms=["ES256"]
-        ),
+        "client_assertion": jwt.encode(header, claims, device.jose, algorithms=["ES256"]),
     }
     headers = {
         "content-type": "application/x-www-form-urlencoded",

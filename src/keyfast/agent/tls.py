@@ -7,6 +7,7 @@ still verified, and the dates are compared with a time that was signed under the
 
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
@@ -43,6 +44,12 @@ def strict_context(ca: str) -> ssl.SSLContext:
     Raises:
         TrustError: ``ca`` is not PEM.
     """
+    return _pinned_context(ca) if ca else _prepared(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca)
+
+
+@lru_cache(maxsize=8)
+def _pinned_context(ca: str) -> ssl.SSLContext:
+    """Kept for the next visits; one without a pinned authority is made anew, as the system's may change."""
     return _prepared(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca)
 
 

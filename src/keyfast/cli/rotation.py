@@ -47,7 +47,7 @@ Drain = Annotated[int | None, typer.Option(help="Seconds without any use before 
 Refused = Annotated[int | None, typer.Option(help="Seconds for which it is refused before it is destroyed.")]
 Backup = Annotated[int | None, typer.Option(help="Age in seconds of the oldest backup that may be restored.")]
 Publish = Annotated[int | None, typer.Option(help="Seconds for which a token key is published before its use.")]
-Restart = Annotated[bool, typer.Option(help="The canary must have been restarted, too.")]
+Restart = Annotated[bool, typer.Option(help="An endpoint of the canary must have been restarted, too.")]
 Names = Annotated[int, typer.Option("--limit", min=0, max=1000, help="Names of missing endpoints to print.")]
 
 

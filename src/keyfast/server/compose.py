@@ -65,7 +65,7 @@ from keyfast.services.windows_logon import Doors, WindowsLogon
 from keyfast.settings import Settings
 from keyfast.store.database import Database
 from keyfast.store.identities import Identities, open_identities
-from keyfast.store.writer import GroupCommit, open_writer
+from keyfast.store.writer import GAP, GroupCommit, open_writer
 from keyfast.trust.kek import Kek, load_kek
 from keyfast.wire.admin import DirectoryView
 
@@ -118,12 +118,12 @@ class CheckInParts:
         await self.doors.directory.close()
 
 
-async def check_in_service(parts: Parts) -> CheckInParts:
-    """The service that endpoints speak to."""
+async def check_in_service(parts: Parts, *, gap_s: float = GAP) -> CheckInParts:
+    """The service that endpoints speak to; ``gap_s`` is the writer's, for the other processes of the server."""
     clock = parts.clock
     doors = open_doors(parts.settings, open_directory(parts.settings, parts.database, clock))
     tally = RefusalTally(parts.database, clock)
-    writer = await open_writer(parts.settings.database_url)
+    writer = await open_writer(parts.settings.database_url, gap_s=gap_s)
     identities = open_identities(parts.settings.database_url)
     database, live, windows = parts.database, parts.live, WindowGate(parts.live, parts.database)
     realm = parts.settings.directory.realm if parts.settings.directory else ""

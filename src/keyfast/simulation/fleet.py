@@ -84,7 +84,9 @@ class Fleet:
             time.now = begin
             batch: list[Endpoint] = []
             while self._due and self._due[0][0] < min(begin + SLICE, until) and len(batch) < AT_ONCE:
-                batch.append(self.endpoints[heapq.heappop(self._due)[1]])
+                due, number = heapq.heappop(self._due)
+                time.now = max(begin, due)  # the last one's: whoever is woken too early only waits again
+                batch.append(self.endpoints[number])
             await asyncio.gather(*(self._visit(endpoint) for endpoint in batch))
             progress(time.now)
         await self._jobs(until)

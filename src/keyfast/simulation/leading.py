@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from keyfast.core.rotation_state import RotationState
+from keyfast.errors import ConflictError
 from keyfast.simulation.acts import ACCOUNT, FIRST, PARTNER, SECOND
 from keyfast.simulation.fleet import Fleet
 from keyfast.simulation.habits import DAY
@@ -21,8 +22,11 @@ MOST = 0.7
 GONE = "Nobody-Knows-This-0ne"
 
 
-class ScenarioError(RuntimeError):
-    """What the scenario is about did not happen."""
+class ScenarioError(ConflictError):
+    """What the scenario is about did not happen, so that it shows nothing."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, repair="give it time and machines: --days 60 --agents 25")
 
 
 async def the_partner_is_put_on_record(fleet: Fleet) -> None:
@@ -169,6 +173,8 @@ async def _act(fleet: Fleet, view: RotationView, act: str) -> None:
 
 async def _newest(fleet: Fleet) -> RotationView:
     lines = await fleet.site.get("/admin/v1/rotations", list[RotationLine])
+    if not lines:
+        raise ScenarioError("no rotation has begun")
     return await fleet.site.get(f"/admin/v1/rotations/{lines[0].id}", RotationView, limit=PAGE)
 
 

@@ -48,15 +48,17 @@ async def _run(name: str, fleet: Fleet, count: int, progress: Progress) -> tuple
     def told(now: float) -> None:
         progress(min((now - START) / (end + 4 * DAY - START), 1.0))
 
-    await fleet.site.found()
-    await begin(fleet, scenario, count)
-    for day, act in scenario.acts:
-        if day < fleet.days:
-            await fleet.run(START + day * DAY, told)
-            await act(fleet)
-    await fleet.run(end, told)
-    if scenario.last is not None:
-        await scenario.last(fleet)
-    stranded = await fleet.roll_call(told)
-    await fleet.site.stop()
+    try:
+        await fleet.site.found()
+        await begin(fleet, scenario, count)
+        for day, act in scenario.acts:
+            if day < fleet.days:
+                await fleet.run(START + day * DAY, told)
+                await act(fleet)
+        await fleet.run(end, told)
+        if scenario.last is not None:
+            await scenario.last(fleet)
+        stranded = await fleet.roll_call(told)
+    finally:
+        await fleet.site.stop()
     return tuple(endpoint.name for endpoint in stranded)

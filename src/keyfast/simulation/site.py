@@ -14,10 +14,12 @@ from msgspec.structs import replace
 
 from keyfast.core.secret import Secret
 from keyfast.directory.local import make_verifier
+from keyfast.errors import ConflictError
 from keyfast.server import compose
 from keyfast.services.founding import found_installation
 from keyfast.services.local_accounts import StoredAccounts
 from keyfast.settings import RecoverySettings, Settings
+from keyfast.simulation.door import Door
 from keyfast.simulation.moments import VirtualTime
 from keyfast.store import policies
 from keyfast.store.database import Database, upgrade
@@ -42,26 +44,8 @@ CHEAP = 16
 Answer = TypeVar("Answer")
 
 
-class AdminError(RuntimeError):
+class AdminError(ConflictError):
     """The admin API said no."""
-
-
-class _Door(httpx2.AsyncBaseTransport):
-    """The way in; the server behind it may be another one after a restore, or none.
-
-    Args:
-        urls: where there is a server; whoever asks elsewhere finds nobody.
-    """
-
-    def __init__(self, urls: tuple[str, ...]) -> None:
-        self.inner: httpx2.AsyncBaseTransport | None = None
-        self._hosts = {httpx2.URL(url).host for url in urls}
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Pass a request on."""
-        if self.inner is None or request.url.host not in self._hosts:
-            raise httpx2.ConnectError("no server is there", request=request)
-        return await self.inner.handle_async_request(request)
 
 
 class Site:
@@ -76,7 +60,8 @@ class Site:
     def __init__(self, folder: Path, time: VirtualTime, device_key: str = "always") -> None:
         self.settings = Settings(folder, recovery=RecoverySettings(device_key))
         self.time = time
-        self.net = _Door(self.settings.urls)
+        self.net = Door(self.settings.urls)
+        self._opened = contextlib.AsyncExitStack()
         self._parts: compose.Parts
         self._check_in: compose.CheckInParts
         self._admin: compose.AdminParts
@@ -84,28 +69,35 @@ class Site:
     async def found(self) -> None:
         """Found the installation, with the slowest policy there is, and open it."""
         database = await Database.open(self.settings.database_url)
-        await found_installation(self.settings, database, "Simulation", int(self.time.now))
-        async with database.write() as conn:
-            await policies.add(conn, Policy(version=2, check_in_interval_s=INTERVAL), created_at=int(self.time.now))
-        await database.close()
+        try:
+            await found_installation(self.settings, database, "Simulation", int(self.time.now))
+            async with database.write() as conn:
+                await policies.add(conn, Policy(version=2, check_in_interval_s=INTERVAL), created_at=int(self.time.now))
+        finally:
+            await database.close()
         await self.start()
 
     async def start(self) -> None:
-        """Open the installation that the data directory holds."""
-        self._parts = await compose.open_parts(self.settings, self.time)
-        self._check_in = await compose.check_in_service(self._parts)
-        self._admin = compose.admin_service(self._parts)
-        self.net.inner = httpx2.ASGITransport(self._check_in.app)
+        """Open the installation that the data directory holds; what cannot be opened leaves nothing open."""
+        async with contextlib.AsyncExitStack() as opened:
+            self._parts = await compose.open_parts(self.settings, self.time)
+            opened.push_async_callback(self._parts.database.close)
+            self._check_in = await compose.check_in_service(self._parts, gap_s=0)
+            opened.push_async_callback(self._check_in.close)
+            self._admin = compose.admin_service(self._parts)
+            opened.push_async_callback(self._admin.directory.close)
+            self._opened = opened.pop_all()
+        self.net.app = self._check_in.app
 
     async def stop(self) -> None:
-        """Close it; endpoints find nobody."""
-        self.net.inner = None
-        await self._check_in.close()
-        await self._admin.directory.close()
-        await self._parts.database.close()
+        """Close it; endpoints find nobody. May be called twice, or before it was ever opened."""
+        self.net.app = None
+        await self._opened.aclose()
 
     async def tick(self) -> None:
-        """Do once what the background jobs do all the time."""
+        """Do once what the background jobs do all the time; a server that is down has none."""
+        if self.net.app is None:
+            return
         await self._check_in.tally.flush()
         await self._admin.watch.tick()
         await self._admin.windows.tick()

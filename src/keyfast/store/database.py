@@ -30,6 +30,7 @@ class Database:
     def __init__(self, reader: AsyncEngine, writer: AsyncEngine) -> None:
         self._reader = reader
         self._writer = writer
+        self._closed = False
 
     @classmethod
     async def open(cls, url: str) -> "Database":
@@ -53,6 +54,7 @@ class Database:
         Raises:
             NotReadyError: the database cannot serve now.
         """
+        self._check_open()
         with _outages():
             async with self._reader.connect() as conn:
                 yield conn
@@ -64,6 +66,7 @@ class Database:
         Raises:
             NotReadyError: the database cannot serve now, or others hold its lock too long.
         """
+        self._check_open()
         with _outages():
             async with self._writer.begin() as conn:
                 yield conn
@@ -84,8 +87,14 @@ class Database:
             )
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, for good. May be called twice."""
+        self._closed = True
         await self._writer.dispose()
+
+    def _check_open(self) -> None:
+        """A pool that was disposed of would connect anew, and nobody would ever close that connection."""
+        if self._closed:
+            raise NotReadyError("the server is stopping", retry_after=5)
 
 
 def upgrade(url: str) -> None:

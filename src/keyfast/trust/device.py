@@ -62,11 +62,15 @@ class DeviceKey:
 
     @cached_property
     def jose(self) -> ECKey:
-        """The private key as joserfc takes it, for this room only."""
-        return ECKey.import_key(self.to_pem().reveal())
+        """The private key as joserfc takes it, for this room and the agent's client assertions."""
+        return ECKey.import_key(self._private)
 
     def public_jwk(self) -> dict[str, str]:
         """Return the public half as a JWK: ``kty``, ``crv``, ``x``, ``y``."""
+        return dict(self._public)
+
+    @cached_property
+    def _public(self) -> dict[str, str]:
         return p256.public_jwk(self._private.public_key())
 
     @cached_property

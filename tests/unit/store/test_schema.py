@@ -112,6 +112,16 @@ async def test_other_urls_are_refused(url):
         await Database.open(url)
 
 
+async def test_a_closed_database_stays_closed(url):
+    database = await Database.open(url)
+    await database.close()
+    for opening in (database.read, database.write):
+        with pytest.raises(NotReadyError):
+            async with opening():
+                pass
+    await database.close()
+
+
 async def test_an_unreachable_database_is_not_ready():
     database = await Database.open("postgresql://x@127.0.0.1:1/y")
     with pytest.raises(NotReadyError) as caught:
