@@ -311,7 +311,9 @@ def _prepared(record: Record, course: Course, said: Refused) -> Record:
     if course is Course.NEW_TOKEN:
         return replace(record, token_expires_at=0)
     if course is Course.RESYNC and said.expected_seq <= limits.SEQ_MAX:
-        return replace(record, seq=max(record.seq, said.expected_seq - 1))
+        # Whoever went back in time may have another name since; where the key alone names it, nothing else tells.
+        known = replace(record, enrol_again=record.mode is Mode.WINDOWS)
+        return replace(known, seq=max(record.seq, said.expected_seq - 1))
     if said.kind == RefusalClass.PENDING:
         return replace(record, admission=Admission.PENDING)
     return record
