@@ -62,6 +62,10 @@ class Agent:
         package_refused: a package that lies there and was not taken.
         extra_url: one more URL of a server that an installer was given, empty if none.
 
+    Attributes:
+        record: as last stored.
+        keeps_running: this process stays, and may ask to be started again.
+
     Raises:
         ClientDatabaseError: there is no record, or it cannot be read.
     """
@@ -97,7 +101,7 @@ class Agent:
         if self._untold() is not None and not record.failures:
             # Whoever has just installed it looks at the server now, not at the next check-in.
             self.record = replace(self.record, due=None)
-        self._keeps_running = False
+        self.keeps_running = False
         self._quick = 0
         self._observed: Snapshot | None = None
         self._faults = 0
@@ -109,7 +113,7 @@ class Agent:
         Returns:
             Whether it ended because it is to be started again.
         """
-        self._keeps_running = True
+        self.keeps_running = True
         while not stop.is_set():
             if hurry.is_set():
                 hurry.clear()
@@ -196,7 +200,7 @@ class Agent:
         return requests.observed(self._observed, self._clock.now(), self._instance)
 
     def _here(self, digest: str = "") -> Circumstances:
-        instance = self._instance if self._keeps_running else ""
+        instance = self._instance if self.keeps_running else ""
         return Circumstances(self._clock.now(), self._chance(), self._quick, digest, instance)
 
     def _store(self, record: Record) -> None:

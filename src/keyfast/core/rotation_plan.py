@@ -32,8 +32,7 @@ class Waves(msgspec.Struct, frozen=True):
         percents: how many per cent have been released with the second wave, the third ...; one more takes the rest.
         rate_per_minute: at most so many endpoints are released a minute.
         soak_s: seconds between a wave that was released and the next.
-        restart_proof: an endpoint of the canary must have been restarted, too. Not each of them: some machines run
-            for months, and one of those would hold the fleet up.
+        restart_proof: the canary must have been restarted, too.
         active_s: endpoints seen within that time are waited for; later ones come while draining.
     """
 

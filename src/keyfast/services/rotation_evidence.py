@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.account import unusable
+from keyfast.core.command import CommandState
 from keyfast.core.directory import AccountReading, Unreachable
 from keyfast.core.generation import GenerationState
 from keyfast.core.logon import SENTENCES
@@ -52,7 +53,9 @@ async def collect(conn: AsyncConnection, row: RotationRow, rotation: Rotation, n
             found.bad_passwords for told in read.values() for found in told if isinstance(found, AccountReading)
         ),
         silent=await rotation_counts.silent(conn, row.id, overdue_before=now - OVERDUE_SECONDS) if offering else 0,
-        waited_for=await rotation_counts.waited_for(conn, row.id, upto=rotation.wave, since=since, besides=MOVED)
+        waited_for=await rotation_counts.waited_for(
+            conn, row.id, upto=rotation.wave, since=since, besides=_wanted(rotation)
+        )
         if offering
         else 0,
         uncovered=await rotation_counts.uncovered(conn, row.id, scope_of(plan))
@@ -95,6 +98,12 @@ async def _handed_out(conn: AsyncConnection, rotation: Rotation) -> GenerationSt
     given = rotation.plan.target, rotation.facts.generation
     held = await accounts.generations(conn) if all(given) else []
     return next((found.state for found in held if (found.account_key, found.generation) == given), None)
+
+
+def _wanted(rotation: Rotation) -> frozenset[CommandState]:
+    """What the endpoints of the waves so far must have reached."""
+    canary = rotation.state is RotationState.CANARY and rotation.plan.waves.restart_proof
+    return frozenset({CommandState.VERIFIED}) if canary else MOVED
 
 
 async def _others(conn: AsyncConnection, row: RotationRow, plan: Plan) -> tuple[str, ...]:

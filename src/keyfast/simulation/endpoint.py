@@ -8,7 +8,7 @@ from enum import StrEnum
 import httpx2
 
 from keyfast.agent.client_database import Record, decode_record, encode_record
-from keyfast.agent.decide import Wait
+from keyfast.agent.decide import Restart, Wait
 from keyfast.agent.install import seed
 from keyfast.agent.link import Link
 from keyfast.agent.loop import Agent
@@ -192,6 +192,9 @@ class Endpoint:
                 action = await self.agent.step()
                 if isinstance(action, Wait):
                     return action.seconds
+                if isinstance(action, Restart):
+                    await self.agent.rest()
+                    self.restart_agent()
         finally:
             await self.agent.rest()
         raise RuntimeError(f"the agent of {self.name} does not come to rest")
@@ -201,7 +204,9 @@ class Endpoint:
 
     def _agent(self) -> Agent:
         link = Link(self.clock, self._new_id, lambda _context: self._wire)
-        return Agent(self.disk, link, Body(self.name, self.clock), self.clock, self.chance.random, self._new_id)
+        made = Agent(self.disk, link, Body(self.name, self.clock), self.clock, self.chance.random, self._new_id)
+        made.keeps_running = True
+        return made
 
 
 def installed(bundle: Bundle) -> Disk:

@@ -52,7 +52,7 @@ def _rotation(begins: Act) -> tuple[tuple[float, Act], ...]:
         ((8, leading.the_partner_is_put_on_record), (8, begins)),
         _daily(leading.the_rotation_is_looked_at, 9, 30),
         ((30, leading.the_missing_are_waived),),
-        _daily(leading.the_old_access_is_refused, 31, 58),
+        _daily(leading.the_old_access_is_refused, 31, 90),
         _daily(leading.the_old_access_is_destroyed, 40, 90),
     )
 

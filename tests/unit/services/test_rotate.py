@@ -234,21 +234,6 @@ async def test_silence_pauses_it(world, site):
     assert "were not heard of again" in (await world.service.show(rotation_id)).paused
 
 
-async def test_machines_that_never_restart_do_not_hold_the_canary_up(world):
-    rotation_id = await started(world, canary_percent=30.0, canary_most=3, percents=(60.0,))
-    for _ in range(12):
-        await world.move(after=C.APPLIED)
-        await world.tick(seconds=5)
-    found = await world.service.show(rotation_id)
-    assert found.state == "canary"
-    assert against(found, "widened") == ("no endpoint has proven the new access over a restart",)
-    canary = [row.endpoint_id for row in await world.commands() if row.state == C.APPLIED.value]
-    assert len(canary) == 3
-    await world.move(C.APPLIED, C.VERIFIED, only=canary[:1])
-    await world.tick(seconds=5)
-    assert (await world.service.show(rotation_id)).state == "rolling"
-
-
 async def test_an_endpoint_that_stays_away_is_waived_by_name(world):
     rotation_id = await started(world)
     await world.until(rotation_id, "rolling")
