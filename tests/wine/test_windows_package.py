@@ -130,7 +130,9 @@ def test_an_endpoint_keeps_its_identity_through_the_life_of_its_packages(site):
     # 2. A silent installation with a property: the service runs, the agent enrols and checks in over TLS.
     site.install(first, f"SERVERURL={server.url}/")
     enrolled = site.until_heard(0)
-    assert enrolled.line.agent_version
+    site.until(
+        lambda: f"first contact: endpoint {enrolled.line.id}" in wine.log(), "the self-check of the installation"
+    )
 
     # 3. The registry shows who it is, and nothing secret; the file that was secret is gone.
     site.until_taken()

@@ -16,7 +16,21 @@ static wchar_t folder[PATH_ROOM];
 static HANDLE file = INVALID_HANDLE_VALUE;
 static CRITICAL_SECTION turn;
 
-/* Tells whether a folder is a real one that an administrator made: anybody may make folders in ProgramData. */
+/* Tells whether somebody is the user of this process: SYSTEM, when it is the service or an installer's. */
+static BOOL is_this_user(PSID who) {
+  union {
+    TOKEN_USER user;
+    BYTE room[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+  } told;
+  HANDLE token;
+  DWORD size = 0;
+  if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) return FALSE;
+  BOOL same = GetTokenInformation(token, TokenUser, &told, sizeof told, &size) && EqualSid(who, told.user.User.Sid);
+  CloseHandle(token);
+  return same;
+}
+
+/* Tells whether a folder is a real one that we or an administrator made: anybody may make folders in ProgramData. */
 static BOOL is_ours(const wchar_t *path) {
   DWORD attributes = GetFileAttributesW(path);
   PSID owner = NULL;
@@ -24,7 +38,8 @@ static BOOL is_ours(const wchar_t *path) {
   if (attributes == INVALID_FILE_ATTRIBUTES || attributes & FILE_ATTRIBUTE_REPARSE_POINT) return FALSE;
   if (GetNamedSecurityInfoW(path, SE_FILE_OBJECT, OWNER_SECURITY_INFORMATION, &owner, NULL, NULL, NULL, &descriptor))
     return FALSE;
-  BOOL ours = IsWellKnownSid(owner, WinLocalSystemSid) || IsWellKnownSid(owner, WinBuiltinAdministratorsSid);
+  BOOL ours = is_this_user(owner) || IsWellKnownSid(owner, WinLocalSystemSid) ||
+              IsWellKnownSid(owner, WinBuiltinAdministratorsSid);
   LocalFree(descriptor);
   return ours;
 }
