@@ -87,10 +87,15 @@ def test_an_image_that_is_restored_again_and_again_is_no_clone(server, tmp_path)
     assert detail.fork.count == 3
 
 
+def another_time(when):
+    """What runs an agent at another time, and without programs beside it: libfaketime breaks the wait for them."""
+    faketime = require("faketime", "faketime")
+    return ("/usr/bin/env", "PATH=/nowhere", faketime, "--exclude-monotonic", "-f", when)
+
+
 @pytest.mark.parametrize("years", [-10, 10])
 def test_an_endpoint_whose_clock_is_ten_years_off_enrols_and_checks_in(server, tmp_path, agents, years):
-    faketime = require("faketime", "faketime")
-    prefix = (faketime, "--exclude-monotonic", "-f", f"{years:+d}y")
+    prefix = another_time(f"{years:+d}y")
     agent = RealAgent(tmp_path / "agent", prefix).install(read_bundle(server.package().path))
     assert agent.check_in(), agent.output
     assert agent.check_in(), agent.output
@@ -104,8 +109,7 @@ def test_an_endpoint_whose_clock_is_ten_years_off_enrols_and_checks_in(server, t
 
 
 def test_a_clock_of_1970_enrols_and_checks_in(server, tmp_path):
-    faketime = require("faketime", "faketime")
-    agent = RealAgent(tmp_path / "agent", (faketime, "--exclude-monotonic", "-f", "@1970-01-02 00:00:00"))
+    agent = RealAgent(tmp_path / "agent", another_time("@1970-01-02 00:00:00"))
     agent.install(read_bundle(server.package().path))
     assert agent.check_in(), agent.output
     assert only_endpoint(server).clock_offset_s < -50 * 365 * 86400
@@ -211,8 +215,7 @@ def test_a_full_package_strands_nobody_who_gets_a_newer_one(server, tmp_path):
 
 
 def test_a_wrong_clock_survives_a_new_receipt_key(server, tmp_path):
-    faketime = require("faketime", "faketime")
-    agent = RealAgent(tmp_path / "agent", (faketime, "--exclude-monotonic", "-f", "@1980-01-02 00:00:00"))
+    agent = RealAgent(tmp_path / "agent", another_time("@1980-01-02 00:00:00"))
     agent.install(read_bundle(server.package().path))
     assert agent.check_in(), agent.output
     done = processes.run("keyfast.cli.main", "keys", "rotate", "receipt", "--data", str(server.data))

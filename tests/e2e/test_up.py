@@ -1,5 +1,6 @@
 """The first command a newcomer runs, and the second."""
 
+import contextlib
 import signal
 
 import psutil
@@ -73,7 +74,8 @@ def test_one_command_makes_this_machine_an_endpoint_and_a_second_one_goes_on(up)
 
     # 4. kill -9 of everything, and again.
     for child in [process, *children(process).values()]:
-        child.kill()
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):  # children go with their parent
+            child.kill()
     process.wait(10)
     _, _, log = up()
     processes.until(lambda: "Ctrl-C stops" in log.read_text() or None, f"the third start; see {log}", 90)

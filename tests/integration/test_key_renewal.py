@@ -149,8 +149,8 @@ def test_a_change_of_the_access_comes_first(tmp_path: Path):
     order = RotationOrder("oauth", source="svc-a", soak_s=1)
     made = town.run(town.site.post("/admin/v1/rotations", RotationView, order))
     town.run(town.site.post(f"/admin/v1/rotations/{made.id}/start", RotationView))
-    command = ""
     town.live(endpoint, lambda: endpoint.record.watch is not None)
+    endpoint.agent.keeps_running = False  # or it would restart itself and be done with the change
     command = town.renew(endpoint)
     for _ in range(5):
         town.let_pass(town.visit(endpoint) + 0.1)

@@ -176,6 +176,6 @@ def test_any_bitlocker_answer_is_read_or_refused(entries):
             told = [
                 entry
                 for entry in ([entries] if isinstance(entries, dict) else entries)
-                if entry["MountPoint"] == volume.mount
+                if entry.get("MountPoint") == volume.mount
             ]
-            assert any((entry["VolumeStatus"], entry["ProtectionStatus"]) == (0, 0) for entry in told)
+            assert any((entry.get("VolumeStatus"), entry.get("ProtectionStatus")) == (0, 0) for entry in told)

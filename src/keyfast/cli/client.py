@@ -1,10 +1,9 @@
 """Speak to the running server's admin API over its local socket; never to the database behind its back."""
 
-import contextlib
 import os
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote
@@ -18,6 +17,7 @@ from keyfast.wire.problems import read_problem
 from keyfast.wire.window import BANNER_HEADER
 
 Answer = TypeVar("Answer")
+Said = TypeVar("Said")
 
 TIMEOUT = 60.0
 
@@ -64,12 +64,16 @@ class AdminClient:
 
     def download(self, path: str, to: BinaryIO) -> Mapping[str, str]:
         """Write an answer into a file as it arrives; return its headers."""
+
+        def save(http: httpx2.Client) -> Mapping[str, str]:
+            with http.stream("GET", f"http://keyfast{path}") as response:
+                if not response.is_success:
+                    raise _said(response.read(), response.status_code)
+                to.writelines(response.iter_bytes())
+                return response.headers
+
         self._demand_listener()
-        with self._listening() as http, http.stream("GET", f"http://keyfast{path}") as response:
-            if not response.is_success:
-                raise _said(response.read(), response.status_code)
-            to.writelines(response.iter_bytes())
-            return response.headers
+        return self._spoken(save)
 
     def _call(self, method: str, path: str, kind: type[Answer], **request: Any) -> Answer:
         self._demand_listener()
@@ -86,17 +90,14 @@ class AdminClient:
             output.banner(unquote(text))
 
     def _asked(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        with self._listening() as http:
-            return http.request(method, f"http://keyfast{path}", **request)
+        return self._spoken(lambda http: http.request(method, f"http://keyfast{path}", **request))
 
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[httpx2.Client]:
+    def _spoken(self, ask: Callable[[httpx2.Client], Said]) -> Said:
         # A listener may go away after it was looked for: the library leaves the socket to Python then.
         with warnings.catch_warnings(action="ignore", category=ResourceWarning):
             try:
                 with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(self._socket)), timeout=TIMEOUT) as http:
-                    yield http
-                    return
+                    return ask(http)
             except httpx2.HTTPError as cause:
                 why = str(cause)
         raise NotReadyError(f"the server on {self._socket} did not answer: {why}")

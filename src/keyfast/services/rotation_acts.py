@@ -191,6 +191,7 @@ class RotationActs:
 
     async def _plan_targets(self, work: Work) -> Outcome:
         plan, facts, scope = work.rotation.plan, work.rotation.facts, scope_of(work.rotation.plan)
+        action = RENEW_DEVICE_KEY if plan.kind is Kind.DEVICE_KEY else CHANGE_WEB_ACCESS_SERVER
         document, known = work.document, {}
         if "cuts" not in document:
             found = await rotation_counts.tally(work.conn, scope, work.now)
@@ -198,14 +199,15 @@ class RotationActs:
             known = {"cuts": list(steps), "before": facts.targets, "cursor": work.row.id, "wrapped": False}
             known["gap"] = max(facts.longest_gap_s, work.now - found["first"])
             if not facts.waves:
-                known["before"] = await chosen_canary(work.conn, work.row.id, scope, steps, self._chance(), work.now)
+                chance = self._chance()
+                known["before"] = await chosen_canary(work.conn, work.row.id, scope, steps, action, chance, work.now)
             document = document | known
         added = await rotation_targets.add_portion(
             work.conn,
             work.row.id,
             scope,
             document["cuts"],
-            action=RENEW_DEVICE_KEY if plan.kind is Kind.DEVICE_KEY else CHANGE_WEB_ACCESS_SERVER,
+            action=action,
             before=document["before"],
             cursor=document["cursor"],
             wrapped=document["wrapped"],

@@ -21,15 +21,16 @@ _os = msgspec.json.Decoder(_Os)
 
 
 async def chosen_canary(
-    conn: AsyncConnection, rotation_id: str, scope: Scope, cuts: Sequence[int], chance: float, now: int
+    conn: AsyncConnection, rotation_id: str, scope: Scope, cuts: Sequence[int], action: str, chance: float, now: int
 ) -> int:
-    """Plan the changes of the first wave; return how many there are, 0 where all targets go at once.
+    """Plan the commands of the first wave; return how many there are, 0 where all targets go at once.
 
     Args:
         conn: a transaction that writes.
         rotation_id: the rotation; it has no targets yet.
         scope: whom it is about.
         cuts: see ``core.rotation_plan.cuts``.
+        action: of the commands.
         chance: 0 to 1.
         now: unix seconds.
     """
@@ -41,4 +42,5 @@ async def chosen_canary(
         Candidate(endpoint_id, _os.decode(known[endpoint_id]).os if endpoint_id in known else "", ring)
         for endpoint_id, ring in listed
     ]
-    return await rotation_targets.add_chosen(conn, rotation_id, canary(candidates, cuts[0], chance), now=now)
+    first = canary(candidates, cuts[0], chance)
+    return await rotation_targets.add_chosen(conn, rotation_id, first, action, now=now)

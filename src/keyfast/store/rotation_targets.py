@@ -125,10 +125,10 @@ async def sample(conn: AsyncConnection, rotation_id: str, scope: Scope, *, limit
     return [(row.id, row.ring) for row in rows]
 
 
-async def add_chosen(conn: AsyncConnection, rotation_id: str, ids: Sequence[str], *, now: int) -> int:
-    """Plan a change for each of these endpoints, which have none of this rotation, in its first wave."""
+async def add_chosen(conn: AsyncConnection, rotation_id: str, ids: Sequence[str], action: str, *, now: int) -> int:
+    """Plan a command for each of these endpoints, which have none of this rotation, in its first wave."""
     who = select(endpoint.c.id).where(endpoint.c.id.in_(list(ids))).subquery()
-    return await _add(conn, who, CHANGE, literal(1), CommandState.PLANNED, rotation_id, now)
+    return await _add(conn, who, action, literal(1), CommandState.PLANNED, rotation_id, now)
 
 
 async def add_following(
