@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from keyfast.server import compose
+from keyfast.simulation.door import Door
+from keyfast.simulation.moments import VirtualTime
 from keyfast.simulation.site import Site
 
 CHECK_IN = "/endpoint/v1/check-in"
@@ -78,24 +81,23 @@ class MortalDatabase:
         await self._database.close()
 
 
-class Wire(httpx2.AsyncBaseTransport):
+class Wire(Door):
     """The way to a server that dies: whoever was speaking to it loses the connection.
 
     Check-ins are committed by a writer with a connection of its own, and counted here.
     """
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, fate: Fate) -> None:
-        self._inner, self._fate = inner, fate
+    fate = Fate()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         try:
-            self._fate.alive()
+            self.fate.alive()
             if request.url.path != CHECK_IN:
-                return await self._inner.handle_async_request(request)
-            async with self._fate.write(_nothing()):
-                if self._fate.writes == self._fate.die_at and not self._fate.after_commit:
+                return await super().handle_async_request(request)
+            async with self.fate.write(_nothing()):
+                if self.fate.writes == self.fate.die_at and not self.fate.after_commit:
                     return httpx2.Response(503)  # it does not leave
-                return await self._inner.handle_async_request(request)
+                return await super().handle_async_request(request)
         except DeadError:
             raise httpx2.ReadError("the server ended", request=request) from None
 
@@ -103,15 +105,15 @@ class Wire(httpx2.AsyncBaseTransport):
 class MortalSite(Site):
     """``Site`` with a fate."""
 
-    fate = Fate()
+    def __init__(self, folder: Path, time: VirtualTime, device_key: str, fate: Fate) -> None:
+        super().__init__(folder, time, device_key)
+        self.fate = fate
+        self.net = Wire(self.settings.urls)
+        self.net.fate = fate
 
-    async def start(self) -> None:
-        """Compose everything anew, over the database as it is."""
-        self._parts = await compose.open_parts(self.settings, self.time)
-        self._parts = replace(self._parts, database=MortalDatabase(self._parts.database, self.fate))  # type: ignore[arg-type]
-        self._check_in = await compose.check_in_service(self._parts)
-        self._admin = compose.admin_service(self._parts)
-        self.net.inner = Wire(httpx2.ASGITransport(self._check_in.app), self.fate)
+    async def _open(self) -> compose.Parts:
+        parts = await super()._open()
+        return replace(parts, database=MortalDatabase(parts.database, self.fate))  # type: ignore[arg-type]
 
     async def come_back(self) -> None:
         """The supervisor starts the next process where one ended."""

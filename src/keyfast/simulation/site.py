@@ -80,7 +80,7 @@ class Site:
     async def start(self) -> None:
         """Open the installation that the data directory holds; what cannot be opened leaves nothing open."""
         async with contextlib.AsyncExitStack() as opened:
-            self._parts = await compose.open_parts(self.settings, self.time)
+            self._parts = await self._open()
             opened.push_async_callback(self._parts.database.close)
             self._check_in = await compose.check_in_service(self._parts, gap_s=0)
             opened.push_async_callback(self._check_in.close)
@@ -88,6 +88,9 @@ class Site:
             opened.push_async_callback(self._admin.directory.close)
             self._opened = opened.pop_all()
         self.net.app = self._check_in.app
+
+    async def _open(self) -> compose.Parts:
+        return await compose.open_parts(self.settings, self.time)
 
     async def stop(self) -> None:
         """Close it; endpoints find nobody. May be called twice, or before it was ever opened."""
