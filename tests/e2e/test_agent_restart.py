@@ -10,7 +10,7 @@ from tests.support import processes
 from tests.support.agent import RealAgent
 from tests.support.device import read_bundle
 
-from keyfast.agent.file_database import read_record
+from keyfast.agent.platform import here
 from keyfast.core.change import RESTART_AFTER, ChangeState
 from keyfast.errors import EXIT_START_AGAIN
 from keyfast.wire.rotation import RotationOrder, RotationView
@@ -30,11 +30,15 @@ class Moved:
         self.ahead.write_text("0")
         arguments = (str(self.agent.state), str(self.ahead), *more)
         self.process = processes.start("tests.support.leaping_agent", *arguments, log=self.agent.log)
-        self.rotation = self.moves()
-        for _ in range(4):
-            assert self.agent.check_in(), self.agent.output
-        assert self.watch.state is ChangeState.COMMITTED
-        assert self.watch.due is not None
+        try:
+            self.rotation = self.moves()
+            for _ in range(4):
+                assert self.agent.check_in(), self.agent.output
+            assert self.watch.state is ChangeState.COMMITTED
+            assert self.watch.due is not None
+        except BaseException:
+            processes.stop(self.process)
+            raise
 
     def moves(self):
         order = RotationOrder("address", mode="oauth", urls=(self.server.url,), soak_s=0)
@@ -49,7 +53,8 @@ class Moved:
 
     @property
     def watch(self):
-        return read_record(self.agent.state).watch
+        record, _ = here().read(self.agent.state)
+        return record.watch
 
     def leap(self):
         """Let the time pass after which it restarts, and have it look at its clock."""

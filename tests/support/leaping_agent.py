@@ -11,8 +11,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from keyfast.agent import commands
 from keyfast.agent.local import system_clock
+from keyfast.agent.running import keep_running
 from keyfast.agent.timing import Moment
 
 
@@ -32,4 +32,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 3:
         os.environ["SYSTEMD_EXEC_PID"] = str(os.getpid())
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    sys.exit(commands.keep_running(Path(sys.argv[1]), LeapingClock(Path(sys.argv[2]))))
+    sys.exit(keep_running(Path(sys.argv[1]), LeapingClock(Path(sys.argv[2]))))
