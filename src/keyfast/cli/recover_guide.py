@@ -178,7 +178,7 @@ class Guide:
     def _follow(self, status: RecoveryStatus, wait: float | None) -> RecoveryStatus:
         until = None if wait is None else self._clock() + wait
         self._show(status)
-        while status.stage not in OVER and status.account and (until is None or self._clock() < until):
+        while _goes_on(status) and (until is None or self._clock() < until):
             self._nap(POLL_SECONDS)
             status = self._status(status.account)
             self._show(status)
@@ -188,6 +188,12 @@ class Guide:
         if self._person is None:
             raise UsageError(f"nobody can be asked here: say {option}", repair="keyfast recover --help")
         return ask(self._person)
+
+
+def _goes_on(status: RecoveryStatus) -> bool:
+    """Tell whether looking again makes sense; not where nobody can come back until this is run again with more."""
+    shut = bool(status.rotation) and status.stage == "waiting"
+    return bool(status.account) and status.stage not in OVER and not shut
 
 
 def described(situation: SituationView) -> str:

@@ -108,6 +108,11 @@ def opens_window(way: Way, *, always: bool) -> bool:
     return way is Way.WINDOW or (not always and way in (Way.ACCOUNT, Way.OAUTH))
 
 
+def is_shut(missing: int, *, always: bool, window_open: bool) -> bool:
+    """Tell whether nobody who is missing can fetch a change: that takes a recovery window, and none is open."""
+    return missing > 0 and not always and not window_open
+
+
 def sends_change(way: Way) -> bool:
     """Tell whether a way gives endpoints another access, and is not done in the directory or by hand."""
     return way in (Way.DEVICE_KEY, Way.WINDOW, Way.ACCOUNT, Way.OAUTH)

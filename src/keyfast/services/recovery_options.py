@@ -10,7 +10,7 @@ from keyfast.core.account import AccountCondition
 from keyfast.core.generation import GenerationState
 from keyfast.core.mode import Mode
 from keyfast.core.secret import Secret
-from keyfast.core.way_out import Situation, Way, WayOut, opens_window, sends_change, ways
+from keyfast.core.way_out import Situation, Way, WayOut, is_shut, opens_window, sends_change, ways
 from keyfast.core.window import WindowState, may_close
 from keyfast.core.window_endpoint import Counts
 from keyfast.errors import ConflictError, UsageError
@@ -188,7 +188,7 @@ class RecoveryOptionsService:
     async def _of_rotation(self, running: UnderWay) -> RecoveryStatus:
         rotations = self._demand_rotations()
         progress = await rotations.progress(running.rotation, SHOWN)
-        missing, count = progress.missing, progress.awaited
+        missing, count, window = progress.missing, progress.awaited, await self._window(running.account)
         total = sum(progress.counts.values())
         stage: Stage = "running"
         told = f"{total - count:,} of {total:,} endpoints took the change"
@@ -206,6 +206,9 @@ class RecoveryOptionsService:
                 if count
                 else "all are back and went on checking in"
             )
+        elif is_shut(count, always=self._always, window_open=window is not None):
+            stage = "waiting"
+            told += "; the others need a recovery window, and none is open: keyfast recover --way window"
         return RecoveryStatus(
             account=running.account,
             stage=stage,
@@ -216,7 +219,7 @@ class RecoveryOptionsService:
             counts={state.value: number for state, number in progress.counts.items() if number},
             missing=missing,
             missing_count=count,
-            window=await self._window(running.account),
+            window=window,
         )
 
     async def _of_account(self, situation: Situation) -> RecoveryStatus:

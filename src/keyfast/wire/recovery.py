@@ -87,8 +87,9 @@ class RecoveryStatus(View, frozen=True):
 
     Attributes:
         account: the account that broke, empty if none did.
-        stage: ``idle`` nothing is broken or under way; ``waiting`` for somebody to act in the directory or
-            to install a package, ``running``; ``checking`` whether all go on checking in; ``done``.
+        stage: ``idle`` nothing is broken or under way; ``waiting`` for somebody to act in the directory, to
+            install a package or to open a recovery window; ``running``; ``checking`` whether all go on checking
+            in; ``done``.
         sentence: the same for a person.
         rotation: id of the rotation that carries it out, empty without one.
         to: where endpoints move to.

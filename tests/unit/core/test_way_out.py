@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from keyfast.core.account import AccountCondition
-from keyfast.core.way_out import UNUSABLE, Need, Situation, Way, is_broken, opens_window, sends_change, ways
+from keyfast.core.way_out import UNUSABLE, Need, Situation, Way, is_broken, is_shut, opens_window, sends_change, ways
 
 BROKEN = Situation("CORP\\svc", AccountCondition.CHANGED, {1: 90, 2: 10}, 0)
 
@@ -113,6 +113,13 @@ def test_one_endpoint_is_said_in_the_singular():
     assert told[Way.PACKAGE].sentence.endswith("over 1 endpoint: somebody must reach it")
     pair = found(replace(BROKEN, holders={1: 1, 2: 1}, proven=2))[Way.RESTORE]
     assert pair.sentence.endswith("and 1 endpoint that holds generation 2 is refused then")
+
+
+def test_without_a_window_nobody_comes_back_where_device_keys_need_one():
+    assert is_shut(1, always=False, window_open=False)
+    assert not is_shut(0, always=False, window_open=False)
+    assert not is_shut(1, always=True, window_open=False)
+    assert not is_shut(1, always=False, window_open=True)
 
 
 def test_what_a_way_takes():

@@ -158,10 +158,13 @@ async def test_a_window_that_expired_is_opened_again(site, strict, windows, rota
     first = await windows.show("")
     site.clock.now += 240 * 60
     await windows.tick()
-    assert (await strict.status()).window is None
+    found = await strict.status()
+    assert (found.stage, found.window, found.missing_count) == ("waiting", None, 3)
+    assert "none is open: keyfast recover --way window" in found.sentence
     again = await strict.begin(order("window", **WINDOW), "admin")
     assert again.window is not None
     assert again.window.id != first.line.id
+    assert again.stage == "running"
     assert again.rotation == rotations.running.rotation
 
 
