@@ -14,7 +14,7 @@ import msgspec
 
 from keyfast.agent.client_database import ClientDatabase, Record
 from keyfast.agent.install import Seeded, Taken, take
-from keyfast.core.package import BUNDLE_FILE, PackageFault
+from keyfast.core.package import BUNDLE_FILE, PackageRefusal
 from keyfast.errors import ForeignError, KeyfastError, NotFoundError, TrustError
 from keyfast.wire.messages import Bundle, PackageRefused
 
@@ -36,7 +36,7 @@ class Verdict:
 
     package: str = ""
     done: Seeded | None = None
-    fault: PackageFault | None = None
+    fault: PackageRefusal | None = None
     detail: str = ""
     repair: str = ""
 
@@ -79,14 +79,14 @@ def judge(held: Record | None, folder: Path) -> tuple[Verdict, Taken | None]:
     try:
         bundle = read_bundle(file)
     except KeyfastError as cause:
-        return _refused(PackageFault.UNREADABLE, "", cause.message, file), None
+        return _refused(PackageRefusal.UNREADABLE, "", cause.message, file), None
     try:
         taken = take(held, bundle)
     except ForeignError as cause:
-        return _refused(PackageFault.FOREIGN, bundle.package, cause.message, file, cause.repair), None
+        return _refused(PackageRefusal.FOREIGN, bundle.package, cause.message, file, cause.repair), None
     except TrustError as cause:
         detail = f"its content was changed after it was built, or was never signed: {cause.message}"
-        return _refused(PackageFault.TAMPERED, bundle.package, detail, file), None
+        return _refused(PackageRefusal.TAMPERED, bundle.package, detail, file), None
     return Verdict(bundle.package, taken.done), taken
 
 
@@ -136,8 +136,8 @@ def erase(file: Path, fsync: Callable[[int], None] = os.fsync) -> None:
         file.unlink()
 
 
-def _refused(fault: PackageFault, package: str, detail: str, file: Path, repair: str = "") -> Verdict:
-    if fault is PackageFault.FOREIGN:
+def _refused(fault: PackageRefusal, package: str, detail: str, file: Path, repair: str = "") -> Verdict:
+    if fault is PackageRefusal.FOREIGN:
         advice = f"remove {file} to stay; to move: {repair}"
     else:
         advice = f"remove {file}, fetch the package again from the server that built it, and install that"

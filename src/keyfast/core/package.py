@@ -56,7 +56,7 @@ The package does not lie in ProgramData: there anybody could have made, and so o
 """
 
 
-class PackageFault(StrEnum):
+class PackageRefusal(StrEnum):
     """Why an endpoint did not take a package; what it tells its server."""
 
     UNREADABLE = "unreadable_package"

@@ -2,12 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
-from keyfast.core.generation import GenerationState
+from keyfast.core.enrolment_reason import Brought, Reason, reason_of
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import TrustError
 from keyfast.services.live import LiveState
@@ -15,38 +14,7 @@ from keyfast.store.endpoints import EndpointRow
 from keyfast.trust.encoding import decode_json, unb64u
 from keyfast.trust.enrolment import TYP, EnrolmentToken
 
-NOT_ON_RECORD = "this enrolment token is not on record"
 _CLAIMED = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-
-
-class Reason(StrEnum):
-    """What is wrong with a package that was refused."""
-
-    TAMPERED = "tampered"
-    FOREIGN = "foreign"
-    EXPIRED = "expired"
-    EXHAUSTED = "exhausted"
-    REVOKED = "revoked"
-    UNKNOWN = "unknown"
-    NOT_LISTED = "not_listed"
-    MODE_CLOSED = "mode_closed"
-    ACCOUNT_CHANGED = "account_changed"
-    ACCOUNT_REFUSED = "account_refused"
-
-
-REASONS: dict[RefusalClass, Reason] = {
-    RefusalClass.UNAUTHENTICATED: Reason.TAMPERED,
-    RefusalClass.FOREIGN_INSTALLATION: Reason.FOREIGN,
-    RefusalClass.ENROLMENT_EXPIRED: Reason.EXPIRED,
-    RefusalClass.ENROLMENT_EXHAUSTED: Reason.EXHAUSTED,
-    RefusalClass.ENROLMENT_REVOKED: Reason.REVOKED,
-    RefusalClass.ENROLMENT_NOT_LISTED: Reason.NOT_LISTED,
-    RefusalClass.MODE_CLOSED: Reason.MODE_CLOSED,
-    RefusalClass.ACCOUNT_REFUSED: Reason.ACCOUNT_REFUSED,
-    RefusalClass.ACCOUNT_NOT_ALLOWED: Reason.ACCOUNT_REFUSED,
-    RefusalClass.RETIRED_GENERATION: Reason.ACCOUNT_CHANGED,
-}
-"""Classes that are about the package; no other refusal is told here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +80,11 @@ class EnrolmentRefusals:
 
     def tell(self, refusal: Refusal, knock: Knock) -> None:
         """Tell of a refusal, if it is about the package."""
-        reason, package = REASONS.get(refusal.kind), self._package(knock.statement)
-        if reason is None or (reason is Reason.TAMPERED and package):
-            return  # the package is sound, and something else about the request was not
-        why = refusal.detail or refusal.presented or refusal.rule.title
-        if refusal.kind is RefusalClass.ENROLMENT_REVOKED and refusal.detail == NOT_ON_RECORD:
-            reason = Reason.UNKNOWN
-        if reason in (Reason.ACCOUNT_REFUSED, Reason.ACCOUNT_CHANGED):
-            reason, why = self._account(knock, reason, why)
+        package = self._package(knock.statement)
+        found = reason_of(refusal, sound=bool(package), brought=self._brought(knock))
+        if found is None:
+            return
+        reason, why = found
         self._observer.enrolment_refused(
             RefusedEnrolment(
                 refusal.kind,
@@ -145,16 +110,12 @@ class EnrolmentRefusals:
         except TrustError:
             return ""
 
-    def _account(self, knock: Knock, reason: Reason, why: str) -> tuple[Reason, str]:
-        """Tell a password that was changed since the package was built from an account that is in trouble."""
+    def _brought(self, knock: Knock) -> Brought | None:
         account = self._live.current.accounts.get(knock.account)
         held = account.generations.get(knock.generation) if account else None
-        if account is None or held is None or held.state is GenerationState.PROVEN:
-            return reason, why
-        newest = max(account.generations)
-        newer = f"it brings generation {knock.generation} of {newest}" if newest > knock.generation else ""
-        told = newer or f"it brings generation {knock.generation}, and no newer one is on record"
-        return Reason.ACCOUNT_CHANGED, f"the password of {account.key} has changed since the package was built: {told}"
+        if account is None or held is None:
+            return None
+        return Brought(account.key, knock.generation, max(account.generations), held.state)
 
 
 class _Claims(msgspec.Struct):

@@ -2,12 +2,12 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from keyfast.core.enrolment_reason import NOT_ON_RECORD
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.core.serials import shown
 from keyfast.errors import ForeignError, TrustError
 from keyfast.services.authenticate import mode_refusal
-from keyfast.services.enrolment_refusals import NOT_ON_RECORD
 from keyfast.services.live import Live
 from keyfast.store import packages
 from keyfast.trust.enrolment import TYP as ENROLMENT_TYP

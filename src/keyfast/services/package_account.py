@@ -5,19 +5,11 @@ from dataclasses import dataclass
 
 from keyfast.core.account import AccountCondition as C
 from keyfast.core.account import Severity
+from keyfast.core.embedding import SOON, is_warning, may_embed
 from keyfast.errors import ConflictError
 from keyfast.services.account import AccountService
 from keyfast.wire.admin import FindingView
 from keyfast.wire.messages import BundleAccount
-
-SOON = frozenset({C.EXPIRES_SOON.value, C.ACCOUNT_EXPIRES_SOON.value})
-"""Conditions in which an account works now, and will not for long."""
-UNFIT = SOON | frozenset(
-    found.value for found in (C.MISSING, C.DISABLED, C.LOCKED, C.ACCOUNT_EXPIRED, C.EXPIRED, C.MUST_CHANGE)
-)
-"""Conditions in which no package is built; those in SOON may be waived by name."""
-_OF_OTHERS = frozenset({C.CHANGED.value, C.UNREADABLE.value})
-"""Conditions that say nothing against the newest password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +29,10 @@ async def proven(accounts: AccountService, account: str, despite: Collection[str
     """
     view = await accounts.check(account)
     for finding in view.findings:
-        if finding.condition in UNFIT and not (finding.condition in SOON and finding.condition in despite):
+        if not may_embed(C(finding.condition), despite):
             raise ConflictError(f"{view.account}: {finding.sentence}", repair=_repair(finding))
     embedded = await accounts.embeddable(account)
-    warned = (
-        found for found in view.findings if found.severity != Severity.NOTICE and found.condition not in _OF_OTHERS
-    )
+    warned = (found for found in view.findings if is_warning(C(found.condition), Severity(found.severity)))
     return Embedded(embedded, tuple(warned))
 
 

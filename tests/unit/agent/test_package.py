@@ -12,7 +12,7 @@ from tests.support.fake_server import FakeServer
 
 from keyfast.agent import package
 from keyfast.agent.install import Seeded
-from keyfast.core.package import BUNDLE_FILE, PackageFault
+from keyfast.core.package import BUNDLE_FILE, PackageRefusal
 from keyfast.errors import ClientDatabaseError
 from keyfast.wire.messages import BundleAccount
 
@@ -87,7 +87,7 @@ def test_a_package_of_another_installation_is_left_and_named(server, tmp_path):
     file = left(tmp_path, msgspec.json.encode(other))
     verdict = taken(database, tmp_path)
     assert (verdict.fault, verdict.told.kind, verdict.told.package) == (
-        PackageFault.FOREIGN,
+        PackageRefusal.FOREIGN,
         "foreign_installation",
         other.package,
     )
@@ -100,7 +100,7 @@ def test_a_package_of_another_installation_is_left_and_named(server, tmp_path):
 def test_what_cannot_be_read_is_left(tmp_path, content):
     file = left(tmp_path, content)
     verdict = taken(MemoryDatabase(), tmp_path)
-    assert (verdict.fault, verdict.package) == (PackageFault.UNREADABLE, "")
+    assert (verdict.fault, verdict.package) == (PackageRefusal.UNREADABLE, "")
     assert file.exists()
 
 

@@ -13,6 +13,7 @@ from tests.support.fake_installer import FakeInstaller
 from tests.support.rotation_site import MortalDatabase
 
 from keyfast.core.account import DAY
+from keyfast.core.embedding import SOON
 from keyfast.core.mode import Mechanism
 from keyfast.core.package import PackageKind
 from keyfast.core.package_life import PackageState
@@ -20,7 +21,6 @@ from keyfast.errors import ConflictError, MissingToolError, NotFoundError, NotRe
 from keyfast.installers.stamp import Missing
 from keyfast.services.modes import ModeService
 from keyfast.services.package import PackageService
-from keyfast.services.package_account import SOON
 from keyfast.services.package_build import Workshop
 from keyfast.services.package_files import BASES, PackageFiles
 from keyfast.services.package_report import PackageReports
