@@ -9,7 +9,7 @@ from keyfast import __version__
 from keyfast.core.package import BUNDLE_FILE, LINUX, PackageKind
 from keyfast.installers.agent_tree import linux_tree
 from keyfast.installers.archives import END_OF_TAR, ar, begin, finish, squeeze, tar_piece
-from keyfast.installers.base import publish
+from keyfast.installers.base import base_artefact
 from keyfast.installers.linux_scripts import deb_scripts
 from keyfast.installers.stamp import Missing, Progress, Stamp
 from keyfast.installers.tree import Entry, digest
@@ -57,11 +57,7 @@ class DebInstaller:
         """See ``Installer.base``."""
         entries = linux_tree(self.wheels, told)
         place = self.folder / f"deb-{__version__}-{digest(entries)[:16]}"
-        if not place.is_dir():
-            told("compressing", 0.8)
-            publish(place, _parts(entries))
-        told("ready", 1.0)
-        return place
+        return base_artefact(place, lambda: _parts(entries), told)
 
     def stamp(self, base: Path, stamp: Stamp) -> bytes:
         """See ``Installer.stamp``."""

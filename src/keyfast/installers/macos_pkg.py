@@ -16,7 +16,7 @@ from keyfast.core.package import BUNDLE_FILE, MACOS, PackageKind
 from keyfast.installers import odc
 from keyfast.installers.agent_tree import PROGRAM, macos_tree
 from keyfast.installers.archives import begin, finish, squeeze
-from keyfast.installers.base import publish
+from keyfast.installers.base import base_artefact
 from keyfast.installers.bom import ROOT, Line, bom, line
 from keyfast.installers.stamp import Missing, Progress, Stamp
 from keyfast.installers.tree import Entry, digest
@@ -61,12 +61,7 @@ class MacosInstaller:
         """See ``Installer.base``."""
         entries = (Entry(ROOT), *_with_daemon(macos_tree(self.wheels, told)))
         place = self.folder / f"pkg-{__version__}-{digest(entries)[:16]}"
-        if not place.is_dir():
-            told("compressing", 0.8)
-            lines = json.dumps([asdict(line(entry)) for entry in entries])
-            publish(place, {_PAYLOAD: begin(odc.piece(entries, 0)), _LINES: lines.encode()})
-        told("ready", 1.0)
-        return place
+        return base_artefact(place, lambda: _parts(entries), told)
 
     def stamp(self, base: Path, stamp: Stamp) -> bytes:
         """See ``Installer.stamp``."""
@@ -80,6 +75,11 @@ class MacosInstaller:
             ("PackageInfo", _package_info(lines, at)),
         )
         return xar(files, dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+
+
+def _parts(entries: tuple[Entry, ...]) -> dict[str, bytes]:
+    lines = json.dumps([asdict(line(entry)) for entry in entries])
+    return {_PAYLOAD: begin(odc.piece(entries, 0)), _LINES: lines.encode()}
 
 
 def _with_daemon(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -21,7 +21,7 @@ from keyfast.errors import ConflictError, TrustError
 from keyfast.installers import newc, rpm_key
 from keyfast.installers.agent_tree import LINUX_GIVEN, linux_tree
 from keyfast.installers.archives import LEVEL, begin, begun_with, ending, open_end
-from keyfast.installers.base import publish
+from keyfast.installers.base import base_artefact
 from keyfast.installers.linux_scripts import rpm_scripts
 from keyfast.installers.stamp import Missing, Progress, Stamp
 from keyfast.installers.tree import Entry, digest
@@ -63,11 +63,7 @@ class RpmInstaller:
         secret_key = rpm_key.ensure(self.key)
         known = hashlib.sha256(digest(entries).encode() + secret_key).hexdigest()
         place = self.folder / f"rpm-{__version__}-{known[:16]}"
-        if not place.is_dir():
-            told("compressing", 0.8)
-            publish(place, {**_parts(entries), _PUBLIC: rpm_key.public(secret_key)})
-        told("ready", 1.0)
-        return place
+        return base_artefact(place, lambda: {**_parts(entries), _PUBLIC: rpm_key.public(secret_key)}, told)
 
     def stamp(self, base: Path, stamp: Stamp) -> bytes:
         """See ``Installer.stamp``."""

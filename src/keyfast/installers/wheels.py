@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from keyfast.errors import MissingToolError, NotReadyError, TrustError
+from keyfast.installers.base import made_once
 from keyfast.installers.lock import LOCK, requirements
 from keyfast.installers.stamp import Missing
 
@@ -105,14 +105,12 @@ class Wheels:
         known = sha256(repr((wanted, _NOTES)).encode()).hexdigest()[:16]
         tree = self.cache / f"{target.name}-{python}-{known}"
         if not tree.is_dir():
-            self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.cache, prefix=".fetching-") as folder:
-                self._fetch(target, python, wanted, Path(folder))
-                _publish(Path(folder) / "tree", tree)
+            with made_once(tree) as made:
+                self._fetch(target, python, wanted, made)
         return tree
 
-    def _fetch(self, target: Target, python: str, wanted: str, folder: Path) -> None:
-        file, tree = folder / "requirements.txt", folder / "tree"
+    def _fetch(self, target: Target, python: str, wanted: str, tree: Path) -> None:
+        file = tree.with_name("requirements.txt")
         file.write_text(wanted, "utf-8")
         command = [*_tool(target), "--target", str(tree), "--python-version", python, "--requirement", str(file)]
         if self.local is not None:
@@ -126,7 +124,7 @@ class Wheels:
                 errors="replace",
                 timeout=TIMEOUT_S,
                 check=False,
-                env=_environment(folder),
+                env=_environment(tree.parent),
             )
         except subprocess.TimeoutExpired as cause:
             raise NotReadyError(f"{what} were not fetched within {TIMEOUT_S} s") from cause
@@ -185,15 +183,6 @@ def _clean(tree: Path) -> None:
             (notes / name).unlink(missing_ok=True)
     for cache in [*tree.rglob("__pycache__")]:
         shutil.rmtree(cache)
-
-
-def _publish(tree: Path, place: Path) -> None:
-    try:
-        tree.rename(place)
-    except OSError:
-        # Another process was first; what it has is the same.
-        if not place.is_dir():
-            raise
 
 
 def local_folder(environment: Mapping[str, str]) -> Path | None:

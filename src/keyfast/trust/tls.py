@@ -30,7 +30,7 @@ def create_authority(name: str, now: datetime) -> tuple[bytes, Secret]:
     builder = (
         _builder(key, subject, subject, now, now + timedelta(days=AUTHORITY_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
+        .add_extension(key_usage(authority=True), critical=True)
     )
     return builder.sign(key.private, SHA256()).public_bytes(Encoding.PEM), key.to_pem()
 
@@ -65,7 +65,7 @@ def issue_certificate(
         # Critical because the subject is empty (RFC 5280 section 4.2.1.6).
         .add_extension(x509.SubjectAlternativeName(_general_names(names)), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(issuer_id, critical=False)
     )
@@ -97,7 +97,8 @@ def _builder(
     )
 
 
-def _usage(*, authority: bool) -> x509.KeyUsage:
+def key_usage(*, authority: bool) -> x509.KeyUsage:
+    """What a key may do (RFC 5280 section 4.2.1.3): an authority signs certificates, others sign nothing but data."""
     return x509.KeyUsage(
         digital_signature=not authority,
         key_cert_sign=authority,

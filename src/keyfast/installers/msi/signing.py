@@ -8,7 +8,6 @@ Whoever lets computers trust it (Trusted Root and Trusted Publishers) trusts thi
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -17,8 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keyfast.errors import KeyFileError, NotReadyError, TrustError
+from keyfast.installers.base import made_once
 from keyfast.installers.msi import tools
 from keyfast.trust.files import write_private
+from keyfast.trust.tls import key_usage
 
 YEARS = 20
 _BITS = 3072
@@ -86,18 +87,9 @@ def own_signer(folder: Path, name: str, now: datetime) -> Signer:
         now: server time, aware.
     """
     if not folder.is_dir():
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=".making-") as scratch:
-            made = Path(scratch) / "signing"
-            made.mkdir(mode=0o700)
+        with made_once(folder) as made:
             for file, content in _make(name, now).items():
                 write_private(made / file, content, replace=False)
-            try:
-                made.rename(folder)
-            except OSError:
-                # Another process was first; its key is as good.
-                if not folder.is_dir():
-                    raise
     return Signer(folder / "signer.pem", folder / "signer.key", folder / "authority.pem")
 
 
@@ -121,17 +113,6 @@ def _named(name: str) -> x509.Name:
 def _certificate(
     subject: x509.Name, issuer: x509.Name, key: rsa.RSAPrivateKey, now: datetime, *, authority: bool
 ) -> x509.CertificateBuilder:
-    usage = x509.KeyUsage(
-        digital_signature=not authority,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -141,7 +122,7 @@ def _certificate(
         .not_valid_before((now - timedelta(days=1)).astimezone(UTC))
         .not_valid_after((now + timedelta(days=365 * YEARS)).astimezone(UTC))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=0 if authority else None), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(key_usage(authority=authority), critical=True)
         # In the authority as well: computers that trust it for code do not trust it for servers.
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
