@@ -23,7 +23,7 @@ from keyfast.installers.msi.signing import own_signer
 from keyfast.installers.rpm import RpmInstaller
 from keyfast.installers.stamp import Installer, Stamp
 from keyfast.installers.wheels import Wheels, local_folder
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 
 KEPT = FOLDER / "build" / "packages"
 """Libraries outlive a run: fetching them is not what is measured."""

@@ -20,7 +20,7 @@ from tests.support.server import RunningServer
 from tests.support.windows import WindowsRig, WindowsServer, bad_passwords, kinit
 
 from keyfast.wire.admin import Changed, EventLine, Installation, KeyLine, PackageLine
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 from keyfast.wire.rotation import RotationOrder, RotationView
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]

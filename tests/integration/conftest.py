@@ -8,7 +8,7 @@ from tests.support.device import Device, read_bundle
 from tests.support.domain import account, ad, kerberos, make_account  # noqa: F401 - fixtures
 from tests.support.server import RunningServer
 
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 
 
 @pytest.fixture(scope="session")

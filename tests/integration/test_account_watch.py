@@ -17,7 +17,7 @@ from tests.support.windows import WindowsRig, WindowsServer
 
 from keyfast.agent.link import Link, direct
 from keyfast.agent.loop import Agent
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 
 DAY = 86_400
 INTERVAL = 1000

@@ -32,7 +32,7 @@ from keyfast.trust.channel_binding import server_end_point
 from keyfast.trust.ntlm import Exchange, Granted, NtlmHelpers
 from keyfast.trust.tls import create_authority, issue_certificate
 from keyfast.wire import problems
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 ALL = ("kerberos", "ntlm", "basic")
 BODY = b'{"seq":1}'

@@ -31,8 +31,9 @@ from keyfast.trust.keyset import Keyset
 from keyfast.trust.roles import CHANGE_TYP, COMMAND_TYP, KeyStatus, Role
 from keyfast.wire import messages
 from keyfast.wire.admin import CommandLine, EventLine, Installation
+from keyfast.wire.bundle import Bundle, BundleAccount
 from keyfast.wire.changes import Change, PriorPassword
-from keyfast.wire.messages import Bundle, BundleAccount, Command, Join
+from keyfast.wire.messages import Command, Join
 from keyfast.wire.window import WindowClose, WindowOrder, WindowView
 
 JSON = {"content-type": "application/json"}

@@ -32,8 +32,9 @@ from keyfast.wire.admin import (
     LocalAccountOrder,
     ModeOrder,
 )
+from keyfast.wire.bundle import Bundle, BundleAccount
 from keyfast.wire.changes import Change, ProbeProof
-from keyfast.wire.messages import Bundle, BundleAccount, Receipt, SignedTime
+from keyfast.wire.messages import Receipt, SignedTime
 
 UUID = "3d1219c7-c4c5-404a-aa1f-6d2a48adfda4"
 FIRST, SECOND = "First-Passw0rd-0123456789", "Second-Passw0rd-0123456789"

@@ -12,7 +12,7 @@ from tests.support.server import RunningServer
 from tests.support.windows import Said, WindowsServer, bad_passwords
 from tests.support.windows_client import WindowsDevice, basic, heard
 
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 
 WRONG = "Wr0ng-Passw0rd"
 

@@ -21,7 +21,7 @@ from tests.support.windows_client import (
 )
 
 from keyfast.cli.client import AnsweredError
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 
 WRONG = "Wr0ng-Passw0rd"
 MECHANISMS = ("kerberos", "ntlm", "basic")

@@ -13,8 +13,8 @@ from keyfast.agent.client_database import Record
 from keyfast.agent.install import seed
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.wire.bundle import BundleAccount
 from keyfast.wire.changes import ERASE, Recover
-from keyfast.wire.messages import BundleAccount
 
 FIRST = BundleAccount("svc-0", "CORP", "password-0", 1)
 URLS = ("https://a.example.com", "https://b.example.com")

@@ -18,7 +18,7 @@ from keyfast.core.check_in import Fork
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ClientDatabaseError
 from keyfast.trust.roles import Role
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 FAULTS = st.lists(st.sampled_from([None, None, *Fault]), max_size=6)
 STORES = st.lists(st.sampled_from(["", "", "", "before", "after"]), max_size=6)

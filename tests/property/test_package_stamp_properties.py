@@ -24,7 +24,7 @@ from keyfast.store.database import Database
 from keyfast.trust.enrolment import TYP, EnrolmentToken
 from keyfast.trust.kek import load_kek
 from keyfast.wire.admin import PackageOrder
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 MANY = 1000
 

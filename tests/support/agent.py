@@ -10,7 +10,8 @@ from typing import Any
 
 from tests.support import processes
 
-from keyfast.wire.messages import Bundle, encode
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import encode
 
 MODULE = "keyfast.agent.main"
 

@@ -35,8 +35,9 @@ from keyfast.trust.encoding import digest_text
 from keyfast.trust.roles import CHANGE_TYP
 from keyfast.wire import messages
 from keyfast.wire.admin import PackageOrder
+from keyfast.wire.bundle import BundleAccount
 from keyfast.wire.changes import Change, Probe, Recover, Recovered
-from keyfast.wire.messages import BundleAccount, CheckIn, CheckInAnswer, Join
+from keyfast.wire.messages import CheckIn, CheckInAnswer, Join
 
 KEY = "CORP\\svc-see"
 PASSWORD = "Old-Passw0rd"

@@ -16,8 +16,9 @@ from keyfast.trust import dpop
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import digest_text
 from keyfast.wire import messages
+from keyfast.wire.bundle import Bundle
 from keyfast.wire.changes import Probe, Recover
-from keyfast.wire.messages import Bundle, CheckIn, Encryption, Inventory, Join, Protection, Volume
+from keyfast.wire.messages import CheckIn, Encryption, Inventory, Join, Protection, Volume
 from keyfast.wire.oauth import ASSERTION_TYPE
 
 INVENTORY = Inventory(

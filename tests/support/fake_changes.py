@@ -18,6 +18,7 @@ from keyfast.trust.encoding import thumbprint
 from keyfast.trust.prior_password import is_prior
 from keyfast.trust.roles import CHANGE_TYP, PROBE_TYP, PROFILE_TYP, RECEIPT_TYP, TIME_TYP
 from keyfast.wire import limits, messages
+from keyfast.wire.bundle import BundleAccount
 from keyfast.wire.changes import (
     CHANGE_WEB_ACCESS_SERVER,
     Change,
@@ -29,7 +30,7 @@ from keyfast.wire.changes import (
     decode_probe,
     decode_recover,
 )
-from keyfast.wire.messages import AccessProfile, BundleAccount, Receipt, SignedTime
+from keyfast.wire.messages import AccessProfile, Receipt, SignedTime
 
 WEEK = 7 * 86_400
 

@@ -10,8 +10,8 @@ import spnego
 
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.wire import messages
+from keyfast.wire.bundle import BundleAccount
 from keyfast.wire.changes import Probe
-from keyfast.wire.messages import BundleAccount
 
 
 @dataclass

@@ -31,7 +31,8 @@ from keyfast.trust.keyset import Keyset
 from keyfast.trust.nonce import Nonces
 from keyfast.trust.package import seal
 from keyfast.wire import limits, messages, problems
-from keyfast.wire.messages import AccessProfile, Bundle, Command, Policy, Receipt, Registered, SignedTime
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import AccessProfile, Command, Policy, Receipt, Registered, SignedTime
 
 INSTALLATION = "inst-test"
 

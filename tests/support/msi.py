@@ -4,7 +4,7 @@ import uuid
 from pathlib import Path
 
 from keyfast.installers.stamp import Stamp
-from keyfast.wire.messages import Bundle, BundleAccount
+from keyfast.wire.bundle import Bundle, BundleAccount
 
 PASSWORD = "Sup3r-s3cret-of-the-account"
 TOKEN = "eyJ0.the-enrolment-token.c2ln"

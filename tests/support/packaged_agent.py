@@ -6,7 +6,8 @@ from tests.support import processes
 from tests.support.agent import MODULE, RealAgent
 
 from keyfast.core.package import BUNDLE_FILE
-from keyfast.wire.messages import Bundle, encode
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import encode
 
 LOOKS = frozenset({"install", "run", "status", "self-check"})
 """Verbs that look into the folder."""

@@ -15,7 +15,7 @@ from keyfast.core.package import LINUX
 from keyfast.errors import MissingToolError, NotReadyError
 from keyfast.installers.stamp import Stamp
 from keyfast.installers.wheels import LINUX_AARCH64, LINUX_X86_64, MACOS_ARM64, PYTHONS, Wheels, local_folder
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 
 KEPT = Path(__file__).resolve().parents[2] / ".packages"
 """Outlives a test run; what is in it is named by what it was made from."""

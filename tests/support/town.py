@@ -15,7 +15,7 @@ from keyfast.simulation.moments import VirtualTime
 from keyfast.simulation.run import START
 from keyfast.simulation.site import Site
 from keyfast.wire.admin import CommandLine, EndpointDetail
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 
 ACCOUNT, PASSWORD = "svc-a", "First-Passw0rd-0"
 ALWAYS = Calendar(Habit.DESKTOP, 0, 24)

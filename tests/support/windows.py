@@ -33,7 +33,7 @@ from keyfast.wire.admin import (
     ModeLine,
     ModeOrder,
 )
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 
 PROBE = "/endpoint/v1/probe"
 

@@ -20,7 +20,8 @@ from tests.support.samba import Account
 from tests.support.windows import PROBE, Said, WindowsServer, said
 
 from keyfast.trust.channel_binding import server_end_point
-from keyfast.wire.messages import Bundle, Hardware, Join
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import Hardware, Join
 
 SCHEMES = {"kerberos": "Negotiate", "ntlm": "NTLM"}
 _HOP_BY_HOP = {"connection", "keep-alive", "content-length", "transfer-encoding", "host"}

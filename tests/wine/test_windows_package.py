@@ -17,7 +17,8 @@ from keyfast.core.package import BUNDLE_FILE
 from keyfast.installers.msi import inspect, names
 from keyfast.installers.stamp import Stamp
 from keyfast.wire.admin import AccountOrder, AccountView, Changed, LocalAccountLine, LocalAccountOrder, ModeOrder
-from keyfast.wire.messages import Bundle, encode
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import encode
 from keyfast.wire.packages import PackageView
 
 pytestmark = [pytest.mark.wine, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(900)]

@@ -29,17 +29,9 @@ from keyfast.trust.roles import (
     TIME_TYP,
 )
 from keyfast.trust.statement import label
+from keyfast.wire.bundle import Bundle, BundleAccount
 from keyfast.wire.changes import Change, ProbeAnswer, ProbeProof, Recovered
-from keyfast.wire.messages import (
-    AccessProfile,
-    Bundle,
-    BundleAccount,
-    CheckInAnswer,
-    Command,
-    Receipt,
-    Registered,
-    SignedTime,
-)
+from keyfast.wire.messages import AccessProfile, CheckInAnswer, Command, Receipt, Registered, SignedTime
 
 SEAL_PURPOSE = "web access server"
 """What the account in a change is sealed for."""

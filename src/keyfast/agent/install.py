@@ -22,7 +22,8 @@ from keyfast.core.mode import Mode
 from keyfast.errors import ForeignError, TrustError
 from keyfast.trust.enrolment import EnrolmentToken
 from keyfast.trust.roles import ENROLMENT_TYP
-from keyfast.wire.messages import AccessProfile, Bundle
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import AccessProfile
 
 
 class Seeded(StrEnum):

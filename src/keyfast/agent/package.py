@@ -16,7 +16,8 @@ from keyfast.agent.client_database import ClientDatabase, Record
 from keyfast.agent.install import Seeded, Taken, take
 from keyfast.core.package import BUNDLE_FILE, PackageRefusal
 from keyfast.errors import ForeignError, KeyfastError, NotFoundError, TrustError
-from keyfast.wire.messages import Bundle, PackageRefused
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import PackageRefused
 
 MAX_BUNDLE_BYTES = 256 * 1024
 _MAX_ID = 128

@@ -38,7 +38,8 @@ from keyfast.wire.admin import (
     PackageLine,
     PackageOrder,
 )
-from keyfast.wire.messages import Bundle, Volume
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import Volume
 
 Answer = TypeVar("Answer")
 

@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from keyfast.core.package import BUNDLE_FILE, PackageKind
 from keyfast.installers.stamp import Missing, Progress, Stamp
-from keyfast.wire.messages import Bundle, encode
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import encode
 
 SCRIPT = """\
 #!/bin/sh

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from keyfast.core.package import PackageKind
-from keyfast.wire.messages import Bundle, encode
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import encode
 
 Progress = Callable[[str, float], None]
 """Told what is being done and how far it is, from 0 to 1."""

@@ -20,7 +20,7 @@ from keyfast.store.accounts import AccountRow, GenerationRow
 from keyfast.store.database import Database
 from keyfast.trust.kek import Kek
 from keyfast.wire.admin import AccountChange, AccountLine, AccountView, FindingView, GenerationLine, ReadingView
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 FATAL = frozenset(
     {

@@ -26,8 +26,8 @@ from keyfast.store.endpoints import EndpointRecord, EndpointRow
 from keyfast.trust import hpke
 from keyfast.trust.roles import CHANGE_TYP
 from keyfast.wire import messages
+from keyfast.wire.bundle import BundleAccount
 from keyfast.wire.changes import CHANGE_WEB_ACCESS_SERVER, ERASE, Change
-from keyfast.wire.messages import BundleAccount
 from keyfast.wire.renewal import RENEW_DEVICE_KEY
 
 LIFETIME = 7 * 86400

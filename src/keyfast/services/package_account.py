@@ -9,7 +9,7 @@ from keyfast.core.embedding import SOON, is_warning, may_embed
 from keyfast.errors import ConflictError
 from keyfast.services.account import AccountService
 from keyfast.wire.admin import FindingView
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 
 @dataclass(frozen=True, slots=True)

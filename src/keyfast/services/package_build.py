@@ -22,7 +22,7 @@ from keyfast.trust.enrolment import TYP, EnrolmentToken
 from keyfast.trust.keyset import Role
 from keyfast.trust.package import seal
 from keyfast.wire.admin import PackageOrder
-from keyfast.wire.messages import Bundle, BundleAccount
+from keyfast.wire.bundle import Bundle, BundleAccount
 
 DAY = 86400
 

@@ -16,7 +16,8 @@ from keyfast.agent.machine import Snapshot
 from keyfast.errors import ClientDatabaseError
 from keyfast.simulation.habits import Calendar
 from keyfast.simulation.moments import EndpointClock, VirtualTime
-from keyfast.wire.messages import Bundle, Encryption, Hardware, Inventory, Protection, Volume
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import Encryption, Hardware, Inventory, Protection, Volume
 
 STEPS = 32
 """Actions of one visit at most; an agent that takes more has lost its way."""

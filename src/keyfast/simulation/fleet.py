@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from keyfast.simulation.endpoint import Disk, Endpoint, Faults, installed
 from keyfast.simulation.habits import DAY, Calendar, Habit, calendar
 from keyfast.simulation.site import Site
-from keyfast.wire.messages import Bundle
+from keyfast.wire.bundle import Bundle
 
 SLICE = 300.0
 """Virtual seconds in which acts count as simultaneous."""

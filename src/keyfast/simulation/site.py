@@ -33,7 +33,8 @@ from keyfast.wire.admin import (
     PackageLine,
     PackageOrder,
 )
-from keyfast.wire.messages import Bundle, Policy
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import Policy
 
 INTERVAL = 24 * 3600
 """Seconds between check-ins: as slow as a policy may be, so that a quarter of a year takes minutes."""

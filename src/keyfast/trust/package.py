@@ -12,7 +12,7 @@ from keyfast.trust.chain import TrustChain
 from keyfast.trust.encoding import digest_text
 from keyfast.trust.keyset import Keyset
 from keyfast.trust.roles import PACKAGE_TYP
-from keyfast.wire.messages import Bundle, PackageSeal, sealed_bytes
+from keyfast.wire.bundle import Bundle, PackageSeal, sealed_bytes
 
 
 def seal(keyset: Keyset, bundle: Bundle) -> Bundle:

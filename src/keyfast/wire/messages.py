@@ -11,7 +11,6 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import replace
 
 from keyfast.wire import limits
 
@@ -354,66 +353,6 @@ class Registered(msgspec.Struct, frozen=True, omit_defaults=True):
     dpop_bound_access_tokens: bool = True
 
 
-class BundleAccount(msgspec.Struct, frozen=True):
-    """The client authentication account as a Windows package embeds it.
-
-    Attributes:
-        name: logon name without the domain.
-        domain: short (NetBIOS) name of the domain.
-        password: secret.
-        generation: number of the credential generation the password is.
-        realm: the domain's Kerberos realm, empty where there is none.
-    """
-
-    name: str
-    domain: str
-    password: str
-    generation: int
-    realm: str = ""
-
-    def __repr__(self) -> str:
-        """Never the password."""
-        return f"BundleAccount({self.domain}\\{self.name}, generation={self.generation})"
-
-
-class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What every package embeds (file ``keyfast.json``).
-
-    Attributes:
-        installation: installation id.
-        root: the root key as a JWK in JSON text.
-        delegations: the root's delegations (JWS).
-        profile: signed access profile.
-        statement: the enrolment token (signed software statement); removed once enrolled.
-        package: package id.
-        account: the client authentication account, in Windows mode.
-        seal: signed ``PackageSeal`` (JWS) over everything else.
-    """
-
-    installation: str
-    root: str
-    delegations: tuple[str, ...]
-    profile: str
-    statement: str
-    package: str
-    account: BundleAccount | None = None
-    seal: str = ""
-
-
-class PackageSeal(msgspec.Struct, frozen=True):
-    """Claims of a package's seal (typ ``keyfast-package+jwt``, profile role).
-
-    Attributes:
-        installation: id of the installation.
-        package: package id.
-        digest: SHA-256 (base64url) of the rest of the bundle, see ``sealed_bytes``.
-    """
-
-    installation: str
-    package: str
-    digest: str
-
-
 _decode_inventory = msgspec.json.Decoder(Inventory).decode
 _canonical = msgspec.json.Encoder(order="deterministic")
 
@@ -424,11 +363,6 @@ def inventory_bytes(inventory: Inventory) -> bytes:
     It takes the trip over the wire first: a whole number put into a float member comes back as a float.
     """
     return _canonical.encode(_decode_inventory(_canonical.encode(inventory)))
-
-
-def sealed_bytes(bundle: Bundle) -> bytes:
-    """Encode what the seal of a bundle covers: everything else, canonically."""
-    return _canonical.encode(replace(bundle, seal=""))
 
 
 decode_check_in = msgspec.json.Decoder(CheckIn).decode

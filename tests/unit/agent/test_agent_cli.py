@@ -20,7 +20,7 @@ from keyfast.agent.platform import here
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.trust.tls import create_authority, issue_certificate
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 
 @dataclass

@@ -16,8 +16,9 @@ from keyfast.trust.device import DeviceKey
 from keyfast.trust.encoding import b64u, unb64u
 from keyfast.trust.roles import CHANGE_TYP, COMMAND_TYP, KeyStatus, Role
 from keyfast.wire import messages
+from keyfast.wire.bundle import BundleAccount
 from keyfast.wire.changes import ERASE, Change
-from keyfast.wire.messages import BundleAccount, Command
+from keyfast.wire.messages import Command
 
 HOUR = 3600.0
 ACCOUNT_A = BundleAccount("svc-a", "CORP", "first-Secret", 1)

@@ -18,8 +18,8 @@ from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ClientDatabaseError
 from keyfast.trust.roles import PROFILE_TYP
+from keyfast.wire.bundle import BundleAccount
 from keyfast.wire.changes import ERASE
-from keyfast.wire.messages import BundleAccount
 
 HOUR = 3600.0
 ACCOUNT_A = BundleAccount("svc-a", "CORP", "first-Secret", 1)

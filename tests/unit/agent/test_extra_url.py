@@ -11,7 +11,7 @@ from keyfast.agent.loop import Agent
 from keyfast.agent.routes import OVERRIDE, routes
 from keyfast.core.change import ChangeState
 from keyfast.core.mode import Mode
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 EXTRA = "https://extra.example.com"
 

@@ -13,7 +13,7 @@ from keyfast.core.change import ChangeState
 from keyfast.core.mode import Mode
 from keyfast.errors import TrustError
 from keyfast.trust.package import seal
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 OLD = BundleAccount("svc-see", "CORP", "first", 1, "CORP.EXAMPLE.TEST")
 NEW = BundleAccount("svc-see", "CORP", "second", 2, "CORP.EXAMPLE.TEST")

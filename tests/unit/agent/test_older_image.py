@@ -5,7 +5,7 @@ from tests.support.fake_agent import MemoryDatabase, Rig
 from tests.support.fake_server import FakeServer
 
 from keyfast.agent.install import seed
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 ACCOUNT = BundleAccount("svc-see", "CORP", "the-shared-password", 1)
 

@@ -14,7 +14,7 @@ from keyfast.agent import package
 from keyfast.agent.install import Seeded
 from keyfast.core.package import BUNDLE_FILE, PackageRefusal
 from keyfast.errors import ClientDatabaseError
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 ACCOUNT = BundleAccount("svc-see", "CORP", "Shared-Passw0rd-1", 1)
 

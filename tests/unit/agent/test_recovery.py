@@ -20,8 +20,9 @@ from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.trust.roles import TIME_TYP
 from keyfast.wire import limits
+from keyfast.wire.bundle import BundleAccount
 from keyfast.wire.changes import Recovered
-from keyfast.wire.messages import BundleAccount, SignedTime
+from keyfast.wire.messages import SignedTime
 
 HOUR = 3600.0
 ACCOUNT_A = BundleAccount("svc-a", "CORP", "first-Secret", 1)

@@ -20,7 +20,7 @@ from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import TrustError
 from keyfast.trust.package import seal
-from keyfast.wire.messages import BundleAccount
+from keyfast.wire.bundle import BundleAccount
 
 PASSWORD = "Correct-Horse-7-p\u00e4ssw\u00f6rd"
 CHECK_IN = "/endpoint/v1/check-in"

@@ -17,7 +17,8 @@ from keyfast.services.package_report import PackageReports
 from keyfast.store import package_endpoints, packages
 from keyfast.trust.enrolment import TYP, EnrolmentToken
 from keyfast.trust.keyset import Keyset
-from keyfast.wire.messages import Bundle, Hardware
+from keyfast.wire.bundle import Bundle
+from keyfast.wire.messages import Hardware
 
 
 @pytest.fixture
