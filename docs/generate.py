@@ -33,7 +33,7 @@ from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
 from keyfast.core import change, command, endpoint, generation, package_life, rotation, window, window_endpoint
 from keyfast.core.diagnosis import page as diagnosis
-from keyfast.wire import changes, limits, messages, oauth, renewal
+from keyfast.wire import bundle, changes, limits, messages, oauth, renewal
 
 DOCS = Path(__file__).resolve().parent
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -305,7 +305,7 @@ _PATTERNS = {
 
 def message(name: str) -> str:
     """A table of every member of a message."""
-    kind = next(getattr(room, name) for room in (messages, changes, oauth, renewal) if hasattr(room, name))
+    kind = next(getattr(room, name) for room in (messages, bundle, changes, oauth, renewal) if hasattr(room, name))
     told = _attributes(kind.__doc__ or "")
     info = shape.type_info(kind)
     lines = ["| member | value | if left out | meaning |", "|---|---|---|---|"]
