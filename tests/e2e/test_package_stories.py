@@ -221,6 +221,7 @@ def test_an_uninstallation_without_a_server_finishes_and_says_so(server, agents)
     server.start()
 
 
+@pytest.mark.slow
 def test_a_vault_that_does_not_open_is_told_and_a_new_package_begins_anew(server, agents, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")  # no systemd-creds: the key lies in a file that can be lost
     agent = agents().leave(read_bundle(server.package().path)).start()

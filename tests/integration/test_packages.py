@@ -127,6 +127,7 @@ def test_a_file_that_was_altered_on_the_server_is_not_taken_for_the_package(serv
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", ["base", "stamp", "written"])
 def test_a_build_that_is_killed_anywhere_is_ended_by_the_next_start(tmp_path, mark):
     server = RunningServer(tmp_path / "data")
@@ -240,11 +241,11 @@ def test_a_package_whose_account_has_changed_since_says_so_everywhere(windows, s
         device = PasswordDevice(http, running.url, read_bundle(before.path))
 
         def refused():
+            # A server that has not heard of the change yet refuses a wrong password, and cannot say more.
             answer = device.visit().json()
-            return answer.get("class") == "account_refused" and answer
+            return answer.get("class") == "account_refused" and "generation" in answer["presented"]
 
-        assert "generation" in processes.until(refused, "the refusal")["presented"]
-        # A server that has not heard of the change yet refuses a wrong password, and cannot say more.
+        processes.until(refused, "the refusal that names the generation")
         told = refusals(running, before.id, device.visit)[0]
     assert (told["reason"], told["package"]) == ("account_changed", before.id)
     view = running.admin.get(f"/admin/v1/packages/{before.id}", PackageView)
