@@ -41,6 +41,7 @@ from keyfast.wire.messages import CheckIn, CheckInAnswer, Join
 
 KEY = "CORP\\svc-see"
 PASSWORD = "Old-Passw0rd"
+NEW = "New-Passw0rd"
 PATH = "/endpoint/v1/check-in"
 UNKNOWN = "3d1219c7-c4c5-404a-aa1f-6d2a48adfda4"
 
@@ -249,6 +250,13 @@ async def open_desk(site, modes):
 def kind(reply):
     assert isinstance(reply.outcome, Refusal), reply
     return reply.outcome.kind
+
+
+async def rotated(desk):
+    """The password was changed, and the new one is on record."""
+    await desk.site.change(NEW)
+    await desk.site.record(NEW)
+    desk.site.directory.tried.clear()
 
 
 def answered(reply):

@@ -12,6 +12,8 @@ from tests.support.databases import endpoint_row
 from keyfast.core.command import CommandState as C
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mechanism, Mode
+from keyfast.core.rotation_state import RotationEvent
+from keyfast.core.secret import Secret
 from keyfast.services.account import AccountService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
@@ -27,6 +29,7 @@ from keyfast.store.tables import command, presence
 from keyfast.wire.rotation import RotationOrder
 
 A, B = "CORP\\svc-a", "CORP\\svc-b"
+NAMES = ("svc-a", "svc-b")
 FAST: dict[str, Any] = {
     "soak_s": 10,
     "drain_s": 10,
@@ -95,6 +98,7 @@ class RotationSite:
     service: RotationService
     runner: RotationRunner
     accounts: AccountService
+    modes: ModeService
 
     async def tick(self, times: int = 1, seconds: float = 1) -> None:
         """Let time pass, and the runner and the watch do their work."""
@@ -179,4 +183,33 @@ def rotation_site(site: Any) -> RotationSite:
         RotationService(database, ledger, site.directory, clock, entropy),  # type: ignore[arg-type]
         RotationRunner(database, ledger, acts, clock),  # type: ignore[arg-type]
         AccountService(site.database, site.directory, watch, lambda: site.kek, clock),
+        modes,
     )
+
+
+async def rotating(site: Any) -> RotationSite:
+    """Accounts a and b on record, Windows mode open, ten endpoints on a."""
+    made = rotation_site(site)
+    for name in NAMES:
+        site.directory.set_password(name, f"First-{name}")
+        await made.accounts.add(name, Secret(f"First-{name}".encode()), (), "admin")
+    await made.modes.open_(Mode.WINDOWS, "", "admin")
+    made.ids = await made.fleet(10)
+    return made
+
+
+async def started(world: RotationSite, kind: str = "password", **changes: Any) -> str:
+    """Plan a rotation and start it; return its id."""
+    rotation_id = await world.plan(kind, **({"target": B} if kind in {"password", "account"} else {}) | changes)
+    await world.service.act(rotation_id, RotationEvent.STARTED, "admin")
+    return rotation_id
+
+
+def acts(view: Any) -> list[str]:
+    """The acts of a rotation, in order."""
+    return [act.act for act in view.acts]
+
+
+def against(view: Any, step: str) -> tuple[str, ...]:
+    """What stands against a step."""
+    return next(found.against for found in view.steps if found.step == step)

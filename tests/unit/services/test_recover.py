@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 from tests.support.databases import KINDS, new_database
-from tests.support.desk import KEY, PASSWORD, answered, kind, recovered
+from tests.support.desk import KEY, NEW, PASSWORD, answered, kind, recovered, rotated
 
 from keyfast.core.access import Access
 from keyfast.core.endpoint import EndpointState
@@ -18,25 +18,15 @@ from keyfast.services.receipts import receipt_of
 from keyfast.store import accounts, endpoints, packages, tables
 from keyfast.trust.device import DeviceKey
 from keyfast.trust.keyset import Keyset
-from keyfast.trust.prior_password import prior_mac
 from keyfast.trust.roles import RECEIPT_TYP, TIME_TYP
-from keyfast.wire.changes import PriorPassword
-from keyfast.wire.messages import AccessProfile, Join, Receipt, SignedTime
+from keyfast.wire.messages import AccessProfile, Receipt, SignedTime
 
-NEW = "New-Passw0rd"
 C = RefusalClass
 
 
 @pytest.fixture(params=KINDS)
 def url(request, tmp_path) -> str:
     return new_database(request.param, tmp_path)
-
-
-async def rotated(desk):
-    """The password was changed, and the new one is on record."""
-    await desk.site.change(NEW)
-    await desk.site.record(NEW)
-    desk.site.directory.tried.clear()
 
 
 async def supersede(desk):
@@ -388,156 +378,3 @@ async def test_where_only_windows_recover_a_device_key_waits_for_one(enrolled):
     assert kind(await enrolled.recover(service=service)) is C.WINDOW_CLOSED
     enrolled.windows.covered = {enrolled.id}
     assert recovered(await enrolled.recover(service=service)).change
-
-
-# --- waiting for a person
-
-
-def joins(desk, **changes):
-    join = Join(desk.bundled.statement, desk.seal.public_jwk())
-    return {"endpoint": "", "hostname": "lab-9", "join": join} | changes
-
-
-def prior(desk, password=PASSWORD, nonce="", **changes):
-    live = desk.site.live.current
-    proven = {"nonce": nonce or desk.nonce, "device": desk.key.thumbprint, "seal": desk.seal.thumbprint}
-    mac = prior_mac(Secret(password.encode()), live.installation.id, **proven, account=KEY, generation=1)
-    return msgspec.structs.replace(PriorPassword(KEY, 1, mac), **changes)
-
-
-PRIORS = {
-    "none": (lambda d: None, False),
-    "right": (prior, True),
-    "another password": (lambda d: prior(d, "Guess"), False),
-    "another nonce": (lambda d: prior(d, nonce="x"), False),
-    "another account": (lambda d: prior(d, account="CORP\\gone"), False),
-    "another generation": (lambda d: prior(d, generation=2), False),
-}
-
-
-@pytest.mark.parametrize("name", PRIORS)
-async def test_who_never_enrolled_waits_and_is_given_nothing(desk, name):
-    make, proven = PRIORS[name]
-    desk.bundled = await desk.bundle()
-    desk.site.directory.tried.clear()
-    told = recovered(await desk.recover(**joins(desk, prior=make(desk))))
-    assert (told.state, told.change, told.receipt) == ("pending", "", "")
-    ((_, detail),) = await desk.site.events("endpoint_pending")
-    assert (detail["name"], detail["prior_password"]) == ("lab-9", proven)
-    assert kind(await desk.recover(**joins(desk))) is C.PENDING
-    assert desk.site.directory.tried == []
-
-
-async def test_who_waited_is_given_its_access_once_it_is_approved(desk):
-    desk.bundled = await desk.bundle()
-    recovered(await desk.recover(**joins(desk)))
-    async with desk.site.database.write() as conn:
-        record = await endpoints.by_thumbprint(conn, desk.key.thumbprint)
-        desk.id = record.endpoint.id
-        await endpoints.set_state(conn, desk.id, EndpointState.PENDING, EndpointState.REGISTERED)
-    told = recovered(await desk.recover(credential_generation=0))
-    assert desk.opened(told.change)[1].password == PASSWORD
-    assert told.state == "active"
-    assert desk.site.live.current.keyset.verify(told.receipt, RECEIPT_TYP, Receipt).endpoint == desk.id
-    assert len(await desk.site.events("endpoint_enrolled")) == 1
-
-
-async def test_an_expired_package_will_do_and_a_revoked_one_will_not(desk):
-    desk.bundled = await desk.bundle()
-    desk.site.clock.now += 3650 * 86400
-    assert recovered(await desk.recover(**joins(desk), send={"nonce": desk.fresh()})).state == "pending"
-    desk.bundled = await desk.bundle()
-    await desk.packages.revoke(desk.bundled.package, "admin")
-    desk.key = DeviceKey.generate()
-    assert kind(await desk.recover(**joins(desk))) is C.ENROLMENT_REVOKED
-
-
-BAD_JOINS = {
-    "no statement": (lambda d: {"join": Join("", d.seal.public_jwk())}, C.UNAUTHENTICATED),
-    "no seal key": (lambda d: {"join": Join(d.bundled.statement, {})}, C.MALFORMED),
-    "no name": (lambda d: {"hostname": ""}, C.MALFORMED),
-}
-
-
-@pytest.mark.parametrize("name", BAD_JOINS)
-async def test_a_join_that_is_not_right_registers_nobody(desk, name):
-    make, expected = BAD_JOINS[name]
-    desk.bundled = await desk.bundle()
-    assert kind(await desk.recover(**joins(desk, **make(desk)))) is expected
-    assert await desk.site.events("endpoint_pending") == []
-
-
-# --- proofs
-
-
-async def test_a_captured_request_is_not_taken_twice(enrolled):
-    body = enrolled.recover_body()
-    proof = enrolled.prove("/endpoint/v1/recover", body)
-    again = {"proof": proof}
-    recovered(await enrolled.post(enrolled.recoveries.recover, "/endpoint/v1/recover", body, **again))
-    assert kind(await enrolled.post(enrolled.recoveries.recover, "/endpoint/v1/recover", body, **again)) is C.REPLAYED
-
-
-@pytest.mark.parametrize(
-    ("part", "expected"),
-    [
-        ({"nonce": ""}, C.USE_NONCE),
-        ({"nonce": "A" * 34}, C.USE_NONCE),
-        ({"proof": "a.b.c"}, C.UNAUTHENTICATED),
-        ({"proven": b"x"}, C.UNAUTHENTICATED),
-    ],
-)
-async def test_a_proof_that_does_not_hold(enrolled, part, expected):
-    assert kind(await enrolled.recover(send=part)) is expected
-
-
-async def test_a_nonce_is_good_for_minutes(enrolled):
-    enrolled.site.clock.now += 301
-    assert kind(await enrolled.recover()) is C.USE_NONCE
-
-
-@pytest.mark.parametrize("send", [{}, {"proof": ""}])
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b"[" * 50_000, b"\xff", b'{"challenge":""}', b'{"challenge":"c","x":1}']
-)
-async def test_what_cannot_be_read(enrolled, send, body):
-    assert kind(await enrolled.post(enrolled.recoveries.recover, "/endpoint/v1/recover", body, **send)) is C.MALFORMED
-
-
-async def test_whoever_proves_nothing_does_not_choose_the_mode(enrolled):
-    await rotated(enrolled)
-    enrolled.windows.covered = {enrolled.id}
-    told = recovered(await enrolled.recover(account="", credential_generation=0, profile_seq=0, send={"proof": ""}))
-    change, account = enrolled.opened(told.change)
-    assert (change.endpoint, account.password, account.generation) == (enrolled.id, NEW, 2)
-
-
-# --- what an auditor sees
-
-
-async def told_of(desk):
-    await desk.tally.flush()
-    return [
-        (detail["class"], detail["way"], detail["named"]) for _, detail in await desk.site.events("recovery_refused")
-    ]
-
-
-async def test_a_refused_recovery_is_an_event_that_names_whom_it_was_about(enrolled):
-    assert kind(await enrolled.recover(send={"proof": ""})) is C.UNAUTHENTICATED
-    assert kind(await enrolled.recover(send={"key": DeviceKey.generate()})) is C.UNKNOWN_DEVICE
-    assert kind(await enrolled.recover(send={"proof": "a.b.c"})) is C.UNAUTHENTICATED
-    async with enrolled.site.database.write() as conn:
-        await endpoints.set_state(conn, enrolled.id, EndpointState.ACTIVE, EndpointState.REVOKED)
-    assert kind(await enrolled.recover(endpoint="")) is C.REVOKED
-    assert await told_of(enrolled) == [
-        ("unauthenticated", "anonymous", enrolled.id),
-        ("unknown_device", "stranger", enrolled.id),
-        ("unauthenticated", "", enrolled.id),
-        ("revoked", "current", enrolled.id),
-    ]
-
-
-async def test_what_everybody_meets_is_no_event(enrolled):
-    assert kind(await enrolled.recover(send={"nonce": ""})) is C.USE_NONCE
-    assert recovered(await enrolled.recover())
-    assert await told_of(enrolled) == []
