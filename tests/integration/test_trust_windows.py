@@ -1,6 +1,7 @@
 """Kerberos and NTLM logons by real clients, judged by a real domain controller."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from base64 import b64encode
@@ -15,6 +16,7 @@ from tests.support import processes
 from tests.support.processes import until
 from tests.support.require import require
 from tests.support.samba import Account, Domain, start_domain
+from tests.support.samba_processes import gone
 
 from keyfast.core.directory import Logon
 from keyfast.errors import NotReadyError
@@ -326,8 +328,9 @@ def user(private: Domain) -> Iterator[Account]:
 def without_winbindd(domain: Domain) -> None:
     processes = [each for each in domain.processes() if each.name() == "winbindd"]
     for process in processes:
-        process.kill()
-    until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes), "its end")
+        with contextlib.suppress(psutil.NoSuchProcess):  # children go with their parent
+            process.kill()
+    until(lambda: all(map(gone, processes)), "its end")
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
