@@ -10,7 +10,7 @@ from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ConflictError, NotFoundError
 from keyfast.services.package_origin import origin
-from keyfast.store import commands, endpoints, events
+from keyfast.store import commands, endpoints, events, rotation_targets
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord
 from keyfast.trust.access_token import AccessToken
@@ -128,6 +128,9 @@ class ReportService:
                 raise ConflictError("its state changed meanwhile; look again")
             if event is EndpointEvent.CLEARED:
                 await endpoints.forget_fork(conn, endpoint_id)
+            if event is EndpointEvent.REVOKED:
+                why = f"the endpoint was revoked by {by}"
+                await rotation_targets.waive_everywhere(conn, endpoint_id, detail=why, now=int(self._clock()))
             await events.add(
                 conn,
                 at=int(self._clock()),

@@ -106,6 +106,16 @@ class Decided:
     moves: list[tuple[CheckIn, EndpointState]] = field(default_factory=list)
     reporting: list[CheckIn] = field(default_factory=list)
 
+    @property
+    def farewells(self) -> list[CheckIn]:
+        """The check-ins by which an endpoint said that its agent is removed: no rotation waits for it any more."""
+        return [check_in for check_in, state in self.moves if state is EndpointState.RETIRED]
+
+    @property
+    def with_changed_commands(self) -> set[str]:
+        """Ids of endpoints for which other commands may wait now than before."""
+        return {check_in.endpoint_id for check_in in (*self.reporting, *self.farewells)}
+
 
 def decide(found: Mapping[str, Standing], batch: Sequence[CheckIn]) -> Decided:
     """Judge ``batch`` in order; an endpoint that is in it twice is judged on its updated standing."""
@@ -160,6 +170,11 @@ RESULTS = {
     )
 }
 """For each result an endpoint may tell of a command, the states in which it is taken, as SQL."""
+
+WAIVABLE_STATES = ", ".join(f"'{state}'" for state in sorted(from_states(CommandEvent.WAIVED)))
+"""States in which a rotation may stop waiting for an endpoint, as SQL."""
+REMOVED = "the agent was removed from the machine"
+"""Why it does, when nobody has said so."""
 
 WAITING_STATES = ", ".join(f"'{state}'" for state in sorted(WAITING))
 """States of commands that are still sent, as SQL."""

@@ -79,6 +79,10 @@ _RESULT = {
     f" WHERE endpoint_id = $4 AND id = $5 AND state IN ({states})"
     for told, states in batches.RESULTS.items()
 }
+_WAIVE = (
+    "UPDATE command SET state = 'waived', updated_at = $1, detail = $2"  # noqa: S608 - states of the table
+    f" WHERE endpoint_id = $3 AND rotation_id IS NOT NULL AND state IN ({batches.WAIVABLE_STATES})"
+)
 _RECOUNT = (
     "UPDATE presence SET commands = (SELECT count(*) FROM command"  # noqa: S608 - states of the table
     f" WHERE command.endpoint_id = presence.endpoint_id AND state IN ({batches.WAITING_STATES}))"
@@ -136,7 +140,7 @@ async def _write(conn: "asyncpg.Connection[Any]", batch: Sequence[CheckIn]) -> t
         await conn.execute(_PRESENCE, *map(list, zip(*rows, strict=True)))
     if decided.inventories:
         await _inventories(conn, decided.inventories)
-    return decided, await _results(conn, decided.reporting) if decided.reporting else {}
+    return decided, await _results(conn, decided) if decided.reporting or decided.moves else {}
 
 
 def _presence_row(endpoint_id: str, standing: Standing, last: CheckIn) -> tuple[Any, ...]:
@@ -172,12 +176,15 @@ def _fork_row(found: ForkFound, sides: dict[str, dict[str, Any]]) -> tuple[Any, 
     return arrived.endpoint_id, found.kind.value, arrived.seen_at, *both
 
 
-async def _results(conn: "asyncpg.Connection[Any]", reporting: Sequence[CheckIn]) -> dict[str, int]:
-    for check_in in reporting:
+async def _results(conn: "asyncpg.Connection[Any]", decided: Decided) -> dict[str, int]:
+    """Record results, then who is waited for no more; return how many commands wait for each of them."""
+    for check_in in decided.reporting:
         for result in check_in.results:
             told = (result.state, check_in.seen_at, storable(result.detail), check_in.endpoint_id, result.id)
             await conn.execute(_RESULT[result.state], *told)
-    rows = await conn.fetch(_RECOUNT, list({check_in.endpoint_id for check_in in reporting}))
+    for check_in in decided.farewells:
+        await conn.execute(_WAIVE, check_in.seen_at, batches.REMOVED, check_in.endpoint_id)
+    rows = await conn.fetch(_RECOUNT, list(decided.with_changed_commands))
     return {str(row[0]): row[1] for row in rows}
 
 

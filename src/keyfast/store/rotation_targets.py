@@ -264,6 +264,14 @@ async def waive(
     return found
 
 
+async def waive_everywhere(conn: AsyncConnection, endpoint_id: str, *, detail: str, now: int) -> None:
+    """Let every rotation wait no more for an endpoint that is not to come back."""
+    states = [state.value for state in from_states(CommandEvent.WAIVED)]
+    which = and_(command.c.endpoint_id == endpoint_id, command.c.rotation_id.is_not(None), command.c.state.in_(states))
+    await _change(conn, which, "waived", now, detail=detail)
+    await _recount(conn, [endpoint_id])
+
+
 def scoped(found: Select[Any], scope: Scope) -> Select[Any]:
     """Restrict a query to the endpoints of a scope that check in."""
     rows = found.select_from(endpoint.join(presence, presence.c.endpoint_id == endpoint.c.id)).where(

@@ -62,6 +62,10 @@ _RESULT = {
     f" WHERE endpoint_id = ? AND id = ? AND state IN ({states})"
     for told, states in batches.RESULTS.items()
 }
+_WAIVE = (
+    "UPDATE command SET state = 'waived', updated_at = ?, detail = ?"  # noqa: S608 - states of the table
+    f" WHERE endpoint_id = ? AND rotation_id IS NOT NULL AND state IN ({batches.WAIVABLE_STATES})"
+)
 _RECOUNT = (
     "UPDATE presence SET commands = (SELECT count(*) FROM command"  # noqa: S608 - states of the table
     f" WHERE command.endpoint_id = presence.endpoint_id AND state IN ({batches.WAITING_STATES}))"
@@ -150,7 +154,7 @@ class SqliteBatches:
             run(_EVENT, [_event(*batches.fork_event(found)) for found in batches.news(decided)])
         for check_in in decided.inventories:
             self._inventory(check_in)
-        return decided, self._results(decided.reporting) if decided.reporting else {}
+        return decided, self._results(decided) if decided.reporting or decided.moves else {}
 
     def _standings(self, batch: Sequence[CheckIn]) -> dict[str, Standing]:
         named = {_uuid(check_in.endpoint_id): check_in.endpoint_id for check_in in batch}
@@ -179,14 +183,18 @@ class SqliteBatches:
         arrived = batches.json_text(batches.side_of(found.arrived))
         return key, found.kind.value, found.arrived.seen_at, batches.json_text(displaced), arrived
 
-    def _results(self, reporting: Sequence[CheckIn]) -> dict[str, int]:
-        waiting: dict[str, int] = {}
-        for check_in in reporting:
+    def _results(self, decided: Decided) -> dict[str, int]:
+        """Record results, then who is waited for no more; return how many commands wait for each of them."""
+        for check_in in decided.reporting:
             key = _uuid(check_in.endpoint_id)
             for result in check_in.results:
                 told = (result.state, check_in.seen_at, storable(result.detail), key, _uuid(result.id))
                 self._conn.execute(_RESULT[result.state], told)
-            ((waiting[check_in.endpoint_id],),) = self._conn.execute(_RECOUNT, (key,)).fetchall()
+        for check_in in decided.farewells:
+            self._conn.execute(_WAIVE, (check_in.seen_at, batches.REMOVED, _uuid(check_in.endpoint_id)))
+        waiting: dict[str, int] = {}
+        for endpoint_id in decided.with_changed_commands:
+            ((waiting[endpoint_id],),) = self._conn.execute(_RECOUNT, (_uuid(endpoint_id),)).fetchall()
         return waiting
 
 

@@ -10,7 +10,7 @@ from keyfast.core.check_in import Accepted, Fork
 from keyfast.core.command import CommandState
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.refusal import RefusalClass
-from keyfast.store import batch, commands, endpoints, events
+from keyfast.store import batch, changes, commands, endpoints, events
 from keyfast.store.commands import CommandRow
 from keyfast.store.writer import open_writer
 from keyfast.wire.messages import CommandResult
@@ -140,6 +140,28 @@ async def test_a_farewell_is_on_record_with_its_event_and_so_is_a_return(databas
         ]
     assert [kind for kind, _ in told] == ["endpoint_returned", "endpoint_retired"]
     assert told[1][1] == "192.0.2.1"
+
+
+async def test_no_rotation_waits_for_whoever_said_farewell(database, writer, own):
+    """What it was told already and what belongs to no rotation stays as it is."""
+    states = [CommandState.PLANNED, CommandState.OFFERED, CommandState.VERIFIED, CommandState.QUEUED]
+    async with database.write() as conn:
+        for seq, state in enumerate(states, 1):
+            rotation = None if state is CommandState.QUEUED else some_id()
+            row = CommandRow(own, seq, some_id(), str(seq), "", state, NOW, NOW + 9, NOW, "", rotation, 1)
+            await changes.add(conn, row)
+        await commands.recount(conn, own)
+    sent = check_in(own, 1)
+    verdict = await writer.submit(replace(sent, report=replace(sent.report, farewell=True)))
+    async with database.read() as conn:
+        rows = await commands.list_page(conn, own, limit=9)
+    assert [(row.state, row.detail) for row in reversed(rows)] == [
+        (CommandState.WAIVED, batch.REMOVED),
+        (CommandState.WAIVED, batch.REMOVED),
+        (CommandState.VERIFIED, ""),
+        (CommandState.QUEUED, ""),
+    ]
+    assert verdict.standing.commands == 1
 
 
 async def test_results_of_commands_are_recorded(database, writer, own):
