@@ -5,17 +5,16 @@ import asyncio
 import msgspec
 import pytest
 from msgspec.structs import asdict, replace
-from tests.support.fake_agent import MemoryDatabase, Rig, pass_time, rig_for
+from tests.support.fake_agent import Rig, pass_time, rig_for
 from tests.support.fake_server import Answer, FakeServer, Fault
 
-from keyfast.agent.client_database import Admission, Record, Slots
+from keyfast.agent.client_database import Admission
 from keyfast.agent.decide import Wait
-from keyfast.agent.install import Seeded, seed
 from keyfast.core.check_in import Fork
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.errors import ClientDatabaseError, ForeignError, TrustError
-from keyfast.wire.messages import Encryption, Policy, Protection, Volume
+from keyfast.errors import ClientDatabaseError
+from keyfast.wire.messages import Encryption, Protection, Volume
 
 CHECK_IN = "/endpoint/v1/check-in"
 IDENTITY = (
@@ -263,73 +262,6 @@ async def test_a_profile_signed_by_nobody_is_ignored_and_the_check_in_counts():
     assert len(server.only.bodies) == 2
 
 
-async def test_a_command_is_obeyed_once_and_reported():
-    server = FakeServer()
-    rig = rig_for(server)
-    await rig.visit()
-    first = server.queue(server.only, 1, interval_s=60)
-    second = server.queue(server.only, 2, action="FlyToTheMoon")
-    third = server.queue(server.only, 3, lifetime=-86400)
-    pass_time(server, rig, 3600)
-    wait = await rig.visit()
-    assert wait <= 1.0
-    pass_time(server, rig, wait)
-    wait = await rig.visit()
-    assert {result.id: result.state for result in server.only.results} == {
-        first: "applied",
-        second: "failed",
-        third: "failed",
-    }
-    assert wait <= 66
-    assert rig.agent.record.results == ()
-    for _ in range(3):
-        pass_time(server, rig, wait)
-        wait = await rig.visit()
-        assert wait <= 66
-    assert len(server.only.results) == 3
-    server.policy = Policy(2, 7200)
-    pass_time(server, rig, wait)
-    assert await rig.visit() == 7200.0
-
-
-async def test_a_server_that_missed_a_result_is_told_again():
-    server = FakeServer()
-    rig = rig_for(server)
-    await rig.visit()
-    command = server.queue(server.only, 1)
-    offered = dict(server.only.commands)
-    for _ in range(2):
-        pass_time(server, rig, 3600)
-        await rig.visit()
-    server.only.results.clear()
-    server.only.commands = offered  # as after a restore
-    for _ in range(2):
-        pass_time(server, rig, 3600)
-        await rig.visit()
-    assert [(result.id, result.state) for result in server.only.results] == [(command, "applied")]
-
-
-async def test_a_command_for_another_endpoint_or_from_nobody_is_not_obeyed_and_told():
-    server, other = FakeServer(), FakeServer()
-    rig = rig_for(server)
-    await rig.visit()
-    stranger = rig_for(other)
-    await stranger.visit()
-    other.queue(server.only, 1, interval_s=60)
-    server.queue(other.only, 2, interval_s=60)
-    server.only.commands |= other.only.commands | {"x": "rubbish"}
-    pass_time(server, rig, 3600)
-    assert await rig.visit() == 3600.0
-    assert rig.agent.record.command_seq == 0
-    told = rig.agent.record.results
-    assert {result.state for result in told} == {"failed"}
-    assert sorted(result.detail.partition(":")[0] for result in told) == [
-        "it is for another endpoint",
-        "its signature does not hold",
-        "its signature does not hold",
-    ]
-
-
 @pytest.mark.parametrize("wall", [0.0, 1_800_000_000.0 + 10 * 365 * 86400])
 async def test_a_clock_that_is_years_off_does_not_matter(wall):
     server = FakeServer()
@@ -404,55 +336,3 @@ async def test_a_registration_signed_by_another_installation_is_not_believed():
     rig.transport = server
     rig.restart()
     await checked_in(server, rig)
-
-
-def test_a_bundle_that_does_not_hold_seeds_nothing():
-    server, other = FakeServer(), FakeServer()
-    bundle = server.bundle()
-    database = MemoryDatabase()
-    for broken in (
-        replace(bundle, root=other.bundle().root),
-        replace(bundle, profile=other.profile),
-        replace(bundle, seal=""),
-        replace(bundle, package="another"),
-        replace(bundle, seal=other.bundle().seal),
-        replace(bundle, root="x"),
-    ):
-        with pytest.raises(TrustError):
-            seed(database, broken)
-    assert database.load() is None
-
-
-async def test_a_second_install_never_overwrites():
-    server = FakeServer()
-    rig = rig_for(server)
-    await rig.visit()
-    before = rig.database.content
-    assert seed(rig.database, server.bundle()) is Seeded.KEPT
-    assert rig.database.content == before
-
-
-def test_a_newer_package_renews_only_the_token_of_an_endpoint_that_never_enrolled():
-    server = FakeServer()
-    rig = rig_for(server)
-    newer = server.bundle(server.now + 1)
-    assert seed(rig.database, newer) is Seeded.RENEWED
-    record = rig.database.load()
-    assert record is not None
-    assert record.statement == newer.statement
-    assert record.slots == rig.agent.record.slots
-
-
-def test_a_package_of_another_installation_is_refused():
-    server = FakeServer()
-    database = MemoryDatabase(Record("another", "{}", (), Slots("f", "c")))
-    before = database.content
-    with pytest.raises(ForeignError):
-        seed(database, server.bundle())
-    assert database.content == before
-
-
-def test_an_agent_without_a_package_says_what_to_do():
-    with pytest.raises(ClientDatabaseError) as caught:
-        Rig(FakeServer(), MemoryDatabase())
-    assert caught.value.repair.startswith("keyfast-agent install")
