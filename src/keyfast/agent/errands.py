@@ -48,6 +48,7 @@ class Means:
         chance: uniform random numbers in [0, 1).
         new_id: fresh random ids.
         store: makes a record durable.
+        extra_url: one more URL of a server that an installer was given, empty if none.
     """
 
     link: Link
@@ -55,6 +56,7 @@ class Means:
     chance: Callable[[], float]
     new_id: Callable[[], str]
     store: Callable[[Record], None]
+    extra_url: str = ""
 
     def here(self) -> Circumstances:
         """What a decision depends on besides the record."""
@@ -62,7 +64,7 @@ class Means:
 
     def signing(self, route: Route) -> Signing:
         """What a request over ``route`` is signed with."""
-        return Signing(route.url, self.clock.now(), self.new_id)
+        return Signing(route.audience, self.clock.now(), self.new_id)
 
 
 async def probe(record: Record, means: Means) -> Record:
@@ -154,7 +156,7 @@ async def recover(record: Record, hostname: str, hardware: Hardware, means: Mean
     record = recovery.begun(record, here.now, here.chance)
     means.store(record)
     asking = _Asking(hostname, hardware, means)
-    ways, untrusted = recovery_routes(record), 0
+    ways, untrusted = recovery_routes(record, means.extra_url), 0
     for route in ways:
         record, outcome = await asking.over(record, route)
         if outcome is None:

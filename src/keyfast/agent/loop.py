@@ -105,7 +105,7 @@ class Agent:
         self._quick = 0
         self._observed: Snapshot | None = None
         self._faults = 0
-        self._means = errands.Means(link, clock, chance, new_id, self._store)
+        self._means = errands.Means(link, clock, chance, new_id, self._store, extra_url)
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> bool:
         """Go on until ``stop``; ``hurry`` makes the next check-in due now.

@@ -53,19 +53,17 @@ def routes(record: Record, extra: str = "") -> tuple[Route, ...]:
     """
     watched = record.watch is not None and record.watch.state is ChangeState.COMMITTED
     ways = _named(record, (CURRENT,) if watched else (CURRENT, PREVIOUS, FACTORY), record.mode.value)
-    return _rotated(ways if watched else ways + _overridden(record, ways, extra), record.failures)
+    if watched or (record.mode is Mode.WINDOWS and not all(way.ca for way in ways if way.slot == CURRENT)):
+        # A password goes only to where the profile names the authority itself; the system's would do for anybody.
+        extra = ""
+    return _rotated(ways + _overridden(ways, extra), record.failures)
 
 
-def _overridden(record: Record, ways: tuple[Route, ...], extra: str) -> tuple[Route, ...]:
-    """Return the route of a URL that nobody signed: the server there must be one that the profile in use trusts.
-
-    A password goes only to where the profile names the authority itself; the operating system's would do for anybody.
-    """
+def _overridden(ways: tuple[Route, ...], extra: str) -> tuple[Route, ...]:
+    """Return the route of a URL that nobody signed: the server there must be one that the profile in use trusts."""
     first = next((way for way in ways if way.slot == CURRENT), None)
     base = extra.rstrip("/")
     if first is None or not usable(base) or base in {way.url for way in ways}:
-        return ()
-    if record.mode is Mode.WINDOWS and not first.ca:
         return ()
     return (replace(first, url=base, slot=OVERRIDE, known_as=first.url),)
 
@@ -75,9 +73,16 @@ def candidate_routes(record: Record) -> tuple[Route, ...]:
     return _named(record, (CANDIDATE,))
 
 
-def recovery_routes(record: Record) -> tuple[Route, ...]:
-    """Return every route the endpoint ever learned: a recovery needs no more than a server of its installation."""
-    return _rotated(_named(record, ORDER), record.recovery.asks - 1 if record.recovery and record.recovery.asks else 0)
+def recovery_routes(record: Record, extra: str = "") -> tuple[Route, ...]:
+    """Return every route the endpoint ever learned: a recovery needs no more than a server of its installation.
+
+    Args:
+        record: as it is.
+        extra: URL that an installer was given; empty if none. No password travels in a recovery.
+    """
+    ways = _named(record, ORDER)
+    asks = record.recovery.asks - 1 if record.recovery and record.recovery.asks else 0
+    return _rotated(ways + _overridden(ways, extra), asks)
 
 
 def same_servers(record: Record) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 from msgspec.structs import replace
-from tests.support.fake_agent import Rig, rig_for
+from tests.support.fake_agent import Rig, pass_time, rig_for
 from tests.support.fake_server import FakeServer
 
 from keyfast.agent.client_database import HeldChange
@@ -48,6 +48,21 @@ async def test_a_change_that_is_watched_is_not_proven_over_it():
 @pytest.mark.parametrize("extra", ["", "http://kf.example.com", "nonsense", "https://", "https://kf.example.com/"])
 def test_what_is_no_other_url_of_a_server_is_no_way(extra):
     assert [way.slot for way in routes(rig().agent.record, extra)] == ["current"]
+
+
+async def test_a_recovery_is_asked_for_over_it_where_no_other_url_leads_anywhere():
+    account = BundleAccount("svc", "CORP", "secret", 1)
+    server = FakeServer().windows(account, "basic")
+    plain = rig_for(server)
+    one = Extra(plain.transport, plain.database)
+    await one.visit()
+    server.dead_hosts = {"kf.example.com"}
+    server.move(server.only, account=BundleAccount("svc-b", "CORP", "other", 1), urls=(EXTRA,), offer=False)
+    for _ in range(6):
+        pass_time(server, one, 3600)
+        await one.visit()
+    assert ("extra.example.com", "/endpoint/v1/recover") in server.requests
+    assert (one.agent.record.account_name, one.agent.record.failures) == ("svc-b", 0)
 
 
 @pytest.mark.parametrize(("ca", "there"), [("", False), ("PEM", True)])
