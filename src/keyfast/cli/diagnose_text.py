@@ -45,18 +45,23 @@ def _group(group: GroupReport, console: Console) -> None:
     console.print(Padding(Text(_names(group), "dim"), (0, 0, 0, 2), expand=False))
     for note in group.notes:
         console.print(Padding(Text(note, "yellow"), (0, 0, 0, 2), expand=False))
-    for number, finding in enumerate(group.findings):
-        if number < _FULL or (finding.weight is Weight.CAUSE and finding.confidence is not Confidence.POSSIBLE):
-            _finding(finding, console)
-        else:
-            line = Text.assemble((f"{finding.confidence} ", _COLOUR[finding.confidence]), finding.cause)
-            line.append(f" [{finding.code}]", "dim")
-            console.print(Padding(line, (0, 0, 0, 2), expand=False))
+    for number, found in enumerate(group.findings):
+        finding(found, console, full=number < _FULL)
     for point in group.timeline:
         console.print(Padding(Text(f"{moment(point.at)}  {point.what}"), (0, 0, 0, 2), expand=False))
 
 
-def _finding(finding: Finding, console: Console) -> None:
+def finding(finding: Finding, console: Console, *, full: bool) -> None:
+    """Print a finding: in full, or in one line if it is none of the likely causes."""
+    if full or (finding.weight is Weight.CAUSE and finding.confidence is not Confidence.POSSIBLE):
+        _whole(finding, console)
+        return
+    line = Text.assemble((f"{finding.confidence} ", _COLOUR[finding.confidence]), finding.cause)
+    line.append(f" [{finding.code}]", "dim")
+    console.print(Padding(line, (0, 0, 0, 2), expand=False))
+
+
+def _whole(finding: Finding, console: Console) -> None:
     sure = "" if finding.code == CANNOT_TELL else f"{finding.confidence} "
     head = Text.assemble((sure, _COLOUR[finding.confidence]), (finding.cause, "bold"))
     head.append(f" [{finding.code}]", "dim")
