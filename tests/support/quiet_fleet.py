@@ -2,11 +2,13 @@
 
 import asyncio
 import heapq
+import io
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
 import httpx2
+from rich.console import Console
 from tests.support.witness import founded
 
 from keyfast.errors import ClientDatabaseError
@@ -22,7 +24,8 @@ from keyfast.wire.incident import IncidentLine, IncidentView
 from keyfast.wire.messages import Policy
 
 ALPHA, BETA = "svc-alpha", "svc-beta"
-PASSWORD = "First-Passw0rd-0"  # noqa: S105 - of a directory in memory
+PASSWORD = "First-Passw0rd-0"
+CHANGED = "Changed-By-Somebody-1"
 INTERVAL = 900
 ROLL_CALL = 300
 ALWAYS = Calendar(Habit.DESKTOP, 0, 24)
@@ -55,8 +58,10 @@ class QuietFleet:
         self.run(self.site.start())
         self.endpoints: list[Endpoint] = []
         self.off: set[int] = set()
+        self.jobs_every = 60
         self._agenda: list[tuple[float, int]] = []
         self._called_at = 0.0
+        self.console = Console(record=True, width=200, file=io.StringIO())
 
     async def _often(self) -> None:
         """Let the policy be the usual one: the simulation's is once a day."""
@@ -100,11 +105,11 @@ class QuietFleet:
                 heapq.heappush(self._agenda, (self.time.now + 1, endpoint.number))
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass: endpoints act when they want to, the server's jobs every minute."""
+        """Let time pass: endpoints act when they want to, the server's jobs every minute or as told."""
         end = self.time.now + seconds
         while True:
             due = self._agenda[0][0] if self._agenda else end
-            tick = self.time.now - self.time.now % 60 + 60
+            tick = self.time.now - self.time.now % self.jobs_every + self.jobs_every
             self.time.now = max(self.time.now, min(due, tick, end))
             if self.time.now >= tick:
                 self.run(self._jobs())
@@ -114,6 +119,11 @@ class QuietFleet:
                 _, number = heapq.heappop(self._agenda)
                 if number not in self.off:
                     heapq.heappush(self._agenda, (self.time.now + self._visit(self.endpoints[number]), number))
+
+    def change_password(self, account: str) -> None:
+        """Twice, so that no grace delays what follows."""
+        for password in ("In-Between-Passw0rd-0", CHANGED):
+            self.run(self.site.set_password(account, password))
 
     def until(self, done: Callable[[], bool], most: float, step: float = ROLL_CALL) -> None:
         end = self.time.now + most

@@ -38,6 +38,11 @@ def refused_credentials(standings: Mapping[str, Sequence[GenerationStanding]], n
     )
 
 
+def closed_modes(modes: Modes) -> frozenset[Key]:
+    """Return the groups whose authentication mode is open for nobody."""
+    return frozenset((Kind.MODE, found.value) for found in Mode if not modes.anywhere(found))
+
+
 def credential(name: str, standings: Sequence[GenerationStanding], now: int) -> Holding:
     """Say what a group holds that has one generation of an account's password."""
     account, generation = credential_of(name)

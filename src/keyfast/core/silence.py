@@ -62,6 +62,7 @@ class Known(msgspec.Struct, frozen=True):
         interval_s: between two check-ins.
         usual: share of silent endpoints that is usual now, by group.
         refused: groups that hold what is known to be refused.
+        under_way: groups that have an incident already.
         over: when the last incident of a group ended: what was missed before that opens no other.
     """
 
@@ -69,6 +70,7 @@ class Known(msgspec.Struct, frozen=True):
     interval_s: int
     usual: Mapping[Key, float] = {}
     refused: Collection[Key] = frozenset()
+    under_way: Collection[Key] = frozenset()
     over: Mapping[Key, int] = {}
 
 
@@ -119,11 +121,8 @@ def _series(group: Group, now: int, interval_s: int) -> tuple[int, list[int], in
 
 def explain(groups: Mapping[Key, Group], known: Known) -> Suspect | None:
     """Return the group that explains what is not explained yet, None if nothing has to be explained."""
-    found = [
-        suspect
-        for key, group in groups.items()
-        if key[0] in _KINDS and key[1] != OTHERS and (suspect := _suspect(key, group, groups, known)) is not None
-    ]
+    judged = (_suspect(key, group, groups, known) for key, group in groups.items())
+    found = [suspect for suspect in judged if suspect is not None]
     refused = [suspect for suspect in found if suspect.refused]
     best = max((_gain(suspect.group, groups) for suspect in refused or found), default=0.0)
     alike = [suspect for suspect in refused or found if _gain(suspect.group, groups) >= best * _ALIKE]
@@ -133,6 +132,8 @@ def explain(groups: Mapping[Key, Group], known: Known) -> Suspect | None:
 
 
 def _suspect(key: Key, group: Group, groups: Mapping[Key, Group], known: Known) -> Suspect | None:
+    if key[0] not in _KINDS or key[1] == OTHERS or key in known.under_way:
+        return None
     if group.unexplained < FEWEST or _share(group) - known.usual.get(key, 0.0) < EXCESS:
         return None
     refused = key in known.refused

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyfast.core import usual
 from keyfast.core.diagnosis.engine import diagnose
 from keyfast.core.diagnosis.finding import Finding
-from keyfast.core.holding import refused_credentials
-from keyfast.core.incident import Incident, IncidentEvent, looked, opened
+from keyfast.core.holding import closed_modes, refused_credentials
+from keyfast.core.incident import Incident, looked, opened
 from keyfast.core.roll_call import EVERYBODY, Group, Key, Kind, RollCall
 from keyfast.core.schedule import BACKOFF_CAP
 from keyfast.core.silence import Known, Suspect, explain
@@ -146,7 +146,7 @@ class RollCallService:
             shares = {key: usual.expected(counted.usual, hour) for key, counted in before.items()}
             for row in open_:
                 await self._look(conn, row, groups, at)
-            known = await self._known(conn, shares, at)
+            known = await self._known(conn, shares, {row.incident.key for row in open_}, at)
             settled = await self._settled(conn, known.interval_s, at)
             suspect = explain(groups, known) if settled else None
             if suspect is not None:
@@ -155,14 +155,15 @@ class RollCallService:
             troubled = {row.incident.key for row in open_} if settled and suspect is None else set(groups)
             await roll_calls.put_groups(conn, _counted(groups, before, troubled, hour, at))
 
-    async def _known(self, conn: AsyncConnection, shares: Mapping[Key, float], at: int) -> Known:
+    async def _known(self, conn: AsyncConnection, shares: Mapping[Key, float], under_way: set[Key], at: int) -> Known:
         live = self._live.current
         over = await incidents.ended_since(conn, at - _REMEMBERED)
         return Known(
             at,
             live.policy.check_in_interval_s,
             shares,
-            refused_credentials(self._evidence.standings(), at),
+            refused_credentials(self._evidence.standings(), at) | closed_modes(live.modes),
+            under_way,
             {row.incident.key: row.incident.changed_at for row in over},
         )
 
@@ -175,8 +176,9 @@ class RollCallService:
         return not heard_at or heard_at >= started - interval_s
 
     async def _look(self, conn: AsyncConnection, row: IncidentRow, groups: Mapping[Key, Group], at: int) -> None:
-        seen, event = looked(row.incident, groups.get(row.incident.key, Group()), at)
-        findings = await self._findings(conn, shape_of(seen), groups) if event is IncidentEvent.ROSE else row.findings
+        seen, _ = looked(row.incident, groups.get(row.incident.key, Group()), at)
+        moved = seen.silent != row.incident.silent and not seen.ended
+        findings = await self._findings(conn, shape_of(seen), groups) if moved else row.findings
         await incidents.put(conn, IncidentRow(seen, findings))
         if seen.ended:
             await _tell(conn, seen, "incident_closed", at)

@@ -27,6 +27,8 @@ LOOK_BACK = 3600
 """Seconds of traffic that count as the present."""
 _JUST_BEFORE = 86_400
 """A certificate that is not older than this when a silence begins was changed shortly before it."""
+_ALL = 0.9
+"""Share of a site that is as good as all of it."""
 _SCOPES = {
     Kind.CREDENTIAL: Scope.ACCOUNT,
     Kind.PACKAGE: Scope.PACKAGE,
@@ -109,9 +111,10 @@ class ServerEvidence:
         )
 
     async def _refusals(self, conn: AsyncConnection, shape: Shape, now: int) -> dict[RefusalClass, int] | None:
-        """Refusals beyond what is usual: those since the silence began, less those of as long a time before it.
+        """Which refusals the silent get, as far as the traffic tells; None for a site, of which nothing arrives.
 
-        They are counted for the whole server; of a site nothing is known that it sent.
+        Traffic counts requests to the whole server: those beyond as many as there were before the silence began.
+        The silent are shared out among the classes in that proportion.
         """
         if not shape.since or shape.key[0] is Kind.SITE:
             return None
@@ -123,7 +126,9 @@ class ServerEvidence:
             for minute in minutes:
                 for kind, count in minute.refusals.items():
                     found[RefusalClass(kind)] = found.get(RefusalClass(kind), 0) + sign * count
-        return {kind: count for kind, count in found.items() if count > 0}
+        beyond = {kind: count for kind, count in found.items() if count > 0}
+        total = sum(beyond.values())
+        return {kind: max(1, min(count, round(shape.count * count / total))) for kind, count in beyond.items()}
 
     def _tls(self, live: Live, shape: Shape, now: int) -> Tls:
         try:
@@ -189,7 +194,7 @@ def _reach(shape: Shape, groups: Mapping[Key, Group], refusals: Mapping[RefusalC
     return Reach(
         requests=bool(refusals) if refusals is not None else None,
         others=others if every.endpoints else None,
-        site_silent=others and mine.silent == mine.endpoints > 0 if shape.key[0] is Kind.SITE else None,
+        site_silent=others and mine.silent >= _ALL * mine.endpoints > 0 if shape.key[0] is Kind.SITE else None,
     )
 
 
