@@ -123,6 +123,8 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/incidents/{id}", Who.ADMINISTRATOR, "incident.show"),
     Row("POST", "/admin/v1/incidents/{id}/close", Who.ADMINISTRATOR, "incident.close"),
     Row("GET", "/admin/v1/roll-call", Who.ADMINISTRATOR, "incident.roll_call"),
+    Row("GET", "/admin/v1/forecast", Who.ADMINISTRATOR, "incident.forecast"),
+    Row("GET", "/admin/v1/diagnosis", Who.ADMINISTRATOR, "incident.diagnosis"),
     Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect"),
 )
 

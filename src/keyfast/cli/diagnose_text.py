@@ -9,8 +9,10 @@ from rich.text import Text
 from keyfast.core.diagnosis.engine import CANNOT_TELL
 from keyfast.core.diagnosis.finding import Confidence, Finding, Option, Weight
 from keyfast.see.report import GroupReport, SiteReport, SourceLine
+from keyfast.wire.incident import ServerDiagnosis
 
 _COLOUR = {Confidence.CERTAIN: "bold red", Confidence.LIKELY: "yellow", Confidence.POSSIBLE: "dim"}
+_CHECKED = {"good": "green", "bad": "bold red", "unknown": "yellow"}
 _FULL = 1
 """Findings that are shown with all their options; of the others, what they are."""
 
@@ -23,6 +25,17 @@ def show(report: SiteReport, console: Console) -> None:
         _group(group, console)
     for note in report.notes:
         console.print(Text(note, "yellow"))
+
+
+def show_server(report: ServerDiagnosis, console: Console) -> None:
+    """Print what a server found about itself."""
+    for check in report.checks:
+        line = Text.assemble((f"{check.state:8}", _CHECKED.get(check.state, "")), (check.what, "bold"))
+        console.print(line.append(f": {check.sentence}"), soft_wrap=True)
+    for subject in report.subjects:
+        console.print(Text(f"\n{subject.subject}", "bold"))
+        for number, found in enumerate(subject.findings):
+            finding(found, console, full=number < _FULL)
 
 
 def moment(unix: int) -> str:

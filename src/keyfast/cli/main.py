@@ -13,6 +13,7 @@ from keyfast.cli import (
     directory,
     endpoint,
     events,
+    forecast,
     incident,
     keys,
     mode,
@@ -44,6 +45,7 @@ app.add_typer(window.app, name="window")
 app.add_typer(incident.app, name="incident")
 app.add_typer(rotation.app, name="rotation")
 app.command()(events.events)
+app.command()(forecast.forecast)
 app.command()(simulate.simulate)
 app.command()(recover.recover)
 

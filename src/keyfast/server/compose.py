@@ -24,6 +24,7 @@ from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
 from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
+from keyfast.core.forecast import Thing
 from keyfast.core.mode import Mechanism
 from keyfast.directory.local import LocalDirectory
 from keyfast.errors import NotReadyError
@@ -36,6 +37,7 @@ from keyfast.services.check_in import CheckInService
 from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
 from keyfast.services.enrolment_refusals import EnrolmentRefusals
+from keyfast.services.forecast import CertificateFile, ForecastService
 from keyfast.services.founding import Opened, open_installation
 from keyfast.services.incident import IncidentService
 from keyfast.services.keyring import KeyringService
@@ -62,6 +64,7 @@ from keyfast.services.rotation_ledger import RotationLedger
 from keyfast.services.rotation_password import PasswordSetter
 from keyfast.services.rotation_profile import ProfileSigner
 from keyfast.services.rotation_runner import RotationRunner
+from keyfast.services.server_diagnosis import ServerDiagnosisService
 from keyfast.services.server_evidence import ServerEvidence
 from keyfast.services.tokens import TokenService
 from keyfast.services.traffic import TrafficCounter
@@ -242,12 +245,29 @@ def admin_service(parts: Parts) -> AdminParts:
         RotationApi(planner),
         NodeApi(NodeService(database, clock)),
         PackageApi(package, PackageReports(database, package, workshop, clock)),
-        IncidentApi(IncidentService(database, live, evidence, options, clock)),
+        IncidentApi(
+            IncidentService(database, live, evidence, options, clock),
+            ForecastService(database, _certificates(settings), clock),
+            ServerDiagnosisService(database, live, evidence, settings.tls, clock),
+        ),
     )
     roll_calls = RollCallService(database, live, evidence, _process_name(), entropy, clock)
     rotations = RotationRunner(database, ledger, acts, clock)
     app = admin_app(handlers, clock, windows.banner)
     return AdminParts(app, watch, modes, windows, directory, rotations, package, roll_calls)
+
+
+def _certificates(settings: Settings) -> list[CertificateFile]:
+    """The certificates of a server that may end."""
+    folder, chosen = settings.tls, settings.packages.signing_certificate
+    found = [
+        CertificateFile(Thing.SERVER_CERTIFICATE, folder / "server.pem", folder / "ca.key.sealed"),
+        CertificateFile(Thing.AUTHORITY, folder / "ca.pem"),
+        CertificateFile(Thing.SIGNING_CERTIFICATE, chosen or settings.package_signing / "msi" / "signer.pem"),
+    ]
+    if settings.directory is not None and settings.directory.ca is not None:
+        found.append(CertificateFile(Thing.DIRECTORY_AUTHORITY, settings.directory.ca))
+    return found
 
 
 def _process_name() -> str:

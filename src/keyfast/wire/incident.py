@@ -125,3 +125,33 @@ class ServerDiagnosis(View, frozen=True):
     at: int
     checks: tuple[CheckLine, ...]
     subjects: tuple[SubjectFindings, ...]
+
+
+class EndingLine(View, frozen=True):
+    """Something that will end, or has ended; see ``core.forecast.Ending``.
+
+    Attributes:
+        days: whole days until then, negative when it is past.
+        strands: endpoints that cannot check in from then on.
+    """
+
+    thing: str
+    name: str
+    at: int
+    days: int
+    strands: int
+    sentence: str
+    command: str
+
+
+class ForecastView(View, frozen=True):
+    """What will end, the first first (times in unix seconds).
+
+    Attributes:
+        endpoints: that check in at this server, as counted at ``counted_at``; 0 before the first roll call.
+    """
+
+    at: int
+    counted_at: int
+    endpoints: int
+    endings: tuple[EndingLine, ...]
