@@ -165,9 +165,7 @@ def looked(incident: Incident, group: Group, now: int) -> tuple[Incident, Incide
 
 def happened(incident: Incident, event: IncidentEvent, now: int) -> Incident:
     """Return the incident after something happened to it."""
-    return msgspec.structs.replace(
-        incident, state=step(incident.state, event), changed_at=now, calm=0, least=incident.silent
-    )
+    return msgspec.structs.replace(incident, state=step(incident.state, event), changed_at=now, least=incident.silent)
 
 
 def _event(seen: Incident) -> IncidentEvent | None:
