@@ -23,6 +23,7 @@ from typer.main import get_command
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
@@ -219,6 +220,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "recovery": RecoveryApi,
         "rotation": RotationApi,
         "node": NodeApi,
+        "incident": IncidentApi,
         "package": PackageApi,
     }
     yield "| route | who may call it | what it is |"

@@ -17,6 +17,7 @@ from keyfast.api import http
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
@@ -118,6 +119,12 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("POST", "/admin/v1/rotations/{id}/approve", Who.ADMINISTRATOR, "rotation.approve"),
     Row("POST", "/admin/v1/rotations/{id}/waive", Who.ADMINISTRATOR, "rotation.waive"),
     Row("POST", "/admin/v1/rotations/{id}/{act}", Who.ADMINISTRATOR, "rotation.act"),
+    Row("GET", "/admin/v1/incidents", Who.ADMINISTRATOR, "incident.list_"),
+    Row("GET", "/admin/v1/incidents/{id}", Who.ADMINISTRATOR, "incident.show"),
+    Row("POST", "/admin/v1/incidents/{id}/close", Who.ADMINISTRATOR, "incident.close"),
+    Row("GET", "/admin/v1/roll-call", Who.ADMINISTRATOR, "incident.roll_call"),
+    Row("GET", "/admin/v1/forecast", Who.ADMINISTRATOR, "incident.forecast"),
+    Row("GET", "/admin/v1/diagnosis", Who.ADMINISTRATOR, "incident.diagnosis"),
     Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect"),
 )
 
@@ -141,6 +148,7 @@ class AdminHandlers:
     rotation: RotationApi
     node: NodeApi
     package: PackageApi
+    incident: IncidentApi
 
 
 class EndpointApp:
