@@ -7,9 +7,11 @@ from keyfast.core.account_verdict import judge
 from keyfast.core.diagnosis.evidence import (
     Account,
     Answer,
+    ClientDatabase,
     Connecting,
     Evidence,
     Http,
+    Machine,
     Policy,
     Reach,
     Record,
@@ -74,6 +76,16 @@ _LAGGING = (reading(), AccountReading("dc2", NOW, exists=True, name="svc-see", p
 _CHANGED_AT = NOW - 2 * DAY
 
 HITS: dict[str, Evidence] = {
+    "identity-went-on": evidence(record=Record(went_on=True)),
+    "client-not-installed": evidence(machine=Machine(ClientDatabase.ABSENT)),
+    "client-database-damaged": evidence(machine=Machine(ClientDatabase.DAMAGED, "no frame holds", "a backup")),
+    "client-vault-closed": evidence(machine=Machine(ClientDatabase.SEALED)),
+    "gateway-fails": machine(stranger_status=502),
+    "stranger-answers": machine(stranger_status=404),
+    "certificate-issuer-unknown": evidence(tls=Tls(TlsFault.ISSUER_UNKNOWN)),
+    "tls-too-old": evidence(tls=Tls(TlsFault.TOO_OLD)),
+    "tls-unanswered": evidence(tls=Tls(TlsFault.UNANSWERED)),
+    "tls-cut": evidence(tls=Tls(TlsFault.CUT)),
     "service-stopped": machine(service_runs=False),
     "disk-full": machine(disk_full=True),
     "name-unresolved": machine(resolves=False),
@@ -157,6 +169,16 @@ HITS: dict[str, Evidence] = {
 """Evidence that each rule fits, by its code."""
 
 NEAR: dict[str, Evidence] = {
+    "identity-went-on": evidence(record=Record(went_on=False)),
+    "client-not-installed": evidence(machine=Machine(ClientDatabase.DAMAGED)),
+    "client-database-damaged": evidence(machine=Machine(ClientDatabase.SEALED)),
+    "client-vault-closed": evidence(machine=Machine(ClientDatabase.INTACT)),
+    "gateway-fails": machine(stranger_status=404),
+    "stranger-answers": machine(stranger_status=503),
+    "certificate-issuer-unknown": evidence(tls=Tls(TlsFault.INCOMPLETE)),
+    "tls-too-old": evidence(tls=Tls(TlsFault.NOT_TLS)),
+    "tls-unanswered": evidence(tls=Tls(TlsFault.CUT)),
+    "tls-cut": evidence(tls=Tls(TlsFault.UNANSWERED)),
     "service-stopped": machine(service_runs=True),
     "disk-full": machine(disk_full=False),
     "name-unresolved": machine(resolves=False, connecting=Connecting.OPEN),

@@ -1,4 +1,4 @@
-"""The agent's command line: install, run, check-in, status, self-check, uninstall."""
+"""The agent's command line: install, run, check-in, status, self-check, diagnose, uninstall."""
 
 import argparse
 import logging
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keyfast import __version__
 from keyfast.agent import commands
+from keyfast.agent.diagnosis import command as diagnosis
 from keyfast.agent.platform import here
 from keyfast.errors import EXIT_FAILED, KeyfastError
 
@@ -83,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     self_check.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="how long to wait for it")
     self_check.add_argument("--json", action="store_true", help="for programs")
     self_check.set_defaults(command=commands.self_check)
+
+    diagnose = verbs.add_parser(
+        "diagnose", parents=[state], help="find out why this endpoint is silent, and what can be done; changes nothing"
+    )
+    diagnose.add_argument("--json", action="store_true", help="for programs")
+    diagnose.add_argument("--to", type=Path, metavar="FILE", help="write it to this file, too")
+    diagnose.set_defaults(command=diagnosis.diagnose)
 
     uninstall = verbs.add_parser(
         "uninstall", parents=[state], help="stop the service, tell the server, forget this endpoint"

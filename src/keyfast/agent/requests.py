@@ -1,7 +1,7 @@
 """The requests of the protocol, signed and ready to send. Pure: time and ids are arguments."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import msgspec
@@ -33,6 +33,7 @@ TIME = "/endpoint/v1/time"
 JWKS = "/oauth/jwks"
 PROBE = "/endpoint/v1/probe"
 RECOVER = "/endpoint/v1/recover"
+SELF = "/endpoint/v1/self"
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_LIFETIME = 60
 MAX_RESULTS = 16
@@ -193,6 +194,17 @@ def probe_request(record: Record, change: HeldChange, body: bytes, by: Signing) 
     """``POST /endpoint/v1/probe``: authenticated as a check-in will be once the candidate is in use."""
     account = _opened(change.account) if change.account else None
     return _work_request(record, PROBE, body, by, account, change.token)
+
+
+def self_request(record: Record, by: Signing) -> Request:
+    """``GET /endpoint/v1/self``: what the server holds of this endpoint (modes with tokens)."""
+    proof = _proof(record, _at_work(record), "GET", SELF, by, access_token=record.token)
+    return Request("GET", SELF, {"authorization": f"DPoP {record.token}", "dpop": proof})
+
+
+def without_logon(request: Request) -> Request:
+    """Return the request that asks what a server would say before a password is presented."""
+    return replace(request, account=None)
 
 
 def recover_body(record: Record, hostname: str, hardware: Hardware, challenge: str, signer: KeyPair) -> Recover:

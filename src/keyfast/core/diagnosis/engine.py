@@ -26,7 +26,7 @@ _HOW: dict[Product, dict[Source, str]] = {
         Source.DIRECTORY: "keyfast account check",
         Source.LOG: "keyfast events",
         Source.BUILT: "keyfast package list",
-        Source.MACHINE: "keyfast-agent status, on one silent machine",
+        Source.MACHINE: "keyfast-agent diagnose, on one silent machine",
         Source.SERVER: "keyfast server nodes",
         Source.REFUSALS: "keyfast endpoint show",
     },
@@ -84,6 +84,7 @@ def _given(evidence: Evidence) -> set[Source]:
         (Source.LOG, evidence.http.answers is not None),
         (Source.BUILT, account.built_at is not None),
         (Source.REFUSALS, evidence.refusals is not None),
+        (Source.MACHINE, bool(evidence.machine.system)),
     )
     return {source for source, given in states if given}
 

@@ -38,8 +38,37 @@ class TlsFault(StrEnum):
     NOT_YET = "not_yet"
     UNTRUSTED = "untrusted"
     INCOMPLETE = "incomplete"
+    ISSUER_UNKNOWN = "issuer_unknown"
     WRONG_NAME = "wrong_name"
     NOT_TLS = "not_tls"
+    TOO_OLD = "too_old"
+    UNANSWERED = "unanswered"
+    CUT = "cut"
+
+
+class ClientDatabase(StrEnum):
+    """How the database is in which a client keeps its identity and its access."""
+
+    INTACT = "intact"
+    ABSENT = "absent"
+    DAMAGED = "damaged"
+    SEALED = "sealed"
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """The client's own state on the machine.
+
+    Attributes:
+        database: how its client database is.
+        said: what was said of it when it was read; safe to show.
+        repair: what helps, by whoever could not read it.
+        system: ``linux``, ``darwin`` or ``win32``; empty if not known.
+    """
+
+    database: ClientDatabase | None = None
+    said: str = ""
+    repair: str = ""
+    system: str = ""
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -50,6 +79,7 @@ class Reach(msgspec.Struct, frozen=True):
         connecting: how a TCP connection to it ends.
         name_is_old: the machine asks for a name that the server no longer has.
         proxy_status: HTTP status with which a proxy on the way refuses, 0 for none.
+        stranger_status: HTTP status of any other answer that no server of the product gave, 0 for none.
         service_runs: the client's service is running.
         disk_full: the machine cannot write.
         clock_off_s: its clock minus the server's.
@@ -62,6 +92,7 @@ class Reach(msgspec.Struct, frozen=True):
     connecting: Connecting | None = None
     name_is_old: bool | None = None
     proxy_status: int | None = None
+    stranger_status: int | None = None
     service_runs: bool | None = None
     disk_full: bool | None = None
     clock_off_s: int | None = None
@@ -77,11 +108,13 @@ class Tls(msgspec.Struct, frozen=True):
         fault: why it fails.
         expires_at: when the server's certificate ends.
         changed: the certificate was changed shortly before the silence.
+        by_clock_alone: the machine's own clock refuses a certificate that is good by the server's.
     """
 
     fault: TlsFault | None = None
     expires_at: int | None = None
     changed: bool | None = None
+    by_clock_alone: bool | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -177,6 +210,7 @@ class Record(msgspec.Struct, frozen=True):
         exists: there is a record of the machine.
         duplicate: another record has the same name, and one of the two is old.
         alternating: one identity is used by several machines in turn.
+        went_on: there are check-ins of this identity that this machine has not made.
         uninstalled: the client was removed or the machine retired.
         checked_in_since_change: it has checked in since something it should have was changed.
         blocked_before_boot: the machine refuses to start for lack of contact.
@@ -189,6 +223,7 @@ class Record(msgspec.Struct, frozen=True):
     exists: bool | None = None
     duplicate: bool | None = None
     alternating: bool | None = None
+    went_on: bool | None = None
     uninstalled: bool | None = None
     checked_in_since_change: bool | None = None
     blocked_before_boot: bool | None = None
@@ -249,6 +284,8 @@ class Evidence(msgspec.Struct, frozen=True):
         since: when its silence began, found as a change-point.
         since_width_s: how exactly that is known.
         refusals: what a Keyfast server answered them last, with numbers.
+        refusal_said: the server's own sentence with it, where it is one; safe to show.
+        machine: the client's own state, where it is one machine.
     """
 
     product: Product = Product.KEYFAST
@@ -265,3 +302,5 @@ class Evidence(msgspec.Struct, frozen=True):
     record: Record = Record()
     policy: Policy = Policy()
     refusals: dict[RefusalClass, int] | None = None
+    refusal_said: str = ""
+    machine: Machine = Machine()

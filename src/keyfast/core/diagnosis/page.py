@@ -13,6 +13,7 @@ CODES = (engine.CANNOT_TELL, *_BY_CODE)
 """Every code that has a page."""
 
 _TITLES = {
+    "machine": "The client on its machine",
     "reach": "The way to the server",
     "tls": "TLS",
     "status": "What the web server answers",

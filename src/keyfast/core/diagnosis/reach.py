@@ -3,9 +3,17 @@
 from keyfast.core.diagnosis import signs
 from keyfast.core.diagnosis.evidence import Connecting, Evidence
 from keyfast.core.diagnosis.finding import Confidence, Effort, Stage
-from keyfast.core.diagnosis.rule import Rule, Sign, Source, do, is_value, negated
+from keyfast.core.diagnosis.rule import Rule, Sign, Source, by_product, by_system, do, is_value, negated
 
 _HERE = Source.MACHINE
+_GATEWAY = frozenset({502, 503, 504})
+"""What a proxy in front of a server says that it does not reach (RFC 9110 section 15.6)."""
+_START = {
+    "linux": "systemctl start keyfast-agent",
+    "darwin": "launchctl kickstart system/org.keyfast.agent",
+    "win32": "sc.exe start KeyfastAgent",
+}
+_ROOM = {"linux": "df -h /var/lib/keyfast-agent", "darwin": "df -h", "win32": "fsutil volume diskfree C:"}
 
 
 def _connecting(how: Connecting, what: str) -> Sign:
@@ -15,6 +23,20 @@ def _connecting(how: Connecting, what: str) -> Sign:
 def _proxied(evidence: Evidence) -> bool | None:
     status = evidence.reach.proxy_status
     return None if status is None else status > 0
+
+
+def _gateway(evidence: Evidence) -> bool | None:
+    status = evidence.reach.stranger_status
+    return None if status is None else status in _GATEWAY
+
+
+def _stranger(evidence: Evidence) -> bool | None:
+    status = evidence.reach.stranger_status
+    return None if status is None else status > 0 and status not in _GATEWAY
+
+
+def _status(evidence: Evidence) -> str:
+    return f"status {evidence.reach.stranger_status}"
 
 
 CONNECTED = _connecting(Connecting.OPEN, "a connection to the server comes about")
@@ -32,7 +54,10 @@ RULES = (
         "It was stopped, removed by another product, or fails at start. Nothing else can be told of the machine's"
         " access before it runs.",
         (_STOPPED,),
-        do("start the service, and look why it stopped", Effort.MINUTES, command="sc.exe query state= all"),
+        by_product(
+            do("start the service, and look why it stopped", Effort.MINUTES, command="sc.exe query state= all"),
+            by_system("start the service, and look why it stopped", Effort.MINUTES, _START),
+        ),
         "The machine's list of services and its event log.",
         base=Confidence.CERTAIN,
     ),
@@ -42,7 +67,10 @@ RULES = (
         "The machine cannot write: its disk is full.",
         "A client that cannot store what it is about to do does not do it. It comes back by itself when there is room.",
         (_FULL,),
-        do("make room on the disk", Effort.MINUTES),
+        by_product(
+            do("make room on the disk", Effort.MINUTES),
+            by_system("make room on the disk", Effort.MINUTES, _ROOM),
+        ),
         "Free space of the system volume.",
         against=(signs.REQUESTS_COME,),
     ),
@@ -81,7 +109,14 @@ RULES = (
         "The web service is stopped, listens on another port, or the address belongs to another machine now. A"
         " firewall that rejects looks the same.",
         (_connecting(Connecting.REFUSED, "the connection is refused"),),
-        do("start the web service, or correct its binding", Effort.MINUTES, command="iisreset /status"),
+        by_product(
+            do("start the web service, or correct its binding", Effort.MINUTES, command="iisreset /status"),
+            do(
+                "start the server, or correct the address and port it listens on",
+                Effort.MINUTES,
+                command="keyfast server run",
+            ),
+        ),
         "On the server: what listens on the port (netstat -ano).",
         base=Confidence.CERTAIN,
     ),
@@ -104,6 +139,30 @@ RULES = (
         (Sign("a proxy answers in the server's place", _proxied, _HERE, lambda e: f"status {e.reach.proxy_status}"),),
         do("let the server's address pass the proxy, or bypass it for the system account", Effort.HOURS),
         "netsh winhttp show proxy, on the machine.",
+        base=Confidence.CERTAIN,
+        against=(signs.REQUESTS_COME,),
+    ),
+    Rule(
+        "gateway-fails",
+        Stage.REACH,
+        "What stands in front of the server answers, and does not reach the server.",
+        "A reverse proxy or load balancer says 502, 503 or 504 in its own words. The way to it is good: the server"
+        " behind it is stopped, listens elsewhere, or is too slow.",
+        (Sign("a gateway answers in the server's place", _gateway, _HERE, _status),),
+        do("start the server behind it, or correct the address that leads to it", Effort.MINUTES),
+        "The log of the proxy or load balancer, and what it has as its backend.",
+        base=Confidence.CERTAIN,
+        against=(signs.REQUESTS_COME,),
+    ),
+    Rule(
+        "stranger-answers",
+        Stage.REACH,
+        "What answers at the server's address is not the server.",
+        "Another web server, a page of a hotspot or of a security product, or a proxy that rewrites paths. Its"
+        " certificate holds, so the name leads there on purpose.",
+        (Sign("an answer is not the server's", _stranger, _HERE, _status),),
+        do("look what is at the address, and what lies before the server", Effort.HOURS),
+        "The address in a browser of the machine, and the server's own log at the same time.",
         base=Confidence.CERTAIN,
         against=(signs.REQUESTS_COME,),
     ),

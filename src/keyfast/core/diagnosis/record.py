@@ -4,6 +4,7 @@ from keyfast.core.account import DAY
 from keyfast.core.diagnosis.evidence import Evidence, Product
 from keyfast.core.diagnosis.finding import Confidence, Effort, Option, Stage, Weight
 from keyfast.core.diagnosis.rule import Rule, Sign, Source, do, is_value, negated
+from keyfast.core.refusal import RefusalClass
 
 SOON_DAYS = 14
 WINDOW_LONGEST = 7 * DAY
@@ -12,6 +13,16 @@ _SERVER = Source.SERVER
 _NO_RECORD = Sign("the server has no record of it", lambda e: negated(e.record.exists), _SERVER)
 _DUPLICATE = Sign("another record has the same name, and one of them is old", lambda e: e.record.duplicate, _SERVER)
 _ALTERNATING = Sign("one identity is used by several machines in turn", lambda e: e.record.alternating, _SERVER)
+_WENT_ON = Sign(
+    "the server has check-ins of this identity that this machine has not made",
+    lambda e: e.record.went_on,
+    Source.MACHINE,
+)
+_REPLAYED = Sign(
+    "the server has said that a number was used before",
+    lambda e: None if e.refusals is None else RefusalClass.REPLAYED in e.refusals,
+    Source.REFUSALS,
+)
 _GONE = Sign("its client was removed, or the machine retired", lambda e: e.record.uninstalled, _SERVER)
 _BLOCKED = Sign(
     "the machine refuses to start for lack of contact", lambda e: e.record.blocked_before_boot, Source.MACHINE
@@ -48,6 +59,13 @@ def _clear_clone(evidence: Evidence) -> tuple[Option, ...]:
     )
 
 
+def _of_two(evidence: Evidence) -> tuple[Option, ...]:
+    back = evidence.affected.count
+    again = "keyfast-agent check-in" if evidence.product is Product.KEYFAST else ""
+    restored = "if it was put back to an older image: let it check in, and it goes on"
+    return Option(restored, Effort.MINUTES, "none known", again, back), *_clear_clone(evidence)
+
+
 RULES = (
     Rule(
         "duplicate-record",
@@ -68,6 +86,18 @@ RULES = (
         _clear_clone,
         "Host names and addresses behind the identity, in turn.",
         against=(_DUPLICATE,),
+    ),
+    Rule(
+        "identity-went-on",
+        Stage.RECORD,
+        "The server has newer check-ins of this identity than this machine has made.",
+        "Either the machine was put back to an older image or backup of itself, or a copy of it lives elsewhere. One"
+        " machine cannot tell which; the server can, as soon as both have checked in.",
+        (_WENT_ON,),
+        _of_two,
+        "keyfast endpoint show: it names both sides of a fork.",
+        base=Confidence.CERTAIN,
+        supports=(_REPLAYED,),
     ),
     Rule(
         "retired",

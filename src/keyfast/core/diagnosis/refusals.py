@@ -65,7 +65,10 @@ def _rule(kind: R) -> Rule:
     def options(evidence: Evidence) -> tuple[Option, ...]:
         return (Option(sentence, Effort.MINUTES, "none known", command, count(evidence) or None),)
 
-    refused = Sign(f"the server refuses as {kind}", holds, Source.REFUSALS, lambda e: f"{count(e):,} endpoints")
+    def detail(evidence: Evidence) -> str:
+        return evidence.refusal_said or f"{count(evidence):,} endpoints"
+
+    refused = Sign(f"the server refuses as {kind}", holds, Source.REFUSALS, detail)
     most = Sign("it is the reason for most of them", mostly, Source.REFUSALS)
     return Rule(
         f"refused-{kind.replace('_', '-')}",

@@ -1,11 +1,11 @@
 """What a rule is, and how one rule is judged: signs in three values, true, false and unknown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
 
-from keyfast.core.diagnosis.evidence import Evidence
+from keyfast.core.diagnosis.evidence import Evidence, Product
 from keyfast.core.diagnosis.finding import Confidence, Effort, Finding, Option, Stage, Weight
 from keyfast.core.visible import visible
 
@@ -156,6 +156,27 @@ def do(sentence: str, effort: Effort, risk: str = "none known", command: str = "
 
     def options(evidence: Evidence) -> tuple[Option, ...]:
         return (Option(sentence, effort, risk, command, evidence.affected.count if brings else None),)
+
+    return options
+
+
+def by_product(see: Options, keyfast: Options) -> Options:
+    """Options that differ with whose clients they are."""
+
+    def options(evidence: Evidence) -> tuple[Option, ...]:
+        return (keyfast if evidence.product is Product.KEYFAST else see)(evidence)
+
+    return options
+
+
+def by_system(
+    sentence: str, effort: Effort, commands: Mapping[str, str], risk: str = "none known", *, brings: bool = True
+) -> Options:
+    """One option whose command is that of the machine's operating system, or Linux's where that is not known."""
+
+    def options(evidence: Evidence) -> tuple[Option, ...]:
+        command = commands.get(evidence.machine.system or "linux", "")
+        return do(sentence, effort, risk, command, brings=brings)(evidence)
 
     return options
 

@@ -2,11 +2,17 @@
 
 from keyfast.core.account import DAY
 from keyfast.core.diagnosis.evidence import Evidence, TlsFault
-from keyfast.core.diagnosis.finding import Confidence, Effort, Stage, Weight
-from keyfast.core.diagnosis.rule import Rule, Sign, Source, do, is_value
+from keyfast.core.diagnosis.finding import Confidence, Effort, Option, Stage, Weight
+from keyfast.core.diagnosis.rule import Rule, Sign, Source, by_system, do, is_value
 
 SOON_DAYS = 30
 _CLOCK_FAULT = 3600
+SET_CLOCK = {
+    "linux": "timedatectl set-ntp true",
+    "darwin": "sntp -sS time.apple.com",
+    "win32": "w32tm /resync",
+}
+"""What sets the clock, by operating system."""
 
 
 def _fault(fault: TlsFault, what: str) -> Sign:
@@ -33,6 +39,32 @@ _CLOCK = Sign(
     lambda e: None if e.reach.clock_off_s is None else abs(e.reach.clock_off_s) > _CLOCK_FAULT,
     Source.MACHINE,
 )
+BY_CLOCK = Sign(
+    "the machine's own clock refuses a certificate that is good by the server's",
+    lambda e: e.tls.by_clock_alone,
+    Source.MACHINE,
+)
+
+
+def _issuer(evidence: Evidence) -> tuple[Option, ...]:
+    back = evidence.affected.count
+    return (
+        Option(
+            "install the intermediate certificate on the server, if there is one",
+            Effort.MINUTES,
+            "none known",
+            "",
+            back,
+        ),
+        Option(
+            "bind the former certificate again, or one of the authority that the clients trust",
+            Effort.MINUTES,
+            "none known",
+            "",
+            back,
+        ),
+    )
+
 
 RULES = (
     Rule(
@@ -46,6 +78,7 @@ RULES = (
         "The certificate that the server really presents, and the machine's clock.",
         proofs=(_OVER,),
         against=(_CLOCK,),
+        never=(BY_CLOCK,),
     ),
     Rule(
         "certificate-from-future",
@@ -53,9 +86,10 @@ RULES = (
         "The server's certificate is not valid yet by the machine's clock.",
         "Nearly always the clock: a machine with an empty battery starts in the past.",
         (_fault(TlsFault.NOT_YET, "the certificate is refused as not valid yet"),),
-        do("set the machine's clock", Effort.MINUTES, command="w32tm /resync"),
+        by_system("set the machine's clock", Effort.MINUTES, SET_CLOCK),
         "The machine's clock against the server's.",
         supports=(_CLOCK,),
+        never=(BY_CLOCK,),
     ),
     Rule(
         "certificate-untrusted",
@@ -81,6 +115,17 @@ RULES = (
         base=Confidence.CERTAIN,
     ),
     Rule(
+        "certificate-issuer-unknown",
+        Stage.TLS,
+        "The server's certificate is signed by an authority that is neither trusted on the machine nor sent along.",
+        "Two mistakes look the same from the machine: the server does not send its intermediate certificate, or it was"
+        " given a certificate of another authority. Who bound the certificate knows which.",
+        (_fault(TlsFault.ISSUER_UNKNOWN, "the authority that signed it is not known there"),),
+        _issuer,
+        "The chain as the server sends it (openssl s_client -showcerts), and the authority that the clients trust.",
+        base=Confidence.CERTAIN,
+    ),
+    Rule(
         "certificate-wrong-name",
         Stage.TLS,
         "The server's certificate is for another name than the clients ask for.",
@@ -99,6 +144,37 @@ RULES = (
         do("bind HTTPS to the port that clients use", Effort.MINUTES),
         "The bindings of the web site.",
         base=Confidence.CERTAIN,
+    ),
+    Rule(
+        "tls-too-old",
+        Stage.TLS,
+        "What answers at the port speaks no version of TLS that the clients take.",
+        "A proxy or load balancer in front of the server ends TLS, and is older than the clients demand (1.3).",
+        (_fault(TlsFault.TOO_OLD, "no version of TLS is common to both"),),
+        do("switch TLS 1.3 on where TLS ends", Effort.MINUTES),
+        "openssl s_client -tls1_3 -connect SERVER:PORT",
+        base=Confidence.CERTAIN,
+    ),
+    Rule(
+        "tls-unanswered",
+        Stage.TLS,
+        "A connection to the server opens, and nothing ever comes back over it.",
+        "The system takes the connection and the program behind it does not: it hangs, has too much to do, or a device"
+        " on the way opens connections in the server's name and loses what follows.",
+        (_fault(TlsFault.UNANSWERED, "TLS is begun and not answered"),),
+        do("look at the server: does it hang; start it again, and look at what lies on the way", Effort.MINUTES),
+        "The same from the server's own machine: an answer there and none here is the way's fault.",
+        base=Confidence.CERTAIN,
+    ),
+    Rule(
+        "tls-cut",
+        Stage.TLS,
+        "A connection to the server opens, and is cut as soon as TLS begins.",
+        "A firewall that looks for names it does not like, a proxy whose server is gone, or a program that speaks"
+        " something else.",
+        (_fault(TlsFault.CUT, "the connection is closed while TLS is begun"),),
+        do("look what closes the connection: firewall, proxy, load balancer, or the server", Effort.HOURS),
+        "The server's log at the same second; nothing there means that something on the way did it.",
     ),
     Rule(
         "certificate-ends-soon",

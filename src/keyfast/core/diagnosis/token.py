@@ -4,10 +4,12 @@ from keyfast.core.account import DAY
 from keyfast.core.diagnosis import signs
 from keyfast.core.diagnosis.evidence import Evidence, Product
 from keyfast.core.diagnosis.finding import Confidence, Effort, Option, Stage, Weight
-from keyfast.core.diagnosis.rule import Rule, Sign, Source, do, negated
+from keyfast.core.diagnosis.rule import Rule, Sign, Source, by_system, do, negated
+from keyfast.core.diagnosis.tls import BY_CLOCK, SET_CLOCK
 
 SOON_DAYS = 30
 SKEW_SECONDS = 300
+HOUR = 3600
 
 _UNKNOWN_KEY = Sign(
     "the server does not know the key of the token", lambda e: negated(e.token.key_known), Source.SERVER
@@ -22,6 +24,11 @@ _SKEWED = Sign(
     lambda e: None if e.reach.clock_off_s is None else abs(e.reach.clock_off_s) > SKEW_SECONDS,
     Source.MACHINE,
     lambda e: f"{e.reach.clock_off_s} s",
+)
+_FAR = Sign(
+    "it is off by more than an hour, which no slow network explains",
+    lambda e: None if e.reach.clock_off_s is None else abs(e.reach.clock_off_s) > HOUR,
+    Source.MACHINE,
 )
 _SKEW_LOGGED = signs.answered(401, 1, frozenset({0x80090324}))
 
@@ -69,10 +76,11 @@ RULES = (
         "Kerberos takes five minutes, tokens little more. A good signature with a wrong time is a clock's fault and no"
         " attack.",
         (_SKEWED,),
-        do("set the machine's clock, and look why it is not kept", Effort.MINUTES, command="w32tm /resync"),
+        by_system("set the machine's clock, and look why it is not kept", Effort.MINUTES, SET_CLOCK),
         "The machine's clock against a domain controller's.",
         base=Confidence.POSSIBLE,
-        proofs=(_SKEW_LOGGED, _OUT_OF_TIME),
+        proofs=(_SKEW_LOGGED, _OUT_OF_TIME, BY_CLOCK),
+        supports=(_FAR,),
         against=(signs.ACCOUNT_SUCCEEDS,),
     ),
     Rule(
