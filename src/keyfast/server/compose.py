@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
@@ -26,6 +27,7 @@ from keyfast.directory.local import LocalDirectory
 from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
+from keyfast.services.audit import AuditService
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
@@ -209,6 +211,8 @@ def admin_service(parts: Parts) -> AdminParts:
     always = settings.recovery.device_key == "always"
     workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
+    local = _local(database, directory, clock)
+    trail = AuditService(live, database, socket.gethostname(), clock)
     handlers = AdminHandlers(
         AdminApi(
             live,
@@ -218,15 +222,18 @@ def admin_service(parts: Parts) -> AdminParts:
             EndRecovery(live, database, clock),
             clock,
         ),
-        AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
+        AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), local),
         WindowApi(windows),
         RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)),
         RotationApi(planner),
         NodeApi(NodeService(database, clock)),
         PackageApi(package, PackageReports(database, package, workshop, clock)),
+        AuditApi(trail),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
-    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations, package)
+    return AdminParts(
+        admin_app(handlers, trail, clock, windows.banner), watch, modes, windows, directory, rotations, package
+    )
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:
@@ -245,7 +252,7 @@ def _directory_view(settings: Settings, directory: Directory, mechanisms: tuple[
     return DirectoryView(kind, directory.domain, servers, tuple(mechanism.value for mechanism in mechanisms))
 
 
-def _local(database: Database, directory: Directory) -> LocalAccountService | None:
+def _local(database: Database, directory: Directory, clock: Callable[[], float]) -> LocalAccountService | None:
     if not isinstance(directory, LocalDirectory):
         return None
-    return LocalAccountService(directory, StoredAccounts(database))
+    return LocalAccountService(directory, StoredAccounts(database, clock))
