@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from keyfast.api import http
+from keyfast.api.acts import Trail
 from keyfast.api.admin_api import MAX_PAGE, PAGE, ok
 from keyfast.core.audit import Head
 from keyfast.errors import NotFoundError, UsageError
@@ -24,6 +25,11 @@ class AuditApi:
 
     def __init__(self, audit: AuditService) -> None:
         self._audit = audit
+
+    @property
+    def trail(self) -> Trail:
+        """Where refused acts of every route are put on record."""
+        return self._audit
 
     async def list_(self, request: Request) -> Response:
         """``GET /admin/v1/audit?actor=&action=&subject=&before=&limit=``: newest first."""

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from keyfast.api import http
 from keyfast.api.access_api import AccessApi
-from keyfast.api.acts import Trail, audited, demand_listed
+from keyfast.api.acts import audited, demand_listed
 from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
@@ -176,14 +176,11 @@ class EndpointApp:
         return http.refused(_NOTHING_HERE, int(self._clock()))
 
 
-def admin_app(
-    handlers: AdminHandlers, trail: Trail, clock: Callable[[], float], banner: Callable[[], str] = lambda: ""
-) -> Starlette:
+def admin_app(handlers: AdminHandlers, clock: Callable[[], float], banner: Callable[[], str] = lambda: "") -> Starlette:
     """The admin service's application.
 
     Args:
         handlers: where its handlers live.
-        trail: takes refused acts.
         clock: unix seconds.
         banner: returns what every answer carries in a header.
 
@@ -199,7 +196,7 @@ def admin_app(
 
     def route(row: Row) -> Route:
         demand_listed(row.method, row.path)
-        handler = audited(f"{row.method} {row.path}", attrgetter(row.handler)(handlers), trail)
+        handler = audited(f"{row.method} {row.path}", attrgetter(row.handler)(handlers), handlers.audit.trail)
         return Route(row.path, guarded(handler), methods=[row.method])
 
     return Starlette(

@@ -212,7 +212,6 @@ def admin_service(parts: Parts) -> AdminParts:
     workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
     local = _local(database, directory, clock)
-    trail = AuditService(live, database, socket.gethostname(), clock)
     handlers = AdminHandlers(
         AdminApi(
             live,
@@ -228,12 +227,10 @@ def admin_service(parts: Parts) -> AdminParts:
         RotationApi(planner),
         NodeApi(NodeService(database, clock)),
         PackageApi(package, PackageReports(database, package, workshop, clock)),
-        AuditApi(trail),
+        AuditApi(AuditService(live, database, socket.gethostname(), clock)),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
-    return AdminParts(
-        admin_app(handlers, trail, clock, windows.banner), watch, modes, windows, directory, rotations, package
-    )
+    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations, package)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

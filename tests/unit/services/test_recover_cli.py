@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.audit_api import AuditApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
@@ -38,6 +39,7 @@ from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.secret import Secret
 from keyfast.errors import KeyfastError, UsageError
 from keyfast.server.packages import open_workshop
+from keyfast.services.audit import AuditService
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
@@ -93,6 +95,7 @@ async def socket(site, rotations):
         RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
         NodeApi(NodeService(site.database, site.clock)),
         PackageApi(packages, PackageReports(site.database, packages, workshop, site.clock)),
+        AuditApi(AuditService(site.live, site.database, "server", site.clock)),
     )
     path = site.settings.admin_socket
     path.parent.mkdir()
