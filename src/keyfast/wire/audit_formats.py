@@ -22,7 +22,8 @@ _ENTERPRISE = 32473
 _NOTHING = "-"
 _WRITTEN_OUT = 10
 """Characters that an invisible one becomes at most."""
-_CEF_LONGEST = 4000
+_CEF_LONGEST = 3600
+"""Of the 4,000 characters that a custom field may have, what is left besides names and marks."""
 
 
 class Format(StrEnum):
@@ -74,7 +75,7 @@ def cef(entry: Entry, host: str) -> bytes:
         **_custom(3, "via", record.via),
         **_custom(4, "request", record.request),
         **_custom(5, "hash", entry.hash),
-        **_custom(6, "detail", msgspec.json.encode(record.detail, order="sorted").decode()),
+        **_custom(6, "detail", _json(record.detail)),
     }
     return f"{header}|{' '.join(f'{name}={_cef_value(text)}' for name, text in fields.items() if text)}".encode()
 
@@ -116,7 +117,13 @@ def _cef_header(text: str) -> str:
 
 
 def _cef_value(text: str) -> str:
-    return visible(text, _CEF_LONGEST).replace("\\", "\\\\").replace("=", "\\=")
+    return _shown(text).replace("\\", "\\\\").replace("=", "\\=")
+
+
+def _json(detail: Mapping[str, str]) -> str:
+    """Return particulars as JSON that is still JSON in a field of limited length: values are cut, not the whole."""
+    most = _CEF_LONGEST // (2 * len(detail) or 1)  # a backslash or a quotation mark becomes two
+    return msgspec.json.encode({name: visible(text, most) for name, text in sorted(detail.items())}).decode()
 
 
 _LINES: Mapping[Format, Callable[[Entry, str], bytes]] = {
