@@ -94,7 +94,7 @@ def test_the_trail_from_the_first_act_to_a_broken_record(audited, keyfast, tmp_p
     assert (code, told) == (1, f"broken: record {STRETCH + 11} is missing: the head that was kept is record 9999\n")
     # 5. Somebody changes one record in the database: it is named.
     with closing(sqlite3.connect(audited.data / "keyfast.db")) as database, database:
-        database.execute(f"UPDATE audit SET actor = 'ben' WHERE number = {STRETCH + 2}")
+        database.execute("UPDATE audit SET actor = 'ben' WHERE number = ?", [STRETCH + 2])
     code, said, _ = keyfast("audit", "verify", "--json")
     assert (code, json.loads(said)["broken"], json.loads(said)["fault"]) == (1, STRETCH + 2, "changed")
     assert "was changed" in keyfast("audit", "verify")[2]
