@@ -22,6 +22,7 @@ from typer.main import get_command
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
@@ -222,6 +223,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "node": NodeApi,
         "incident": IncidentApi,
         "package": PackageApi,
+        "audit": AuditApi,
     }
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"

@@ -82,7 +82,7 @@ class AccessApi:
 
     async def set_local_account(self, request: Request) -> Response:
         """``POST /admin/v1/directory/accounts``."""
-        return ok(await self._embedded().set_(await asked(request, LocalAccountOrder)))
+        return ok(await self._embedded().set_(await asked(request, LocalAccountOrder), ADMINISTRATOR))
 
     def _embedded(self) -> LocalAccountService:
         if self._local is None:

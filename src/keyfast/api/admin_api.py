@@ -27,6 +27,8 @@ MAX_PAGE = 1000
 MAX_BODY = 256 * 1024
 ADMINISTRATOR = "local administrator"
 """Whoever may open the socket: its directory belongs to the server's user alone."""
+ORDER = "keyfast.order"
+"""Where a request keeps what it asks for, once that was read: what is refused is put on record too."""
 
 Asked = TypeVar("Asked")
 
@@ -205,6 +207,8 @@ async def asked(request: Request, kind: type[Asked], limit: int = MAX_BODY) -> A
     if isinstance(body, Refusal):
         raise UsageError(body.rule.title)
     try:
-        return msgspec.json.decode(body, type=kind)
+        order = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
         raise UsageError(f"not what this asks for: {cause}") from cause
+    request.scope[ORDER] = order
+    return order

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keyfast.api import http
+from keyfast.api.acts import ROTATION_ACTS
 from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, PAGE, asked, ok
 from keyfast.core.rotation_state import RotationEvent
 from keyfast.errors import NotFoundError
@@ -11,19 +12,6 @@ from keyfast.services.rotate import RotationService
 from keyfast.wire.rotation import Approval, Reason, RotationOrder, Waived, Waiver
 
 NAMES = 20
-E = RotationEvent
-ACTS: dict[str, RotationEvent] = {
-    "start": E.STARTED,
-    "pause": E.PAUSED,
-    "resume": E.RESUMED,
-    "hasten": E.HASTENED,
-    "roll-back": E.ROLLED_BACK,
-    "retire": E.RETIRED,
-    "retrust": E.RETRUSTED,
-    "finish": E.FINISHED,
-    "abandon": E.ABANDONED,
-}
-"""What an administrator may do, by the last part of the path."""
 
 
 class RotationApi:
@@ -61,10 +49,10 @@ class RotationApi:
 
     async def act(self, request: Request) -> Response:
         """``POST /admin/v1/rotations/{id}/{act}``: start, pause, resume, hasten, roll back, retire, finish ..."""
-        event = ACTS.get(request.path_params["act"])
+        event = ROTATION_ACTS.get(request.path_params["act"])
         if event is None:
             raise NotFoundError("no such act")
         reason = (await asked(request, Reason)).reason
-        if event is E.PAUSED and not reason:
+        if event is RotationEvent.PAUSED and not reason:
             reason = "by an administrator"
         return ok(await self._rotations.act(request.path_params["id"], event, ADMINISTRATOR, reason))

@@ -15,7 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from keyfast.api import http
 from keyfast.api.access_api import AccessApi
+from keyfast.api.acts import audited, demand_listed
 from keyfast.api.admin_api import AdminApi, guarded
+from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
@@ -77,6 +79,11 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now"),
     Row("POST", "/admin/v1/endpoints/{id}/renew-key", Who.ADMINISTRATOR, "admin.renew_key"),
     Row("POST", "/admin/v1/endpoints/{id}/{event}", Who.ADMINISTRATOR, "admin.change_endpoint"),
+    Row("GET", "/admin/v1/audit", Who.ADMINISTRATOR, "audit.list_"),
+    Row("GET", "/admin/v1/audit/head", Who.ADMINISTRATOR, "audit.head"),
+    Row("GET", "/admin/v1/audit/verify", Who.ADMINISTRATOR, "audit.verify"),
+    Row("GET", "/admin/v1/audit/export", Who.ADMINISTRATOR, "audit.export"),
+    Row("GET", "/admin/v1/audit/{number}", Who.ADMINISTRATOR, "audit.show"),
     Row("GET", "/admin/v1/events", Who.ADMINISTRATOR, "admin.events"),
     Row("GET", "/admin/v1/packages", Who.ADMINISTRATOR, "package.packages"),
     Row("POST", "/admin/v1/packages", Who.ADMINISTRATOR, "package.create"),
@@ -149,6 +156,7 @@ class AdminHandlers:
     node: NodeApi
     package: PackageApi
     incident: IncidentApi
+    audit: AuditApi
 
 
 class EndpointApp:
@@ -177,7 +185,16 @@ class EndpointApp:
 
 
 def admin_app(handlers: AdminHandlers, clock: Callable[[], float], banner: Callable[[], str] = lambda: "") -> Starlette:
-    """The admin service's application; ``banner`` returns what every answer carries in a header."""
+    """The admin service's application.
+
+    Args:
+        handlers: where its handlers live.
+        clock: unix seconds.
+        banner: returns what every answer carries in a header.
+
+    Raises:
+        LookupError: a route may change something and is not known as an act.
+    """
 
     def nothing_here(request: Request, cause: Exception) -> Response:  # noqa: ARG001 - the framework's signature
         return http.refused(_NOTHING_HERE, int(clock()))
@@ -185,10 +202,13 @@ def admin_app(handlers: AdminHandlers, clock: Callable[[], float], banner: Calla
     def failed(request: Request, cause: Exception) -> Response:  # noqa: ARG001 - the framework's signature
         return http.refused(_FAILED, int(clock()))
 
+    def route(row: Row) -> Route:
+        demand_listed(row.method, row.path)
+        handler = audited(f"{row.method} {row.path}", attrgetter(row.handler)(handlers), handlers.audit.trail)
+        return Route(row.path, guarded(handler), methods=[row.method])
+
     return Starlette(
-        routes=[
-            Route(row.path, guarded(attrgetter(row.handler)(handlers)), methods=[row.method]) for row in ADMIN_ROUTES
-        ],
+        routes=[route(row) for row in ADMIN_ROUTES],
         middleware=[Middleware(Banner, text=banner)],
         exception_handlers={404: nothing_here, 405: nothing_here, 500: failed},
     )

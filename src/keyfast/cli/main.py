@@ -9,6 +9,7 @@ import typer
 from keyfast import __version__
 from keyfast.cli import (
     account,
+    audit,
     diagnose,
     directory,
     endpoint,
@@ -40,6 +41,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(mode.app, name="mode")
 app.add_typer(account.app, name="account")
 app.add_typer(directory.app, name="directory")
+app.add_typer(audit.app, name="audit")
 app.add_typer(diagnose.app, name="diagnose")
 app.add_typer(window.app, name="window")
 app.add_typer(incident.app, name="incident")

@@ -68,8 +68,8 @@ class LocalAccounts(Protocol):
         """Return the account of that name (lower case)."""
         ...
 
-    async def put(self, account: LocalAccount) -> None:
-        """Store an account in place of the one of its name."""
+    async def put(self, account: LocalAccount, by: str = "") -> None:
+        """Store an account in place of the one of its name; ``by`` is the administrator who ordered it."""
         ...
 
 
@@ -99,8 +99,20 @@ class LocalDirectory:
         """An old password is never granted."""
         return 0
 
-    async def set_password(self, name: str, password: Secret) -> LocalAccount:
+    async def set_password(
+        self,
+        name: str,
+        password: Secret,
+        alter: Callable[[LocalAccount], LocalAccount] = lambda account: account,
+        by: str = "",
+    ) -> LocalAccount:
         """Make an account, or set a new password; that also unlocks it and ends "must change".
+
+        Args:
+            name: of the account.
+            password: its new one.
+            alter: what else becomes of the account.
+            by: the administrator who ordered it.
 
         Raises:
             UsageError: the name or the password is empty.
@@ -114,7 +126,8 @@ class LocalDirectory:
             account = replace(
                 known, verifier=verifier, password_stamp=stamp, must_change=False, bad_passwords=0, locked_at=0
             )
-            await self._accounts.put(account)
+            account = alter(account)
+            await self._accounts.put(account, by)
         return account
 
     @property
@@ -128,8 +141,8 @@ class LocalDirectory:
             raise NotFoundError(f"the local directory has no account {name!r}")
         await self.set_password(name, password)
 
-    async def change(self, name: str, alter: Callable[[LocalAccount], LocalAccount]) -> LocalAccount:
-        """Store what ``alter`` makes of an account.
+    async def change(self, name: str, alter: Callable[[LocalAccount], LocalAccount], by: str = "") -> LocalAccount:
+        """Store what ``alter`` makes of an account; ``by`` is the administrator who ordered it.
 
         Raises:
             NotFoundError: there is none of that name.
@@ -139,7 +152,7 @@ class LocalDirectory:
             if known is None:
                 raise NotFoundError(f"the local directory has no account {name!r}")
             account = alter(known)
-            await self._accounts.put(account)
+            await self._accounts.put(account, by)
             return account
 
     async def read(self, name: str) -> tuple[AccountReading | Unreachable, ...]:

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
@@ -31,6 +32,7 @@ from keyfast.errors import NotReadyError
 from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
+from keyfast.services.audit import AuditService
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
@@ -230,6 +232,7 @@ def admin_service(parts: Parts) -> AdminParts:
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
     evidence = ServerEvidence(live, settings.tls, directory.grace_s, clock)
     options = RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)
+    local = _local(database, directory, clock)
     handlers = AdminHandlers(
         AdminApi(
             live,
@@ -239,7 +242,7 @@ def admin_service(parts: Parts) -> AdminParts:
             EndRecovery(live, database, clock),
             clock,
         ),
-        AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
+        AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), local),
         WindowApi(windows),
         RecoveryApi(options),
         RotationApi(planner),
@@ -250,6 +253,7 @@ def admin_service(parts: Parts) -> AdminParts:
             ForecastService(database, _certificates(settings), clock),
             ServerDiagnosisService(database, live, evidence, settings.tls, clock),
         ),
+        AuditApi(AuditService(live, database, socket.gethostname(), clock)),
     )
     roll_calls = RollCallService(database, live, evidence, _process_name(), entropy, clock)
     rotations = RotationRunner(database, ledger, acts, clock)
@@ -291,7 +295,7 @@ def _directory_view(settings: Settings, directory: Directory, mechanisms: tuple[
     return DirectoryView(kind, directory.domain, servers, tuple(mechanism.value for mechanism in mechanisms))
 
 
-def _local(database: Database, directory: Directory) -> LocalAccountService | None:
+def _local(database: Database, directory: Directory, clock: Callable[[], float]) -> LocalAccountService | None:
     if not isinstance(directory, LocalDirectory):
         return None
-    return LocalAccountService(directory, StoredAccounts(database))
+    return LocalAccountService(directory, StoredAccounts(database, clock))

@@ -41,7 +41,7 @@ def open_directory(settings: Settings, database: Database, clock: Callable[[], f
     """
     found = settings.directory
     if found is None:
-        return LocalDirectory(LOCAL_DOMAIN, StoredAccounts(database), clock)
+        return LocalDirectory(LOCAL_DOMAIN, StoredAccounts(database, clock), clock)
     return ActiveDirectory(
         DirectorySettings(
             domain=found.domain,

@@ -81,7 +81,7 @@ class AccountService:
         _demand_sound(judge(readings, now, grace_s=self._directory.grace_s), despite)
         await self._demand_proof(name, password)
         row = AccountRow(account_key(domain, name), name, domain.upper(), now, by)
-        await self._put(row, password, readings, now, by)
+        await self._put(row, password, readings, now, by, tuple(despite))
         await self._watch.read(row)
         return await self.show(row.key)
 
@@ -203,7 +203,15 @@ class AccountService:
         if said is not Logon.GRANTED:
             raise ConflictError(SENTENCES[said], repair="check the password; nothing was put on record")
 
-    async def _put(self, row: AccountRow, password: Secret, readings: Iterable[Outcome], now: int, by: str) -> None:
+    async def _put(
+        self,
+        row: AccountRow,
+        password: Secret,
+        readings: Iterable[Outcome],
+        now: int,
+        by: str,
+        despite: tuple[str, ...],
+    ) -> None:
         stamp = max((getattr(reading, "password_stamp", 0) for reading in readings), default=0)
         kek = self._kek()
         async with self._database.write() as conn:
@@ -227,7 +235,7 @@ class AccountService:
                     conn,
                     GenerationRow(row.key, number, GenerationState.PROVEN, sealed, stamp, stamp, 0, now, by, now),
                 )
-            detail = {"account": row.key, "generation": number, "by": by}
+            detail = {"account": row.key, "generation": number, "despite": despite, "by": by}
             await events.add(conn, at=now, kind="account_added", endpoint_id=None, detail=detail)
 
 

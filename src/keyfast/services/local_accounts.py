@@ -1,12 +1,14 @@
 """Accounts of the embedded directory: kept in the store, changed by administrators."""
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec.structs import replace
 
 from keyfast.core.secret import Secret
 from keyfast.directory.local import LocalAccount, LocalDirectory, reading_of
 from keyfast.errors import UsageError
-from keyfast.store import local_accounts
+from keyfast.store import events, local_accounts
 from keyfast.store.database import Database
 from keyfast.wire.admin import LocalAccountLine, LocalAccountOrder
 
@@ -17,8 +19,9 @@ MAX_NAME = 64
 class StoredAccounts:
     """Implements ``directory.local.LocalAccounts`` over the store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
+        self._clock = clock
 
     async def get(self, name: str) -> LocalAccount | None:
         """Return the account of that name (lower case)."""
@@ -26,10 +29,23 @@ class StoredAccounts:
             document = await local_accounts.get(conn, name)
         return None if document is None else msgspec.convert(document, LocalAccount)
 
-    async def put(self, account: LocalAccount) -> None:
-        """Store an account in place of the one of its name."""
+    async def put(self, account: LocalAccount, by: str = "") -> None:
+        """See ``directory.local.LocalAccounts``; what an administrator ordered is an event."""
         async with self._database.write() as conn:
+            before = await local_accounts.get(conn, account.name) if by else None
             await local_accounts.put(conn, account.name, msgspec.to_builtins(account))
+            if by:
+                line = _line(account)
+                detail = {
+                    "name": line.name,
+                    "new_password": before is None or before["verifier"] != account.verifier,
+                    "disabled": line.disabled,
+                    "must_change": line.must_change,
+                    "max_age_days": line.max_age_days,
+                    "by": by,
+                }
+                now = int(self._clock())
+                await events.add(conn, at=now, kind="local_account_set", endpoint_id=None, detail=detail)
 
     async def load(self) -> list[LocalAccount]:
         """Return all accounts."""
@@ -48,7 +64,7 @@ class LocalAccountService:
         """Every account."""
         return [_line(account) for account in await self._accounts.load()]
 
-    async def set_(self, order: LocalAccountOrder) -> LocalAccountLine:
+    async def set_(self, order: LocalAccountOrder, by: str) -> LocalAccountLine:
         """Make or change an account.
 
         Raises:
@@ -58,8 +74,6 @@ class LocalAccountService:
         name = order.name.lower()
         if not 0 < len(name) <= MAX_NAME or set(name) & set("\\/@:\0"):
             raise UsageError(f"'{order.name}' is no logon name")
-        if order.password:
-            account = await self._directory.set_password(name, Secret(order.password.encode()))
         changes = {
             member: value
             for member, value in (
@@ -69,9 +83,13 @@ class LocalAccountService:
             )
             if value is not None
         }
-        if changes or not order.password:
-            account = await self._directory.change(name, lambda known: replace(known, **changes))
-        return _line(account)
+
+        def alter(known: LocalAccount) -> LocalAccount:
+            return replace(known, **changes)
+
+        if not order.password:
+            return _line(await self._directory.change(name, alter, by))
+        return _line(await self._directory.set_password(name, Secret(order.password.encode()), alter, by))
 
 
 def _line(account: LocalAccount) -> LocalAccountLine:

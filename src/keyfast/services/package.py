@@ -234,7 +234,14 @@ class PackageService:
         async with self._database.write() as conn:
             if not await packages.finish(conn, ready, made.token):
                 raise ConflictError("another server process has ended this build", repair="build it again")
-            detail = {"package": row.id, "kind": row.kind.value, "by": row.created_by, "warnings": warnings}
+            detail = {
+                "package": row.id,
+                "kind": row.kind.value,
+                "mode": row.mode,
+                "ring": row.ring,
+                "by": row.created_by,
+                "warnings": warnings,
+            }
             await events.add(conn, at=now, kind="package_created", endpoint_id=None, detail=detail)
 
     async def _give_up(self, row: PackageRow, reason: str) -> None:

@@ -85,7 +85,12 @@ class RecoveryWindowService:
             if count == 0:
                 raise UsageError("no endpoint that checks in is in that set", repair="keyfast endpoint list")
             detail = {"window": window.id, "reason": window.reason, "deadline": window.deadline, "by": by}
-            told = detail | {"endpoints": count, "ranges": list(window.ranges)}
+            told = detail | {
+                "endpoints": count,
+                "ranges": list(window.ranges),
+                "account": window.account,
+                "ring": window.ring,
+            }
             await events.add(conn, at=now, kind="window_opened", endpoint_id=None, detail=told)
         self._after = ""
         await self._live.refresh()

@@ -101,7 +101,14 @@ class RotationService:
             made = await planned(conn, order, self._directory)
             row = self._draft(made, by, now, str(uuid.UUID(bytes=self._entropy(16), version=4)))
             await rotations.create(conn, row)
-            detail = {"rotation": row.id, "kind": row.kind, "ring": row.ring, "by": by}
+            detail = {
+                "rotation": row.id,
+                "kind": row.kind,
+                "ring": row.ring,
+                "source": made.source,
+                "target": made.target,
+                "by": by,
+            }
             await events.add(conn, at=now, kind="rotation_planned", endpoint_id=None, detail=detail)
             await tell_also(conn, also, row.id, now)
         return await self.show(row.id)

@@ -163,7 +163,7 @@ class Site:
     async def set_password(self, name: str, password: str) -> None:
         """Set an account's password in the directory, behind the server's back."""
         await self.post("/admin/v1/directory/accounts", LocalAccountLine, LocalAccountOrder(name, password))
-        stored = StoredAccounts(self._parts.database)
+        stored = StoredAccounts(self._parts.database, self._parts.clock)
         known = await stored.get(name)
         if known is not None:
             await stored.put(replace(known, verifier=make_verifier(Secret(password.encode()), CHEAP)))

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from keyfast.errors import NotReadyError
-from keyfast.store import postgres
+from keyfast.store import acts, postgres
 from keyfast.store.outage import is_outage, not_ready
 from keyfast.store.sqlite import BUSY_SECONDS, PRAGMAS, ensure_private_file, file_uri
 from keyfast.store.url import sqlite_path
@@ -63,13 +63,17 @@ class Database:
     async def write(self) -> AsyncGenerator[AsyncConnection]:
         """Write in one transaction, committed durably on leaving and rolled back on an exception.
 
+        Acts told of inside (``store.events``) are appended to the audit trail as its last statements.
+
         Raises:
             NotReadyError: the database cannot serve now, or others hold its lock too long.
         """
         self._check_open()
         with _outages():
             async with self._writer.begin() as conn:
+                acts.begin(conn)
                 yield conn
+                await acts.finish(conn)
 
     async def check_schema(self) -> None:
         """Check that the schema is the one this version needs.

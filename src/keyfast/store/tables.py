@@ -444,3 +444,33 @@ event = Table(
     Index(None, "endpoint_id", "id"),
     sqlite_autoincrement=True,
 )
+
+# Who did what, one record chained to the one before; the columns are the members of ``core.audit.AuditRecord``.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", PlainText, nullable=False),
+    Column("role", PlainText, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject_kind", Text, nullable=False),
+    Column("subject", PlainText, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("request", PlainText, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index(None, "actor", "number"),
+    Index(None, "action", "number"),
+    Index(None, "subject", "number"),
+)
+
+# Its end; one row, held by whoever appends.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+)

@@ -21,7 +21,7 @@ class Accounts:
     async def get(self, name):
         return self.rows.get(name)
 
-    async def put(self, account):
+    async def put(self, account, by=""):
         self.rows[account.name] = account
 
 

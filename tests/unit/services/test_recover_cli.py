@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.audit_api import AuditApi
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.package_api import PackageApi
@@ -39,6 +40,7 @@ from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.secret import Secret
 from keyfast.errors import KeyfastError, UsageError
 from keyfast.server.packages import open_workshop
+from keyfast.services.audit import AuditService
 from keyfast.services.command import CommandService
 from keyfast.services.forecast import ForecastService
 from keyfast.services.incident import IncidentService
@@ -105,6 +107,7 @@ async def socket(site, rotations):
             ForecastService(site.database, (), site.clock),
             diagnoses,
         ),
+        AuditApi(AuditService(site.live, site.database, "server", site.clock)),
     )
     path = site.settings.admin_socket
     path.parent.mkdir()

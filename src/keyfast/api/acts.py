@@ -1,0 +1,143 @@
+"""Which route is which act, and who acts: nothing an administrator changes stays off the audit trail.
+
+A route that may change something is in one of two tables, or the application does not start. The act itself is put
+on record by the transaction that makes the change (``store.acts``); what is refused is put on record here.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keyfast.api import http
+from keyfast.api.admin_api import ADMINISTRATOR, ORDER
+from keyfast.core.audit import Actor, Via
+from keyfast.core.rotation_state import RotationEvent
+from keyfast.errors import ConflictError, KeyfastError, TrustError, UsageError
+from keyfast.store.acts import acting
+
+_WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_REQUEST_BYTES = 8
+E = RotationEvent
+
+ROTATION_ACTS: Mapping[str, RotationEvent] = {
+    "start": E.STARTED,
+    "pause": E.PAUSED,
+    "resume": E.RESUMED,
+    "hasten": E.HASTENED,
+    "roll-back": E.ROLLED_BACK,
+    "retire": E.RETIRED,
+    "retrust": E.RETRUSTED,
+    "finish": E.FINISHED,
+    "abandon": E.ABANDONED,
+}
+"""What an administrator may do with a rotation, by the last part of the path."""
+
+ACTS: Mapping[str, str | Mapping[str, str]] = {
+    "POST /admin/v1/installation/end-recovery": "server_recovery_ended",
+    "POST /admin/v1/nodes/forget": "node_forgotten",
+    "POST /admin/v1/endpoints/{id}/check-in-now": "command_queued",
+    "POST /admin/v1/endpoints/{id}/renew-key": "command_queued",
+    "POST /admin/v1/endpoints/{id}/{event}": {
+        "approve": "endpoint_approved",
+        "revoke": "endpoint_revoked",
+        "reinstate": "endpoint_reinstated",
+        "clear": "endpoint_cleared",
+    },
+    "POST /admin/v1/packages": "package_created",
+    "GET /admin/v1/packages/{id}/file": "package_downloaded",
+    "POST /admin/v1/packages/{id}/revoke": "package_revoked",
+    "POST /admin/v1/keys/rotate": "keys_rotated",
+    "POST /admin/v1/keys/export": "keys_exported",
+    "POST /admin/v1/keys/import": "keys_imported",
+    "POST /admin/v1/keys/remove-root": "root_removed",
+    "POST /admin/v1/keys/rewrap": "keys_rewrapped",
+    "POST /admin/v1/modes/open": "mode_opened",
+    "POST /admin/v1/modes/close": "mode_closed",
+    "POST /admin/v1/accounts": "account_added",
+    "POST /admin/v1/accounts/remove": "account_removed",
+    "POST /admin/v1/directory/accounts": "local_account_set",
+    "POST /admin/v1/windows/open": "window_opened",
+    "POST /admin/v1/windows/close": "window_closed",
+    "POST /admin/v1/recovery/begin": "recovery_begun",
+    "POST /admin/v1/recovery/resume": "rotation_started",
+    "POST /admin/v1/recovery/finish": "recovery_finished",
+    "POST /admin/v1/rotations": "rotation_planned",
+    "POST /admin/v1/rotations/{id}/approve": "rotation_approved",
+    "POST /admin/v1/rotations/{id}/waive": "rotation_waived",
+    "POST /admin/v1/rotations/{id}/{act}": {act: f"rotation_{event}" for act, event in ROTATION_ACTS.items()},
+}
+"""The act of each route, by method and path; where the path's last part says which, by that."""
+
+CHANGE_NOTHING = frozenset(
+    {
+        "POST /admin/v1/packages/verify",
+        "POST /admin/v1/accounts/check",
+        "POST /admin/v1/rotations/preview",
+        "POST /oauth/introspect",
+    }
+)
+"""Routes that only ask, although they send a body."""
+
+
+class Trail(Protocol):
+    """Where refused acts are put on record."""
+
+    async def refused(self, action: str, asked: Mapping[str, Any], actor: Actor, why: str) -> None:
+        """Put on record what was asked for and refused."""
+        ...
+
+
+def demand_listed(method: str, path: str) -> None:
+    """Make sure that a route which may change something is known as an act.
+
+    Raises:
+        LookupError: it is not.
+    """
+    route = f"{method} {path}"
+    if method in _WRITING and route not in ACTS and route not in CHANGE_NOTHING:
+        raise LookupError(f"{route} is neither an act nor among those that change nothing")
+
+
+def action_of(route: str, parts: Mapping[str, str]) -> str:
+    """Return the act of a route with the parts of its path; empty if it is none."""
+    found = ACTS.get(route, "")
+    if isinstance(found, str):
+        return found
+    return found.get(list(parts.values())[-1], "")
+
+
+def actor_of(request: Request) -> Actor:  # noqa: ARG001 - the socket tells no more about its callers
+    """Say who sends a request: whoever may open the socket, under an id of its own for this request."""
+    return Actor(ADMINISTRATOR, Via.LOCAL_SOCKET, "administrator", secrets.token_hex(_REQUEST_BYTES))
+
+
+def audited(route: str, handler: http.Handler, trail: Trail) -> http.Handler:
+    """Let a handler act in the name of its caller, and put on record what it refuses."""
+
+    async def inner(request: Request) -> Response:
+        actor = actor_of(request)
+        with acting(actor):
+            try:
+                return await handler(request)
+            except KeyfastError as fault:
+                action = action_of(route, request.path_params)
+                if action and _is_refusal(fault):
+                    await trail.refused(action, _asked_for(request), actor, fault.message)
+                raise
+
+    return inner
+
+
+def _is_refusal(fault: KeyfastError) -> bool:
+    """An outage decides nothing, and what does not exist cannot be refused."""
+    return isinstance(fault, ConflictError | UsageError | TrustError)
+
+
+def _asked_for(request: Request) -> dict[str, Any]:
+    order = request.scope.get(ORDER)
+    said: dict[str, Any] = {} if order is None else msgspec.to_builtins(order)
+    return said | request.path_params

@@ -1,0 +1,79 @@
+"""The admin API of the audit trail: read, verify, export."""
+
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from keyfast.api import http
+from keyfast.api.acts import Trail
+from keyfast.api.admin_api import MAX_PAGE, PAGE, ok
+from keyfast.core.audit import Head
+from keyfast.errors import NotFoundError, UsageError
+from keyfast.services.audit import AuditService
+from keyfast.wire.audit import UPTO_HEADER
+from keyfast.wire.audit_formats import Format
+
+_MEDIA_TYPES = {Format.JSONL: "application/jsonl", Format.SYSLOG: "text/plain", Format.CEF: "text/plain"}
+_HASH = re.compile("[0-9a-f]{64}")
+_LAST = 2**53
+_DIGITS = 16
+
+
+class AuditApi:
+    """Handlers of ``/admin/v1/audit``."""
+
+    def __init__(self, audit: AuditService) -> None:
+        self._audit = audit
+
+    @property
+    def trail(self) -> Trail:
+        """Where refused acts of every route are put on record."""
+        return self._audit
+
+    async def list_(self, request: Request) -> Response:
+        """``GET /admin/v1/audit?actor=&action=&subject=&before=&limit=``: newest first."""
+        query = request.query_params
+        page = await self._audit.list_page(
+            before=_number(query.get("before", "")) or None,
+            limit=http.query_int(query, "limit", PAGE, MAX_PAGE),
+            actor=query.get("actor", ""),
+            action=query.get("action", ""),
+            subject=query.get("subject", ""),
+        )
+        return ok(page)
+
+    async def show(self, request: Request) -> Response:
+        """``GET /admin/v1/audit/{number}``."""
+        number = _number(request.path_params["number"])
+        if not number:
+            raise NotFoundError("records are numbered from 1", repair="keyfast audit list")
+        return ok(await self._audit.show(number))
+
+    async def head(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/audit/head``: the end of the trail."""
+        return ok(await self._audit.head())
+
+    async def verify(self, request: Request) -> Response:
+        """``GET /admin/v1/audit/verify?after=&hash=``: a stretch; none named is the first."""
+        after, sealed = request.query_params.get("after", ""), request.query_params.get("hash", "")
+        if not after and not sealed:
+            return ok(await self._audit.verify(None))
+        if not _HASH.fullmatch(sealed):
+            raise UsageError("a stretch begins after the number and the hash of a record")
+        return ok(await self._audit.verify(Head(_number(after), sealed)))
+
+    async def export(self, request: Request) -> Response:
+        """``GET /admin/v1/audit/export?format=&after=``: all records above a number, as lines, in their order."""
+        query = request.query_params
+        try:
+            form = Format(query.get("format", Format.JSONL))
+        except ValueError:
+            raise UsageError(f"formats are {', '.join(Format)}") from None
+        after, upto = _number(query.get("after", "")), await self._audit.last()
+        headers = {UPTO_HEADER: str(max(after, upto)), "cache-control": "no-store", "x-content-type-options": "nosniff"}
+        return StreamingResponse(self._audit.export(form, after, upto), headers=headers, media_type=_MEDIA_TYPES[form])
+
+
+def _number(text: str) -> int:
+    return min(int(text), _LAST) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else 0

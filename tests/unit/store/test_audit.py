@@ -1,0 +1,131 @@
+"""The audit trail in the store: no gaps whoever writes, in the transaction of the change or not at all."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from keyfast.core.audit import Actor, Broken, Fault, Head, Via, compared, follow
+from keyfast.store import audit, events
+from keyfast.store.acts import acting
+from keyfast.store.database import Database
+from keyfast.store.tables import audit as table
+from keyfast.store.tables import audit_head, event
+
+ANNA = Actor("anna", Via.LOCAL_SOCKET, "administrator", "request 1")
+BEN = Actor("ben", Via.HTTPS)
+
+
+async def _forget(database, node, actor=ANNA):
+    with acting(actor):
+        async with database.write() as conn:
+            await events.add(conn, at=7, kind="node_forgotten", endpoint_id=None, detail={"node": node, "pin": "1234"})
+
+
+async def _all(database):
+    async with database.read() as conn:
+        return await audit.list_after(conn, 0, 1000)
+
+
+async def _verified(database):
+    async with database.read() as conn:
+        end = follow(await audit.start(conn), await audit.list_after(conn, 0, 1000))
+        return end if isinstance(end, Broken) else compared(end, await audit.head(conn))
+
+
+async def test_an_act_is_on_record_with_its_change(database):
+    await _forget(database, "one")
+    (entry,) = await _all(database)
+    record = entry.record
+    assert (record.number, record.at, record.actor, record.role) == (1, 7, "anna", "administrator")
+    assert (record.action, record.subject_kind, record.subject) == ("node_forgotten", "node", "one")
+    assert (record.via, record.outcome, record.request) == ("local socket", "done", "request 1")
+    assert record.detail == {}
+    assert await _verified(database) is None
+
+
+async def test_a_transaction_that_fails_leaves_neither_change_nor_record(database):
+    async def fail():
+        with acting(ANNA):
+            async with database.write() as conn:
+                await events.add(conn, at=7, kind="node_forgotten", endpoint_id=None, detail={"node": "one"})
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    await _forget(database, "two")
+    assert [entry.record.subject for entry in await _all(database)] == ["two"]
+    async with database.read() as conn:
+        assert len((await conn.execute(select(event))).all()) == 1
+
+
+async def test_what_is_nobodys_act_is_not_on_it(database):
+    async with database.write() as conn:
+        await events.add(conn, at=7, kind="node_forgotten", endpoint_id=None, detail={"node": "one"})
+        await events.add(conn, at=7, kind="logon_refused", endpoint_id=None, detail={"by": "anna"})
+    assert await _all(database) == []
+    assert await _verified(database) is None
+
+
+async def test_what_the_server_does_by_itself_is_its_own_act(database):
+    async with database.write() as conn:
+        await events.add(conn, at=7, kind="window_expired", endpoint_id=None, detail={"window": "w"})
+        await events.add(conn, at=7, kind="rotation_started", endpoint_id=None, detail={"rotation": "r", "by": "ben"})
+    found = [(entry.record.actor, entry.record.via) for entry in await _all(database)]
+    assert found == [("keyfast", "server"), ("ben", "server")]
+
+
+async def test_two_servers_never_take_the_same_number(database, url):
+    other = await Database.open(url)
+    both = ((database, ANNA), (other, BEN))
+    await asyncio.gather(*(_forget(at, f"{n}", actor) for n in range(12) for at, actor in both))
+    await other.close()
+    assert [entry.record.number for entry in await _all(database)] == list(range(1, 25))
+    assert await _verified(database) is None
+
+
+async def test_pages_are_newest_first_and_filtered(database):
+    for node, actor in (("one", ANNA), ("two", BEN), ("three", ANNA)):
+        await _forget(database, node, actor)
+
+    async def subjects(**wanted):
+        async with database.read() as conn:
+            page = await audit.list_page(conn, **({"before": None, "limit": 10} | wanted))
+        return [entry.record.subject for entry in page]
+
+    assert await subjects() == ["three", "two", "one"]
+    assert await subjects(before=3, limit=1) == ["two"]
+    assert await subjects(actor="anna") == ["three", "one"]
+    assert await subjects(subject="two", action="node_forgotten") == ["two"]
+    assert await subjects(action="mode_opened") == []
+    async with database.read() as conn:
+        assert (await audit.get(conn, 2)).record.actor == "ben"
+        assert await audit.get(conn, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "broken"),
+    [
+        (update(table).where(table.c.number == 2).values(actor="nobody"), Broken(2, Fault.CHANGED)),
+        (update(table).where(table.c.number == 2).values(detail='{"why": "x"}'), Broken(2, Fault.CHANGED)),
+        (update(table).where(table.c.number == 2).values(detail="no JSON"), Broken(2, Fault.CHANGED)),
+        (update(table).where(table.c.number == 2).values(hash="00" * 32), Broken(2, Fault.CHANGED)),
+        (delete(table).where(table.c.number == 2), Broken(2, Fault.MISSING)),
+        (delete(table).where(table.c.number == 1), Broken(1, Fault.MISSING)),
+        (delete(table).where(table.c.number == 3), Broken(3, Fault.MISSING)),
+        (update(audit_head).values(number=2), Broken(3, Fault.NOT_IN_HEAD)),
+    ],
+)
+async def test_damage_is_named(database, damage, broken):
+    for node in ("one", "two", "three"):
+        await _forget(database, node)
+    async with database.write() as conn:
+        await conn.execute(damage)
+    assert await _verified(database) == broken
+
+
+async def test_an_empty_trail_ends_where_it_starts(database):
+    async with database.read() as conn:
+        assert await audit.head(conn) == await audit.start(conn)
+        assert (await audit.head(conn)).number == 0
+        assert isinstance(await audit.head(conn), Head)
