@@ -13,19 +13,23 @@ from starlette.applications import Starlette
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.gate import BearerDoor
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
+from keyfast.api.people_api import PeopleApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
 from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
 from keyfast.core.mode import Mechanism
+from keyfast.core.person import SignIn
 from keyfast.directory.local import LocalDirectory
 from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
+from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
@@ -40,6 +44,7 @@ from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService, NodeVoice
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
+from keyfast.services.people import PeopleService
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
 from keyfast.services.recovery_by_rotation import RecoveryRotations
@@ -48,6 +53,7 @@ from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.refusal_tally import RefusalTally
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
+from keyfast.services.rings import StoredRings
 from keyfast.services.rotate import RotationService
 from keyfast.services.rotation_access import RotationTargets
 from keyfast.services.rotation_acts import RotationActs
@@ -56,6 +62,9 @@ from keyfast.services.rotation_ledger import RotationLedger
 from keyfast.services.rotation_password import PasswordSetter
 from keyfast.services.rotation_profile import ProfileSigner
 from keyfast.services.rotation_runner import RotationRunner
+from keyfast.services.second_factor import SecondFactors
+from keyfast.services.sessions import SessionService
+from keyfast.services.sign_in import SignInService
 from keyfast.services.tokens import TokenService
 from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
 from keyfast.services.went_back import EndRecovery, WentBack
@@ -67,6 +76,7 @@ from keyfast.store.database import Database
 from keyfast.store.identities import Identities, open_identities
 from keyfast.store.writer import GAP, GroupCommit, open_writer
 from keyfast.trust.kek import Kek, load_kek
+from keyfast.trust.sign_in import Passwords
 from keyfast.wire.admin import DirectoryView
 
 clock = time.time
@@ -166,9 +176,18 @@ async def check_in_service(parts: Parts, *, gap_s: float = GAP) -> CheckInParts:
 
 @dataclass(frozen=True, slots=True)
 class AdminParts:
-    """The service that administrators speak to, and what must be run and closed with it."""
+    """The service that administrators speak to, and what must be run and closed with it.
+
+    Attributes:
+        app: for the local socket.
+        network: the same for the console's listener: callers bring API tokens.
+        sign_in: for people in browsers.
+    """
 
     app: Starlette
+    network: Starlette
+    sign_in: SignIn
+    people: PeopleService
     watch: AccountWatch
     modes: ModeService
     windows: RecoveryWindowService
@@ -209,6 +228,9 @@ def admin_service(parts: Parts) -> AdminParts:
     always = settings.recovery.device_key == "always"
     workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
+    codes, passwords = SecondFactors(database, kek, clock), Passwords()
+    people = PeopleService(database, passwords, clock, entropy)
+    tokens = ApiTokenService(database, clock, entropy)
     handlers = AdminHandlers(
         AdminApi(
             live,
@@ -224,9 +246,21 @@ def admin_service(parts: Parts) -> AdminParts:
         RotationApi(planner),
         NodeApi(NodeService(database, clock)),
         PackageApi(package, PackageReports(database, package, workshop, clock)),
+        PeopleApi(people, codes, SessionService(database, clock), tokens),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
-    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations, package)
+    return AdminParts(
+        app=admin_app(handlers, clock, windows.banner),
+        network=admin_app(handlers, clock, windows.banner, door=BearerDoor(tokens), rings=StoredRings(database)),
+        sign_in=SignInService(database, codes, passwords, clock, entropy),
+        people=people,
+        watch=watch,
+        modes=modes,
+        windows=windows,
+        directory=directory,
+        rotations=rotations,
+        packages=package,
+    )
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:
