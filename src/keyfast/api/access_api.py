@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keyfast.api import http
-from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, asked, ok
+from keyfast.api.admin_api import MAX_PAGE, asked, ok
+from keyfast.api.gate import caller_of
 from keyfast.core.mode import Mode
 from keyfast.core.secret import Secret
 from keyfast.errors import ConflictError, UsageError
@@ -38,14 +39,14 @@ class AccessApi:
     async def open_mode(self, request: Request) -> Response:
         """``POST /admin/v1/modes/open``."""
         order = await asked(request, ModeOrder)
-        await self._modes.open_(_mode(order.mode), order.ring, ADMINISTRATOR)
+        await self._modes.open_(_mode(order.mode), order.ring, caller_of(request).name)
         return ok(Changed("open"))
 
     async def close_mode(self, request: Request) -> Response:
         """``POST /admin/v1/modes/close``."""
         order = await asked(request, ModeOrder)
         despite = order.despite_endpoints
-        await self._modes.close(_mode(order.mode), order.ring, ADMINISTRATOR, despite_endpoints=despite)
+        await self._modes.close(_mode(order.mode), order.ring, caller_of(request).name, despite_endpoints=despite)
         return ok(Changed("closed"))
 
     async def accounts(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
@@ -56,7 +57,7 @@ class AccessApi:
         """``POST /admin/v1/accounts``."""
         order = await asked(request, AccountOrder)
         password = Secret(order.password.encode())
-        return ok(await self._accounts.add(order.account, password, order.despite, ADMINISTRATOR))
+        return ok(await self._accounts.add(order.account, password, order.despite, caller_of(request).name))
 
     async def check_account(self, request: Request) -> Response:
         """``POST /admin/v1/accounts/check``: read it now."""
@@ -64,7 +65,7 @@ class AccessApi:
 
     async def remove_account(self, request: Request) -> Response:
         """``POST /admin/v1/accounts/remove``."""
-        await self._accounts.remove((await asked(request, AccountName)).account, ADMINISTRATOR)
+        await self._accounts.remove((await asked(request, AccountName)).account, caller_of(request).name)
         return ok(Changed("removed"))
 
     async def account_history(self, request: Request) -> Response:
@@ -82,7 +83,7 @@ class AccessApi:
 
     async def set_local_account(self, request: Request) -> Response:
         """``POST /admin/v1/directory/accounts``."""
-        return ok(await self._embedded().set_(await asked(request, LocalAccountOrder), ADMINISTRATOR))
+        return ok(await self._embedded().set_(await asked(request, LocalAccountOrder), caller_of(request).name))
 
     def _embedded(self) -> LocalAccountService:
         if self._local is None:

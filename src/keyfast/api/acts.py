@@ -13,28 +13,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keyfast.api import http
-from keyfast.api.admin_api import ADMINISTRATOR, ORDER
+from keyfast.api.admin_api import ORDER
+from keyfast.api.gate import known_caller
 from keyfast.core.audit import Actor, Via
+from keyfast.core.caller import Via as CalledVia
 from keyfast.core.rotation_state import RotationEvent
-from keyfast.errors import ConflictError, KeyfastError, TrustError, UsageError
+from keyfast.errors import ConflictError, ForbiddenError, KeyfastError, TrustError, UsageError
 from keyfast.store.acts import acting
 
 _WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REQUEST_BYTES = 8
+INVITED = "whoever has the invitation"
 E = RotationEvent
 
 ROTATION_ACTS: Mapping[str, RotationEvent] = {
     "start": E.STARTED,
     "pause": E.PAUSED,
     "resume": E.RESUMED,
-    "hasten": E.HASTENED,
     "roll-back": E.ROLLED_BACK,
-    "retire": E.RETIRED,
     "retrust": E.RETRUSTED,
     "finish": E.FINISHED,
     "abandon": E.ABANDONED,
 }
-"""What an administrator may do with a rotation, by the last part of the path."""
+"""What may be done with a rotation, by the last part of the path; what can strand somebody has a route of its own."""
 
 ACTS: Mapping[str, str | Mapping[str, str]] = {
     "POST /admin/v1/installation/end-recovery": "server_recovery_ended",
@@ -65,9 +66,22 @@ ACTS: Mapping[str, str | Mapping[str, str]] = {
     "POST /admin/v1/recovery/begin": "recovery_begun",
     "POST /admin/v1/recovery/resume": "rotation_started",
     "POST /admin/v1/recovery/finish": "recovery_finished",
+    "POST /admin/v1/incidents/{id}/close": "incident_closed",
+    "POST /admin/v1/join": "person_joined",
+    "POST /admin/v1/people": "person_added",
+    "POST /admin/v1/people/{name}": "person_changed",
+    "POST /admin/v1/people/{name}/reset": "person_reset",
+    "POST /admin/v1/people/{name}/disable": "person_disabled",
+    "POST /admin/v1/people/{name}/enable": "person_enabled",
+    "POST /admin/v1/people/{name}/second-factor/confirm": "second_factor_set",
+    "POST /admin/v1/sessions/{id}/end": "session_ended",
+    "POST /admin/v1/tokens": "api_token_created",
+    "POST /admin/v1/tokens/{id}/revoke": "api_token_revoked",
     "POST /admin/v1/rotations": "rotation_planned",
     "POST /admin/v1/rotations/{id}/approve": "rotation_approved",
     "POST /admin/v1/rotations/{id}/waive": "rotation_waived",
+    "POST /admin/v1/rotations/{id}/retire": "rotation_retired",
+    "POST /admin/v1/rotations/{id}/hasten": "rotation_hastened",
     "POST /admin/v1/rotations/{id}/{act}": {act: f"rotation_{event}" for act, event in ROTATION_ACTS.items()},
 }
 """The act of each route, by method and path; where the path's last part says which, by that."""
@@ -77,10 +91,11 @@ CHANGE_NOTHING = frozenset(
         "POST /admin/v1/packages/verify",
         "POST /admin/v1/accounts/check",
         "POST /admin/v1/rotations/preview",
+        "POST /admin/v1/people/{name}/second-factor",
         "POST /oauth/introspect",
     }
 )
-"""Routes that only ask, although they send a body."""
+"""Routes that only ask, although they send a body, or prepare what another one puts in force."""
 
 
 class Trail(Protocol):
@@ -110,9 +125,14 @@ def action_of(route: str, parts: Mapping[str, str]) -> str:
     return found.get(list(parts.values())[-1], "")
 
 
-def actor_of(request: Request) -> Actor:  # noqa: ARG001 - the socket tells no more about its callers
-    """Say who sends a request: whoever may open the socket, under an id of its own for this request."""
-    return Actor(ADMINISTRATOR, Via.LOCAL_SOCKET, "administrator", secrets.token_hex(_REQUEST_BYTES))
+def actor_of(request: Request) -> Actor:
+    """Say who sends a request, under an id of its own for this request."""
+    number = secrets.token_hex(_REQUEST_BYTES)
+    caller = known_caller(request)
+    if caller is None:
+        return Actor(INVITED, Via.HTTPS, "", number)
+    via = Via.LOCAL_SOCKET if caller.via is CalledVia.SOCKET else Via.HTTPS
+    return Actor(caller.name, via, caller.person.role.value, number)
 
 
 def audited(route: str, handler: http.Handler, trail: Trail) -> http.Handler:
@@ -134,7 +154,7 @@ def audited(route: str, handler: http.Handler, trail: Trail) -> http.Handler:
 
 def _is_refusal(fault: KeyfastError) -> bool:
     """An outage decides nothing, and what does not exist cannot be refused."""
-    return isinstance(fault, ConflictError | UsageError | TrustError)
+    return isinstance(fault, ConflictError | UsageError | TrustError | ForbiddenError)
 
 
 def _asked_for(request: Request) -> dict[str, Any]:

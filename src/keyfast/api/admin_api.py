@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from keyfast import __version__
 from keyfast.api import http
+from keyfast.api.gate import caller_of
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal
 from keyfast.core.secret import Secret
@@ -25,7 +26,6 @@ from keyfast.wire import admin
 PAGE = 100
 MAX_PAGE = 1000
 MAX_BODY = 256 * 1024
-ADMINISTRATOR = "local administrator"
 """Whoever may open the socket: its directory belongs to the server's user alone."""
 ORDER = "keyfast.order"
 """Where a request keeps what it asks for, once that was read: what is refused is put on record too."""
@@ -81,9 +81,9 @@ class AdminApi:
         row, now = live.installation, int(self._clock())
         return ok(admin.Installation(row.id, row.name, row.epoch, live.urls, __version__, now, row.restored_at))
 
-    async def end_recovery(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+    async def end_recovery(self, request: Request) -> Response:
         """``POST /admin/v1/installation/end-recovery``."""
-        await self._recovery.end(ADMINISTRATOR)
+        await self._recovery.end(caller_of(request).name)
         return ok(admin.Changed("ended"))
 
     async def endpoints(self, request: Request) -> Response:
@@ -95,6 +95,7 @@ class AdminApi:
                 limit=http.query_int(query, "limit", PAGE, MAX_PAGE),
                 name=query.get("name", ""),
                 state=_state(query.get("state", "")),
+                rings=caller_of(request).person.rings,
             )
         )
 
@@ -113,17 +114,17 @@ class AdminApi:
         event = events.get(request.path_params["event"])
         if event is None:
             raise NotFoundError("no such act")
-        return ok(admin.Changed(await self._reports.change(request.path_params["id"], event, ADMINISTRATOR)))
+        return ok(admin.Changed(await self._reports.change(request.path_params["id"], event, caller_of(request).name)))
 
     async def check_in_now(self, request: Request) -> Response:
         """``POST /admin/v1/endpoints/{id}/check-in-now``."""
         order = await asked(request, Interval)
-        row = await self._commands.check_in_now(request.path_params["id"], order.interval_s, ADMINISTRATOR)
+        row = await self._commands.check_in_now(request.path_params["id"], order.interval_s, caller_of(request).name)
         return ok(admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail))
 
     async def renew_key(self, request: Request) -> Response:
         """``POST /admin/v1/endpoints/{id}/renew-key``."""
-        row = await self._commands.renew_key(request.path_params["id"], ADMINISTRATOR)
+        row = await self._commands.renew_key(request.path_params["id"], caller_of(request).name)
         return ok(admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail))
 
     async def events(self, request: Request) -> Response:
@@ -144,25 +145,25 @@ class AdminApi:
             role = Role(order.role)
         except ValueError:
             raise UsageError(f"no role '{order.role}'; roles: {', '.join(Role)}") from None
-        return ok(await self._keyring.rotate(role, ADMINISTRATOR))
+        return ok(await self._keyring.rotate(role, caller_of(request).name))
 
     async def export_keys(self, request: Request) -> Response:
         """``POST /admin/v1/keys/export``."""
         order = await asked(request, Passphrase)
-        return ok({"export": await self._keyring.export(order.secret(), ADMINISTRATOR)})
+        return ok({"export": await self._keyring.export(order.secret(), caller_of(request).name)})
 
     async def import_keys(self, request: Request) -> Response:
         """``POST /admin/v1/keys/import``."""
         order = await asked(request, Passphrase)
-        return ok(await self._keyring.restore(order.export, order.secret(), ADMINISTRATOR))
+        return ok(await self._keyring.restore(order.export, order.secret(), caller_of(request).name))
 
-    async def remove_root(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+    async def remove_root(self, request: Request) -> Response:
         """``POST /admin/v1/keys/remove-root``."""
-        return ok(await self._keyring.remove_root(ADMINISTRATOR))
+        return ok(await self._keyring.remove_root(caller_of(request).name))
 
-    async def rewrap(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+    async def rewrap(self, request: Request) -> Response:
         """``POST /admin/v1/keys/rewrap``."""
-        return ok({"rewrapped": await self._keyring.rewrap(ADMINISTRATOR)})
+        return ok({"rewrapped": await self._keyring.rewrap(caller_of(request).name)})
 
     async def introspect(self, request: Request) -> Response:
         """``POST /oauth/introspect`` (RFC 7662), for administrators only: it is not served to endpoints."""

@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keyfast.api import http
-from keyfast.api.admin_api import ADMINISTRATOR, ok
+from keyfast.api.admin_api import ok
+from keyfast.api.gate import caller_of
 from keyfast.services.forecast import FOR_EVER, ForecastService
 from keyfast.services.incident import IncidentService
 from keyfast.services.server_diagnosis import ServerDiagnosisService
@@ -34,7 +35,7 @@ class IncidentApi:
 
     async def close(self, request: Request) -> Response:
         """``POST /admin/v1/incidents/{id}/close``: its endpoints will not come back."""
-        return ok(await self._incidents.close(request.path_params["id"], ADMINISTRATOR))
+        return ok(await self._incidents.close(request.path_params["id"], caller_of(request).name))
 
     async def roll_call(self, request: Request) -> Response:
         """``GET /admin/v1/roll-call?minutes=``: who is silent, by what they have in common, and the traffic."""

@@ -3,7 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from keyfast.api.admin_api import ADMINISTRATOR, asked, ok
+from keyfast.api.admin_api import asked, ok
+from keyfast.api.gate import caller_of
 from keyfast.core.node import Node
 from keyfast.services.node import NodeService
 from keyfast.wire.admin import Changed, NodeLine, NodeName
@@ -21,7 +22,7 @@ class NodeApi:
 
     async def forget(self, request: Request) -> Response:
         """``POST /admin/v1/nodes/forget``."""
-        await self._nodes.forget((await asked(request, NodeName)).name, ADMINISTRATOR)
+        await self._nodes.forget((await asked(request, NodeName)).name, caller_of(request).name)
         return ok(Changed("forgotten"))
 
 

@@ -9,7 +9,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from keyfast.api import http
-from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, PAGE, asked, ok
+from keyfast.api.admin_api import MAX_PAGE, PAGE, asked, ok
+from keyfast.api.gate import caller_of
+from keyfast.errors import ForbiddenError
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.wire import admin
@@ -38,12 +40,16 @@ class PackageApi:
 
     async def packages(self, request: Request) -> Response:
         """``GET /admin/v1/packages``: newest first."""
-        query = request.query_params
-        return ok(await self._reports.list_page(query.get("after", ""), http.query_int(query, "limit", PAGE, MAX_PAGE)))
+        query, rings = request.query_params, caller_of(request).person.rings
+        limit = http.query_int(query, "limit", PAGE, MAX_PAGE)
+        return ok(await self._reports.list_page(query.get("after", ""), limit, rings))
 
     async def create(self, request: Request) -> Response:
         """``POST /admin/v1/packages``: build one; 202 while that takes longer, then look at it until it is ready."""
-        begun = await self._service.begin(await asked(request, PackageOrder, MAX_ORDER), ADMINISTRATOR)
+        order = await asked(request, PackageOrder, MAX_ORDER)
+        if not caller_of(request).person.answers_for(order.ring):
+            raise ForbiddenError(f"the ring '{order.ring}' is not among yours")
+        begun = await self._service.begin(order, caller_of(request).name)
         done, _ = await asyncio.wait([begun.task], timeout=self._wait_s)
         fault = begun.task.result() if done else None
         if fault is not None:
@@ -71,12 +77,12 @@ class PackageApi:
 
     async def download(self, request: Request) -> Response:
         """``GET /admin/v1/packages/{id}/file``: the artefact, with its digest (RFC 9530)."""
-        row, path = await self._service.artefact(request.path_params["id"], ADMINISTRATOR)
+        row, path = await self._service.artefact(request.path_params["id"], caller_of(request).name)
         digest = base64.b64encode(bytes.fromhex(row.sha256)).decode("ascii")
         headers = {"cache-control": "no-store", DIGEST_HEADER: f"sha-256=:{digest}:"}
         return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=row.file_name)
 
     async def revoke(self, request: Request) -> Response:
         """``POST /admin/v1/packages/{id}/revoke``: it enrols no more endpoints, and its file is removed."""
-        await self._service.revoke(request.path_params["id"], ADMINISTRATOR)
+        await self._service.revoke(request.path_params["id"], caller_of(request).name)
         return ok(admin.Changed("revoked"))

@@ -3,7 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from keyfast.api.admin_api import ADMINISTRATOR, asked, ok
+from keyfast.api.admin_api import asked, ok
+from keyfast.api.gate import caller_of
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.wire.recovery import RecoveryFinish, RecoveryOrder
 
@@ -24,7 +25,7 @@ class RecoveryApi:
 
     async def begin(self, request: Request) -> Response:
         """``POST /admin/v1/recovery/begin``: take a way out."""
-        return ok(await self._options.begin(await asked(request, RecoveryOrder), ADMINISTRATOR))
+        return ok(await self._options.begin(await asked(request, RecoveryOrder), caller_of(request).name))
 
     async def resume(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """``POST /admin/v1/recovery/resume``: go on with the recovery that is under way."""
@@ -32,4 +33,4 @@ class RecoveryApi:
 
     async def finish(self, request: Request) -> Response:
         """``POST /admin/v1/recovery/finish``: close the window and end the recovery, once all are back."""
-        return ok(await self._options.finish(await asked(request, RecoveryFinish), ADMINISTRATOR))
+        return ok(await self._options.finish(await asked(request, RecoveryFinish), caller_of(request).name))

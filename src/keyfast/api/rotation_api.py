@@ -5,7 +5,8 @@ from starlette.responses import Response
 
 from keyfast.api import http
 from keyfast.api.acts import ROTATION_ACTS
-from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, PAGE, asked, ok
+from keyfast.api.admin_api import MAX_PAGE, PAGE, asked, ok
+from keyfast.api.gate import caller_of
 from keyfast.core.rotation_state import RotationEvent
 from keyfast.errors import NotFoundError
 from keyfast.services.rotate import RotationService
@@ -26,7 +27,7 @@ class RotationApi:
 
     async def plan(self, request: Request) -> Response:
         """``POST /admin/v1/rotations``: put a plan on record; nothing happens yet."""
-        return ok(await self._rotations.plan(await asked(request, RotationOrder), ADMINISTRATOR))
+        return ok(await self._rotations.plan(await asked(request, RotationOrder), caller_of(request).name))
 
     async def preview(self, request: Request) -> Response:
         """``POST /admin/v1/rotations/preview``: what a rotation would touch; nothing is written."""
@@ -44,15 +45,28 @@ class RotationApi:
     async def waive(self, request: Request) -> Response:
         """``POST /admin/v1/rotations/{id}/waive``: wait no more for endpoints, by name and with a reason."""
         order = await asked(request, Waiver)
-        waived = await self._rotations.waive(request.path_params["id"], order.endpoints, order.reason, ADMINISTRATOR)
+        waived = await self._rotations.waive(
+            request.path_params["id"], order.endpoints, order.reason, caller_of(request).name
+        )
         return ok(Waived(waived))
 
     async def act(self, request: Request) -> Response:
-        """``POST /admin/v1/rotations/{id}/{act}``: start, pause, resume, hasten, roll back, retire, finish ..."""
+        """``POST /admin/v1/rotations/{id}/{act}``: start, pause, resume, roll back, finish ..."""
         event = ROTATION_ACTS.get(request.path_params["act"])
         if event is None:
             raise NotFoundError("no such act")
+        return await self._act(request, event)
+
+    async def retire(self, request: Request) -> Response:
+        """``POST /admin/v1/rotations/{id}/retire``: refuse the old access from now on."""
+        return await self._act(request, RotationEvent.RETIRED)
+
+    async def hasten(self, request: Request) -> Response:
+        """``POST /admin/v1/rotations/{id}/hasten``: offer the new access to everybody at once."""
+        return await self._act(request, RotationEvent.HASTENED)
+
+    async def _act(self, request: Request, event: RotationEvent) -> Response:
         reason = (await asked(request, Reason)).reason
         if event is RotationEvent.PAUSED and not reason:
             reason = "by an administrator"
-        return ok(await self._rotations.act(request.path_params["id"], event, ADMINISTRATOR, reason))
+        return ok(await self._rotations.act(request.path_params["id"], event, caller_of(request).name, reason))

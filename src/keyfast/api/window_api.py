@@ -8,7 +8,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keyfast.api import http
-from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, asked, ok
+from keyfast.api.admin_api import MAX_PAGE, asked, ok
+from keyfast.api.gate import caller_of
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.wire.window import BANNER_HEADER, WindowClose, WindowOrder
 
@@ -32,11 +33,11 @@ class WindowApi:
 
     async def open_window(self, request: Request) -> Response:
         """``POST /admin/v1/windows/open``: open a recovery window."""
-        return ok(await self._windows.open_(await asked(request, WindowOrder), ADMINISTRATOR))
+        return ok(await self._windows.open_(await asked(request, WindowOrder), caller_of(request).name))
 
     async def close_window(self, request: Request) -> Response:
         """``POST /admin/v1/windows/close``: close it, refused while endpoints are missing."""
-        return ok(await self._windows.close(await asked(request, WindowClose), ADMINISTRATOR))
+        return ok(await self._windows.close(await asked(request, WindowClose), caller_of(request).name))
 
 
 class Banner:

@@ -36,6 +36,7 @@ class Rule:
 _ROTATION = Rule("rotation", "rotation", ("kind", "ring", "by", "reason"), by_itself=True)
 _ENDPOINT = Rule("endpoint")
 _PACKAGE = Rule("package", "package")
+_PERSON = Rule("person", "person", ("role", "rings"))
 
 ACTIONS: Mapping[str, Rule] = {
     "endpoint_approved": _ENDPOINT,
@@ -68,6 +69,17 @@ ACTIONS: Mapping[str, Rule] = {
         by_itself=True,
     ),
     **{f"rotation_{event.value}": _ROTATION for event in RotationEvent},
+    "incident_closed": Rule("incident", "incident", ("state", "silent")),
+    "person_added": _PERSON,
+    "person_changed": _PERSON,
+    "person_reset": _PERSON,
+    "person_disabled": _PERSON,
+    "person_enabled": _PERSON,
+    "person_joined": _PERSON,
+    "second_factor_set": Rule("person", "person"),
+    "session_ended": Rule("session", "session"),
+    "api_token_created": Rule("API token", "token", ("name", "person", "scopes")),
+    "api_token_revoked": Rule("API token", "token"),
     "keys_rotated": Rule("key", "role"),
     "keys_exported": Rule("installation"),
     "keys_imported": Rule("installation"),

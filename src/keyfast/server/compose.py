@@ -16,10 +16,12 @@ from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.gate import BearerDoor
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
+from keyfast.api.people_api import PeopleApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
@@ -27,11 +29,13 @@ from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
 from keyfast.core.forecast import Thing
 from keyfast.core.mode import Mechanism
+from keyfast.core.person import SignIn
 from keyfast.directory.local import LocalDirectory
 from keyfast.errors import NotReadyError
 from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
+from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.audit import AuditService
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
@@ -49,6 +53,7 @@ from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService, NodeVoice
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
+from keyfast.services.people import PeopleService
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
 from keyfast.services.recovery_by_rotation import RecoveryRotations
@@ -57,6 +62,7 @@ from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.refusal_tally import RefusalTally
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
+from keyfast.services.rings import StoredRings
 from keyfast.services.roll_call import RollCallService
 from keyfast.services.rotate import RotationService
 from keyfast.services.rotation_access import RotationTargets
@@ -66,8 +72,11 @@ from keyfast.services.rotation_ledger import RotationLedger
 from keyfast.services.rotation_password import PasswordSetter
 from keyfast.services.rotation_profile import ProfileSigner
 from keyfast.services.rotation_runner import RotationRunner
+from keyfast.services.second_factor import SecondFactors
 from keyfast.services.server_diagnosis import ServerDiagnosisService
 from keyfast.services.server_evidence import ServerEvidence
+from keyfast.services.sessions import SessionService
+from keyfast.services.sign_in import SignInService
 from keyfast.services.tokens import TokenService
 from keyfast.services.traffic import TrafficCounter
 from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
@@ -80,6 +89,7 @@ from keyfast.store.database import Database
 from keyfast.store.identities import Identities, open_identities
 from keyfast.store.writer import GAP, GroupCommit, open_writer
 from keyfast.trust.kek import Kek, load_kek
+from keyfast.trust.sign_in import Passwords
 from keyfast.wire.admin import DirectoryView
 
 clock = time.time
@@ -186,9 +196,18 @@ async def check_in_service(parts: Parts, *, gap_s: float = GAP) -> CheckInParts:
 
 @dataclass(frozen=True, slots=True)
 class AdminParts:
-    """The service that administrators speak to, and what must be run and closed with it."""
+    """The service that administrators speak to, and what must be run and closed with it.
+
+    Attributes:
+        app: for the local socket.
+        network: the same for the console's listener: callers bring API tokens.
+        sign_in: for people in browsers.
+    """
 
     app: Starlette
+    network: Starlette
+    sign_in: SignIn
+    people: PeopleService
     watch: AccountWatch
     modes: ModeService
     windows: RecoveryWindowService
@@ -233,6 +252,9 @@ def admin_service(parts: Parts) -> AdminParts:
     evidence = ServerEvidence(live, settings.tls, directory.grace_s, clock)
     options = RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)
     local = _local(database, directory, clock)
+    codes, passwords = SecondFactors(database, kek, clock), Passwords()
+    people = PeopleService(database, passwords, clock, entropy)
+    tokens = ApiTokenService(database, clock, entropy)
     handlers = AdminHandlers(
         AdminApi(
             live,
@@ -254,11 +276,23 @@ def admin_service(parts: Parts) -> AdminParts:
             ServerDiagnosisService(database, live, evidence, settings.tls, clock),
         ),
         AuditApi(AuditService(live, database, socket.gethostname(), clock)),
+        PeopleApi(people, codes, SessionService(database, clock), tokens),
     )
     roll_calls = RollCallService(database, live, evidence, _process_name(), entropy, clock)
     rotations = RotationRunner(database, ledger, acts, clock)
-    app = admin_app(handlers, clock, windows.banner)
-    return AdminParts(app, watch, modes, windows, directory, rotations, package, roll_calls)
+    return AdminParts(
+        app=admin_app(handlers, clock, windows.banner),
+        network=admin_app(handlers, clock, windows.banner, door=BearerDoor(tokens), rings=StoredRings(database)),
+        sign_in=SignInService(database, codes, passwords, clock, entropy),
+        people=people,
+        watch=watch,
+        modes=modes,
+        windows=windows,
+        directory=directory,
+        rotations=rotations,
+        packages=package,
+        roll_calls=roll_calls,
+    )
 
 
 def _certificates(settings: Settings) -> list[CertificateFile]:
