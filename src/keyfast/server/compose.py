@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.console.services import Services as ConsoleServices
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
@@ -175,6 +176,7 @@ class AdminParts:
     directory: Directory
     rotations: RotationRunner
     packages: PackageService
+    console: ConsoleServices
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -209,24 +211,35 @@ def admin_service(parts: Parts) -> AdminParts:
     always = settings.recovery.device_key == "always"
     workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
+    told = ConsoleServices(
+        live=live,
+        reports=ReportService(database, clock),
+        commands=CommandService(live, database, clock),
+        keyring=keyring,
+        end_recovery=EndRecovery(live, database, clock),
+        modes=modes,
+        accounts=accounts,
+        directory=_directory_view(settings, directory, mechanisms),
+        windows=windows,
+        recovery=RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always),
+        rotations=planner,
+        nodes=NodeService(database, clock),
+        packages=package,
+        package_reports=PackageReports(database, package, workshop, clock),
+        clock=clock,
+    )
     handlers = AdminHandlers(
-        AdminApi(
-            live,
-            ReportService(database, clock),
-            keyring,
-            CommandService(live, database, clock),
-            EndRecovery(live, database, clock),
-            clock,
-        ),
-        AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
+        AdminApi(live, told.reports, keyring, told.commands, told.end_recovery, clock),
+        AccessApi(modes, accounts, told.directory, _local(database, directory)),
         WindowApi(windows),
-        RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)),
+        RecoveryApi(told.recovery),
         RotationApi(planner),
-        NodeApi(NodeService(database, clock)),
-        PackageApi(package, PackageReports(database, package, workshop, clock)),
+        NodeApi(told.nodes),
+        PackageApi(package, told.package_reports),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
-    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations, package)
+    app = admin_app(handlers, clock, windows.banner)
+    return AdminParts(app, watch, modes, windows, directory, rotations, package, told)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:
