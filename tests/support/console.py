@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx2
 import trustme
@@ -15,6 +16,7 @@ from tests.support.town import Town
 from keyfast.api.console.app import console_app
 from keyfast.api.console.gate import COOKIE
 
+FORM = "application/x-www-form-urlencoded"
 ORIGIN = "https://console.example"
 
 
@@ -23,6 +25,7 @@ class ConsoleTown(Town):
 
     def __init__(self, folder: Path, mode: str = "oauth") -> None:
         super().__init__(folder, mode)
+        self.strict = True
         self.sign_in = FakeSignIn(self.time)
         self.app = console_app(self.site._admin.console, self.sign_in, self.time)
 
@@ -75,8 +78,7 @@ class Browser:
 
     def post(self, path: str, *, headers: dict[str, str] | None = None, **fields: object) -> httpx2.Response:
         """Send a form, as one of the console's own pages does."""
-        pairs = {name: value for name, value in fields.items()}
-        return self._ask("POST", path, {"sec-fetch-site": "same-origin"} if headers is None else headers, pairs)
+        return self._ask("POST", path, {"sec-fetch-site": "same-origin"} if headers is None else headers, fields)
 
     def _ask(self, method: str, path: str, headers: dict[str, str], fields: dict[str, object] | None = None):
         if self.cookie:
@@ -87,6 +89,9 @@ class Browser:
         return answer
 
     async def _asked(self, method, path, headers, fields):
-        transport = httpx2.ASGITransport(self.town.app, raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(self.town.app, raise_app_exceptions=self.town.strict)
         async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as http:
-            return await http.request(method, path, headers=headers, data=fields)
+            if fields is None:
+                return await http.request(method, path, headers=headers)
+            body = urlencode(fields, doseq=True)
+            return await http.request(method, path, headers={"content-type": FORM} | headers, content=body)

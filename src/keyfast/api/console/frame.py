@@ -101,6 +101,7 @@ class Frame:
             "version": __version__,
             "moment": words.moment,
             "iso": words.iso,
+            "namesake": lambda names: [(name, name) for name in names],
         }
 
     async def page(self, visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:

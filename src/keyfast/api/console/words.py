@@ -7,7 +7,7 @@ from keyfast.core.visible import visible
 LONGEST = 4096
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
-GOOD = frozenset({"active", "open", "ready", "done", "proven", "verified", "applied", "protected", "on", "current"})
+GOOD = frozenset({"active", "healthy", "open", "ready", "done", "proven", "verified", "applied", "protected", "on", "current"})
 WARN = frozenset(
     {
         "building",
@@ -16,6 +16,8 @@ WARN = frozenset(
         "clone_suspect",
         "draft",
         "draining",
+        "expires_soon",
+        "account_expires_soon",
         "lagging",
         "must_change",
         "outdated",
@@ -41,6 +43,7 @@ BAD = frozenset(
         "failed",
         "locked",
         "missing",
+        "changed",
         "off",
         "outage",
         "reverted",
