@@ -26,13 +26,25 @@ from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
+from keyfast.api.people_api import PeopleApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
-from keyfast.core import change, command, endpoint, generation, package_life, rotation, window, window_endpoint
+from keyfast.core import (
+    change,
+    command,
+    endpoint,
+    generation,
+    package_life,
+    person_life,
+    rotation,
+    window,
+    window_endpoint,
+)
 from keyfast.core.diagnosis import page as diagnosis
+from keyfast.core.role import DANGEROUS, MEANING, PER_RING, ROLES, Permission, Role
 from keyfast.wire import bundle, changes, limits, messages, oauth, renewal
 
 DOCS = Path(__file__).resolve().parent
@@ -86,11 +98,20 @@ def cli() -> str:
         "`run/admin.sock` in its data directory. The data directory is `--data`, else `KEYFAST_DATA`, else",
         "`./data` if it holds a `server.toml`, else `/var/lib/keyfast`. `keyfast up` uses `./data` unless told",
         "otherwise.\n",
+        "From elsewhere the same commands speak HTTPS to a server's [console](../operate/people.md#from-elsewhere),",
+        "with options before the command: `keyfast --server URL --token-file FILE endpoint list`.\n",
+        *_everywhere(),
     ]
     for words, found in cli_commands():
         parts.append(_command(" ".join(words), found))
     parts += ["## `keyfast-agent`\n", "On the endpoint. Needs root in its usual place.\n", *_agent()]
     return "\n".join(parts)
+
+
+def _everywhere() -> list[str]:
+    """The options that come before every command."""
+    rows = [f"| `{' '.join(o.opts)}` | {_option_help(o)} |" for o in get_command(app).params]
+    return ["| option before the command | meaning |\n|---|---|", *rows, ""]
 
 
 def cli_commands() -> list[tuple[tuple[str, ...], Any]]:
@@ -169,9 +190,10 @@ def routes() -> str:
             "HTTPS on `listen`:`port`. See [the protocol](../protocol/README.md).\n",
             *_route_table(ENDPOINT_ROUTES),
             "\n## Admin service\n",
-            "HTTP on the local socket `run/admin.sock` in the data directory. Whoever may open the socket is",
-            "the administrator: its directory is the server user's alone. Not a stable interface yet; the",
-            "`keyfast` command is.\n",
+            "HTTP on the local socket `run/admin.sock` in the data directory: whoever may open it is an",
+            "administrator, and its directory is the server user's alone. HTTPS on `console.listen`:`console.port`,",
+            "with an API token of a [person](../operate/people.md) who has the permission. Not a stable interface",
+            "yet; the `keyfast` command is.\n",
             *_route_table(ADMIN_ROUTES),
             "",
         ]
@@ -220,6 +242,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "rotation": RotationApi,
         "node": NodeApi,
         "package": PackageApi,
+        "people": PeopleApi,
     }
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"
@@ -227,7 +250,8 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         home, _, name = row.handler.partition(".")
         told = _first(getattr(homes[home], name).__doc__)
         meaning = MEANINGS.get(row.handler) or told.partition(": ")[2]
-        yield f"| `{row.method} {row.path}` | {row.who} | {_sentence(meaning)} |"
+        who = f"{row.who}: `{row.permission}`" if row.permission else str(row.who)
+        yield f"| `{row.method} {row.path}` | {who} | {_sentence(meaning)} |"
 
 
 # --- lifecycles ---
@@ -243,6 +267,7 @@ def lifecycle(noun: str) -> str:
         "window": window,
         "window_endpoint": window_endpoint,
         "rotation": rotation,
+        "person": person_life,
         "package": package_life,
     }[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
@@ -370,6 +395,17 @@ def _attributes(doc: str) -> dict[str, str]:
     return found
 
 
+def roles(_: str) -> str:
+    """Draw the table of roles and permissions."""
+    head = f"| permission | what it allows | {' | '.join(Role)} | for some rings | dangerous |"
+    lines = [head, "|---|---" + "|---" * (len(Role) + 2) + "|"]
+    for permission in Permission:
+        marks = ["yes" if permission in ROLES[role] else "" for role in Role]
+        marks += ["yes" if permission in chosen else "" for chosen in (PER_RING, DANGEROUS)]
+        lines.append(f"| `{permission}` | {MEANING[permission]} | {' | '.join(marks)} |")
+    return "\n".join(lines)
+
+
 def _rule_page(code: str) -> str:
     return f"{_NOTE}\n{diagnosis.of(code)}"
 
@@ -381,6 +417,7 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 BLOCKS: dict[str, Callable[[str], str]] = {
     "lifecycle": lifecycle,
+    "roles": roles,
     "message": message,
     "diagnosis": lambda _: diagnosis.index(),
 }

@@ -9,6 +9,8 @@ A refusal ("no, because") is a value, see ``core.refusal``; these are faults.
     +-- NotFoundError         the thing named does not exist
     +-- ConflictError         the thing exists in a state that forbids this
     +-- TransitionError       a lifecycle table has no such cell
+    +-- NotSignedInError      nobody is known to speak, or not recently enough
+    +-- ForbiddenError        the one who speaks may not do this
     +-- TrustError            something signed, sealed or proven does not hold
     |   +-- KeyFileError      a key file is missing, unreadable, exposed or foreign
     |   +-- ForeignError      it belongs to another installation
@@ -74,6 +76,20 @@ class TransitionError(ConflictError):
     """A lifecycle table has no such cell."""
 
     code = "no_such_transition"
+
+
+class NotSignedInError(KeyfastError):
+    """Nobody is known to speak: no API token or session, or one that has ended; or they must prove it again."""
+
+    code = "not_signed_in"
+    status = 401
+
+
+class ForbiddenError(KeyfastError):
+    """The one who speaks may not do this."""
+
+    code = "forbidden"
+    status = 403
 
 
 class TrustError(KeyfastError):

@@ -91,6 +91,19 @@ class PackagesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """Where people reach the server from elsewhere (table ``console``).
+
+    Attributes:
+        listen: address.
+        port: TCP port; 0 serves the local socket only.
+    """
+
+    listen: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings (docs/operate/settings.md).
 
@@ -104,6 +117,7 @@ class Settings:
         directory: Active Directory, None for the embedded directory.
         recovery: who may recover when.
         packages: how packages are built.
+        console: where people reach it from elsewhere.
     """
 
     data: Path
@@ -115,6 +129,7 @@ class Settings:
     directory: ActiveDirectorySettings | None = None
     recovery: RecoverySettings = RecoverySettings()
     packages: PackagesSettings = PackagesSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
     @property
     def database_url(self) -> str:
@@ -169,6 +184,7 @@ def load(data: Path) -> Settings:
         directory=_directory(path, _table(path, found, "directory")),
         recovery=_recovery(path, _table(path, found, "recovery") or {}),
         packages=_packages(path, _table(path, found, "packages") or {}),
+        console=_console(path, _table(path, found, "console") or {}),
     )
 
 
@@ -246,6 +262,15 @@ def _windows(path: Path, found: dict[str, object]) -> WindowsSettings:
     if not isinstance(basic, bool):
         raise UsageError(f"{path}: basic must be true or false")
     return WindowsSettings(_file(path, found, "keytab"), _file(path, found, "ntlm_auth"), protection, basic)
+
+
+def _console(path: Path, found: dict[str, object]) -> ConsoleSettings:
+    _demand_known(path, found, {field.name for field in fields(ConsoleSettings)})
+    default = ConsoleSettings()
+    port = found.get("port", default.port)
+    return ConsoleSettings(
+        listen=_text(path, found, "listen", default.listen), port=_port(path, port) if port != 0 else 0
+    )
 
 
 def _recovery(path: Path, found: dict[str, object]) -> RecoverySettings:

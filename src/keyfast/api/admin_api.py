@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from keyfast import __version__
 from keyfast.api import http
+from keyfast.api.gate import caller_of
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal
 from keyfast.core.secret import Secret
@@ -93,6 +94,7 @@ class AdminApi:
                 limit=http.query_int(query, "limit", PAGE, MAX_PAGE),
                 name=query.get("name", ""),
                 state=_state(query.get("state", "")),
+                rings=caller_of(request).person.rings,
             )
         )
 

@@ -10,6 +10,8 @@ from starlette.responses import FileResponse, Response
 
 from keyfast.api import http
 from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, PAGE, asked, ok
+from keyfast.api.gate import caller_of
+from keyfast.errors import ForbiddenError
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.wire import admin
@@ -38,12 +40,16 @@ class PackageApi:
 
     async def packages(self, request: Request) -> Response:
         """``GET /admin/v1/packages``: newest first."""
-        query = request.query_params
-        return ok(await self._reports.list_page(query.get("after", ""), http.query_int(query, "limit", PAGE, MAX_PAGE)))
+        query, rings = request.query_params, caller_of(request).person.rings
+        limit = http.query_int(query, "limit", PAGE, MAX_PAGE)
+        return ok(await self._reports.list_page(query.get("after", ""), limit, rings))
 
     async def create(self, request: Request) -> Response:
         """``POST /admin/v1/packages``: build one; 202 while that takes longer, then look at it until it is ready."""
-        begun = await self._service.begin(await asked(request, PackageOrder, MAX_ORDER), ADMINISTRATOR)
+        order = await asked(request, PackageOrder, MAX_ORDER)
+        if not caller_of(request).person.answers_for(order.ring):
+            raise ForbiddenError(f"the ring '{order.ring}' is not among yours")
+        begun = await self._service.begin(order, ADMINISTRATOR)
         done, _ = await asyncio.wait([begun.task], timeout=self._wait_s)
         fault = begun.task.result() if done else None
         if fault is not None:

@@ -16,14 +16,12 @@ ACTS: dict[str, RotationEvent] = {
     "start": E.STARTED,
     "pause": E.PAUSED,
     "resume": E.RESUMED,
-    "hasten": E.HASTENED,
     "roll-back": E.ROLLED_BACK,
-    "retire": E.RETIRED,
     "retrust": E.RETRUSTED,
     "finish": E.FINISHED,
     "abandon": E.ABANDONED,
 }
-"""What an administrator may do, by the last part of the path."""
+"""What an operator may do, by the last part of the path; what can strand somebody has a route of its own."""
 
 
 class RotationApi:
@@ -60,10 +58,21 @@ class RotationApi:
         return ok(Waived(waived))
 
     async def act(self, request: Request) -> Response:
-        """``POST /admin/v1/rotations/{id}/{act}``: start, pause, resume, hasten, roll back, retire, finish ..."""
+        """``POST /admin/v1/rotations/{id}/{act}``: start, pause, resume, roll back, finish ..."""
         event = ACTS.get(request.path_params["act"])
         if event is None:
             raise NotFoundError("no such act")
+        return await self._act(request, event)
+
+    async def retire(self, request: Request) -> Response:
+        """``POST /admin/v1/rotations/{id}/retire``: refuse the old access from now on."""
+        return await self._act(request, E.RETIRED)
+
+    async def hasten(self, request: Request) -> Response:
+        """``POST /admin/v1/rotations/{id}/hasten``: offer the new access to everybody at once."""
+        return await self._act(request, E.HASTENED)
+
+    async def _act(self, request: Request, event: RotationEvent) -> Response:
         reason = (await asked(request, Reason)).reason
         if event is E.PAUSED and not reason:
             reason = "by an administrator"

@@ -17,14 +17,18 @@ from keyfast.api import http
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.gate import Door, Gate, Rings, local_door
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
+from keyfast.api.people_api import PeopleApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.window_api import Banner, WindowApi
 from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.core.role import Permission
 
+P = Permission
 _log = logging.getLogger(__name__)
 _NOTHING_HERE = Refusal(RefusalClass.NOT_FOUND)
 _FAILED = Refusal(RefusalClass.NOT_READY, "the server failed; its log says why", retry_after=60)
@@ -39,17 +43,22 @@ class Who(StrEnum):
     ACCOUNT = "a client authentication account"
     ENDPOINT = "an endpoint with its key, and an access token or a client authentication account"
     RECOVERY = "whoever proves a device key; while a recovery window is open also an endpoint that it covers"
-    ADMINISTRATOR = "an administrator on the local socket"
+    ADMINISTRATOR = "an administrator on the local socket, or a person with the permission"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One route."""
+    """One route.
+
+    Attributes:
+        permission: what a caller of the admin service needs; without one nobody may, unless it is for anyone.
+    """
 
     method: str
     path: str
     who: Who
     handler: str
+    permission: Permission | None = None
 
 
 ENDPOINT_ROUTES: Sequence[Row] = (
@@ -67,58 +76,82 @@ ENDPOINT_ROUTES: Sequence[Row] = (
 )
 
 ADMIN_ROUTES: Sequence[Row] = (
-    Row("GET", "/admin/v1/installation", Who.ADMINISTRATOR, "admin.installation"),
-    Row("POST", "/admin/v1/installation/end-recovery", Who.ADMINISTRATOR, "admin.end_recovery"),
-    Row("GET", "/admin/v1/nodes", Who.ADMINISTRATOR, "node.list_"),
-    Row("POST", "/admin/v1/nodes/forget", Who.ADMINISTRATOR, "node.forget"),
-    Row("GET", "/admin/v1/endpoints", Who.ADMINISTRATOR, "admin.endpoints"),
-    Row("GET", "/admin/v1/endpoints/{id}", Who.ADMINISTRATOR, "admin.endpoint"),
-    Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now"),
-    Row("POST", "/admin/v1/endpoints/{id}/renew-key", Who.ADMINISTRATOR, "admin.renew_key"),
-    Row("POST", "/admin/v1/endpoints/{id}/{event}", Who.ADMINISTRATOR, "admin.change_endpoint"),
-    Row("GET", "/admin/v1/events", Who.ADMINISTRATOR, "admin.events"),
-    Row("GET", "/admin/v1/packages", Who.ADMINISTRATOR, "package.packages"),
-    Row("POST", "/admin/v1/packages", Who.ADMINISTRATOR, "package.create"),
-    Row("GET", "/admin/v1/packages/kinds", Who.ADMINISTRATOR, "package.kinds"),
-    Row("POST", "/admin/v1/packages/verify", Who.ADMINISTRATOR, "package.verify"),
-    Row("GET", "/admin/v1/packages/{id}", Who.ADMINISTRATOR, "package.package"),
-    Row("GET", "/admin/v1/packages/{id}/endpoints", Who.ADMINISTRATOR, "package.endpoints"),
-    Row("GET", "/admin/v1/packages/{id}/file", Who.ADMINISTRATOR, "package.download"),
-    Row("POST", "/admin/v1/packages/{id}/revoke", Who.ADMINISTRATOR, "package.revoke"),
-    Row("GET", "/admin/v1/keys", Who.ADMINISTRATOR, "admin.keys"),
-    Row("POST", "/admin/v1/keys/rotate", Who.ADMINISTRATOR, "admin.rotate_key"),
-    Row("POST", "/admin/v1/keys/export", Who.ADMINISTRATOR, "admin.export_keys"),
-    Row("POST", "/admin/v1/keys/import", Who.ADMINISTRATOR, "admin.import_keys"),
-    Row("POST", "/admin/v1/keys/remove-root", Who.ADMINISTRATOR, "admin.remove_root"),
-    Row("POST", "/admin/v1/keys/rewrap", Who.ADMINISTRATOR, "admin.rewrap"),
-    Row("GET", "/admin/v1/modes", Who.ADMINISTRATOR, "access.modes"),
-    Row("POST", "/admin/v1/modes/open", Who.ADMINISTRATOR, "access.open_mode"),
-    Row("POST", "/admin/v1/modes/close", Who.ADMINISTRATOR, "access.close_mode"),
-    Row("GET", "/admin/v1/accounts", Who.ADMINISTRATOR, "access.accounts"),
-    Row("POST", "/admin/v1/accounts", Who.ADMINISTRATOR, "access.add_account"),
-    Row("POST", "/admin/v1/accounts/check", Who.ADMINISTRATOR, "access.check_account"),
-    Row("POST", "/admin/v1/accounts/remove", Who.ADMINISTRATOR, "access.remove_account"),
-    Row("GET", "/admin/v1/accounts/history", Who.ADMINISTRATOR, "access.account_history"),
-    Row("GET", "/admin/v1/directory", Who.ADMINISTRATOR, "access.directory"),
-    Row("GET", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.local_accounts"),
-    Row("POST", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.set_local_account"),
-    Row("GET", "/admin/v1/windows", Who.ADMINISTRATOR, "window.windows"),
-    Row("GET", "/admin/v1/windows/show", Who.ADMINISTRATOR, "window.window"),
-    Row("POST", "/admin/v1/windows/open", Who.ADMINISTRATOR, "window.open_window"),
-    Row("POST", "/admin/v1/windows/close", Who.ADMINISTRATOR, "window.close_window"),
-    Row("GET", "/admin/v1/recovery/situations", Who.ADMINISTRATOR, "recovery.situations"),
-    Row("GET", "/admin/v1/recovery/status", Who.ADMINISTRATOR, "recovery.status"),
-    Row("POST", "/admin/v1/recovery/begin", Who.ADMINISTRATOR, "recovery.begin"),
-    Row("POST", "/admin/v1/recovery/resume", Who.ADMINISTRATOR, "recovery.resume"),
-    Row("POST", "/admin/v1/recovery/finish", Who.ADMINISTRATOR, "recovery.finish"),
-    Row("GET", "/admin/v1/rotations", Who.ADMINISTRATOR, "rotation.list_"),
-    Row("POST", "/admin/v1/rotations", Who.ADMINISTRATOR, "rotation.plan"),
-    Row("POST", "/admin/v1/rotations/preview", Who.ADMINISTRATOR, "rotation.preview"),
-    Row("GET", "/admin/v1/rotations/{id}", Who.ADMINISTRATOR, "rotation.show"),
-    Row("POST", "/admin/v1/rotations/{id}/approve", Who.ADMINISTRATOR, "rotation.approve"),
-    Row("POST", "/admin/v1/rotations/{id}/waive", Who.ADMINISTRATOR, "rotation.waive"),
-    Row("POST", "/admin/v1/rotations/{id}/{act}", Who.ADMINISTRATOR, "rotation.act"),
-    Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect"),
+    Row("GET", "/admin/v1/installation", Who.ADMINISTRATOR, "admin.installation", P.SELF),
+    Row("POST", "/admin/v1/installation/end-recovery", Who.ADMINISTRATOR, "admin.end_recovery", P.KEY_MOVE),
+    Row("GET", "/admin/v1/nodes", Who.ADMINISTRATOR, "node.list_", P.READ),
+    Row("POST", "/admin/v1/nodes/forget", Who.ADMINISTRATOR, "node.forget", P.SETTINGS_CHANGE),
+    Row("GET", "/admin/v1/endpoints", Who.ADMINISTRATOR, "admin.endpoints", P.ENDPOINT_READ),
+    Row("GET", "/admin/v1/endpoints/{id}", Who.ADMINISTRATOR, "admin.endpoint", P.ENDPOINT_READ),
+    Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now", P.ENDPOINT_ACT),
+    Row("POST", "/admin/v1/endpoints/{id}/renew-key", Who.ADMINISTRATOR, "admin.renew_key", P.ENDPOINT_ACT),
+    Row("POST", "/admin/v1/endpoints/{id}/{event}", Who.ADMINISTRATOR, "admin.change_endpoint", P.ENDPOINT_JUDGE),
+    Row("GET", "/admin/v1/events", Who.ADMINISTRATOR, "admin.events", P.READ),
+    Row("GET", "/admin/v1/packages", Who.ADMINISTRATOR, "package.packages", P.PACKAGE_READ),
+    Row("POST", "/admin/v1/packages", Who.ADMINISTRATOR, "package.create", P.PACKAGE_BUILD),
+    Row("GET", "/admin/v1/packages/kinds", Who.ADMINISTRATOR, "package.kinds", P.PACKAGE_READ),
+    Row("POST", "/admin/v1/packages/verify", Who.ADMINISTRATOR, "package.verify", P.READ),
+    Row("GET", "/admin/v1/packages/{id}", Who.ADMINISTRATOR, "package.package", P.PACKAGE_READ),
+    Row("GET", "/admin/v1/packages/{id}/endpoints", Who.ADMINISTRATOR, "package.endpoints", P.PACKAGE_READ),
+    Row("GET", "/admin/v1/packages/{id}/file", Who.ADMINISTRATOR, "package.download", P.PACKAGE_TAKE),
+    Row("POST", "/admin/v1/packages/{id}/revoke", Who.ADMINISTRATOR, "package.revoke", P.PACKAGE_REVOKE),
+    Row("GET", "/admin/v1/keys", Who.ADMINISTRATOR, "admin.keys", P.READ),
+    Row("POST", "/admin/v1/keys/rotate", Who.ADMINISTRATOR, "admin.rotate_key", P.KEY_ROTATE),
+    Row("POST", "/admin/v1/keys/export", Who.ADMINISTRATOR, "admin.export_keys", P.KEY_MOVE),
+    Row("POST", "/admin/v1/keys/import", Who.ADMINISTRATOR, "admin.import_keys", P.KEY_MOVE),
+    Row("POST", "/admin/v1/keys/remove-root", Who.ADMINISTRATOR, "admin.remove_root", P.KEY_MOVE),
+    Row("POST", "/admin/v1/keys/rewrap", Who.ADMINISTRATOR, "admin.rewrap", P.KEY_MOVE),
+    Row("GET", "/admin/v1/modes", Who.ADMINISTRATOR, "access.modes", P.READ),
+    Row("POST", "/admin/v1/modes/open", Who.ADMINISTRATOR, "access.open_mode", P.MODE_CHANGE),
+    Row("POST", "/admin/v1/modes/close", Who.ADMINISTRATOR, "access.close_mode", P.MODE_CHANGE),
+    Row("GET", "/admin/v1/accounts", Who.ADMINISTRATOR, "access.accounts", P.READ),
+    Row("POST", "/admin/v1/accounts", Who.ADMINISTRATOR, "access.add_account", P.ACCOUNT_CHANGE),
+    Row("POST", "/admin/v1/accounts/check", Who.ADMINISTRATOR, "access.check_account", P.ACCOUNT_CHANGE),
+    Row("POST", "/admin/v1/accounts/remove", Who.ADMINISTRATOR, "access.remove_account", P.ACCOUNT_CHANGE),
+    Row("GET", "/admin/v1/accounts/history", Who.ADMINISTRATOR, "access.account_history", P.READ),
+    Row("GET", "/admin/v1/directory", Who.ADMINISTRATOR, "access.directory", P.READ),
+    Row("GET", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.local_accounts", P.READ),
+    Row("POST", "/admin/v1/directory/accounts", Who.ADMINISTRATOR, "access.set_local_account", P.ACCOUNT_CHANGE),
+    Row("GET", "/admin/v1/windows", Who.ADMINISTRATOR, "window.windows", P.READ),
+    Row("GET", "/admin/v1/windows/show", Who.ADMINISTRATOR, "window.window", P.READ),
+    Row("POST", "/admin/v1/windows/open", Who.ADMINISTRATOR, "window.open_window", P.WINDOW_OPEN),
+    Row("POST", "/admin/v1/windows/close", Who.ADMINISTRATOR, "window.close_window", P.WINDOW_CLOSE),
+    Row("GET", "/admin/v1/recovery/situations", Who.ADMINISTRATOR, "recovery.situations", P.READ),
+    Row("GET", "/admin/v1/recovery/status", Who.ADMINISTRATOR, "recovery.status", P.READ),
+    Row("POST", "/admin/v1/recovery/begin", Who.ADMINISTRATOR, "recovery.begin", P.RECOVERY_LEAD),
+    Row("POST", "/admin/v1/recovery/resume", Who.ADMINISTRATOR, "recovery.resume", P.RECOVERY_LEAD),
+    Row("POST", "/admin/v1/recovery/finish", Who.ADMINISTRATOR, "recovery.finish", P.RECOVERY_LEAD),
+    Row("GET", "/admin/v1/rotations", Who.ADMINISTRATOR, "rotation.list_", P.READ),
+    Row("POST", "/admin/v1/rotations", Who.ADMINISTRATOR, "rotation.plan", P.ROTATION_PLAN),
+    Row("POST", "/admin/v1/rotations/preview", Who.ADMINISTRATOR, "rotation.preview", P.READ),
+    Row("GET", "/admin/v1/rotations/{id}", Who.ADMINISTRATOR, "rotation.show", P.READ),
+    Row("POST", "/admin/v1/rotations/{id}/approve", Who.ADMINISTRATOR, "rotation.approve", P.ROTATION_APPROVE),
+    Row("POST", "/admin/v1/rotations/{id}/waive", Who.ADMINISTRATOR, "rotation.waive", P.ROTATION_PLAN),
+    Row("POST", "/admin/v1/rotations/{id}/retire", Who.ADMINISTRATOR, "rotation.retire", P.ROTATION_RETIRE),
+    Row("POST", "/admin/v1/rotations/{id}/hasten", Who.ADMINISTRATOR, "rotation.hasten", P.ROTATION_RETIRE),
+    Row("POST", "/admin/v1/rotations/{id}/{act}", Who.ADMINISTRATOR, "rotation.act", P.ROTATION_RUN),
+    Row("GET", "/admin/v1/self", Who.ADMINISTRATOR, "people.myself", P.SELF),
+    Row("POST", "/admin/v1/join", Who.ANYONE, "people.join"),
+    Row("GET", "/admin/v1/people", Who.ADMINISTRATOR, "people.people", P.PEOPLE_READ),
+    Row("POST", "/admin/v1/people", Who.ADMINISTRATOR, "people.add", P.PEOPLE_CHANGE),
+    Row("GET", "/admin/v1/people/{name}", Who.ADMINISTRATOR, "people.person", P.PEOPLE_READ),
+    Row("POST", "/admin/v1/people/{name}", Who.ADMINISTRATOR, "people.change", P.PEOPLE_CHANGE),
+    Row("POST", "/admin/v1/people/{name}/reset", Who.ADMINISTRATOR, "people.reset", P.PEOPLE_CHANGE),
+    Row("POST", "/admin/v1/people/{name}/disable", Who.ADMINISTRATOR, "people.disable", P.PEOPLE_CHANGE),
+    Row("POST", "/admin/v1/people/{name}/enable", Who.ADMINISTRATOR, "people.enable", P.PEOPLE_CHANGE),
+    Row("POST", "/admin/v1/people/{name}/second-factor", Who.ADMINISTRATOR, "people.begin_code", P.PEOPLE_CHANGE),
+    Row(
+        "POST",
+        "/admin/v1/people/{name}/second-factor/confirm",
+        Who.ADMINISTRATOR,
+        "people.confirm_code",
+        P.PEOPLE_CHANGE,
+    ),
+    Row("GET", "/admin/v1/sessions", Who.ADMINISTRATOR, "people.sessions", P.PEOPLE_READ),
+    Row("POST", "/admin/v1/sessions/{id}/end", Who.ADMINISTRATOR, "people.end_session", P.PEOPLE_CHANGE),
+    Row("GET", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.tokens", P.PEOPLE_READ),
+    Row("POST", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.create_token", P.PEOPLE_CHANGE),
+    Row("POST", "/admin/v1/tokens/{id}/revoke", Who.ADMINISTRATOR, "people.revoke_token", P.PEOPLE_CHANGE),
+    Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect", P.READ),
 )
 
 
@@ -141,6 +174,7 @@ class AdminHandlers:
     rotation: RotationApi
     node: NodeApi
     package: PackageApi
+    people: PeopleApi
 
 
 class EndpointApp:
@@ -168,8 +202,24 @@ class EndpointApp:
         return http.refused(_NOTHING_HERE, int(self._clock()))
 
 
-def admin_app(handlers: AdminHandlers, clock: Callable[[], float], banner: Callable[[], str] = lambda: "") -> Starlette:
-    """The admin service's application; ``banner`` returns what every answer carries in a header."""
+def admin_app(
+    handlers: AdminHandlers,
+    clock: Callable[[], float],
+    banner: Callable[[], str] = lambda: "",
+    *,
+    door: Door = local_door,
+    rings: Rings | None = None,
+) -> Starlette:
+    """The admin service's application.
+
+    Args:
+        handlers: where the table's handlers live.
+        clock: unix seconds.
+        banner: returns what every answer carries in a header.
+        door: finds out who calls; of itself, the local socket's.
+        rings: finds the ring of an endpoint or a package, for callers who answer for some rings only.
+    """
+    gate = Gate(door, rings, clock)
 
     def nothing_here(request: Request, cause: Exception) -> Response:  # noqa: ARG001 - the framework's signature
         return http.refused(_NOTHING_HERE, int(clock()))
@@ -179,8 +229,13 @@ def admin_app(handlers: AdminHandlers, clock: Callable[[], float], banner: Calla
 
     return Starlette(
         routes=[
-            Route(row.path, guarded(attrgetter(row.handler)(handlers)), methods=[row.method]) for row in ADMIN_ROUTES
+            Route(row.path, guarded(_kept(gate, row, attrgetter(row.handler)(handlers))), methods=[row.method])
+            for row in ADMIN_ROUTES
         ],
         middleware=[Middleware(Banner, text=banner)],
         exception_handlers={404: nothing_here, 405: nothing_here, 500: failed},
     )
+
+
+def _kept(gate: Gate, row: Row, handler: http.Handler) -> http.Handler:
+    return handler if row.who is Who.ANYONE else gate.kept(handler, row.permission)

@@ -17,12 +17,17 @@ from keyfast.cli import (
     mode,
     output,
     package,
+    person,
     recover,
     rotation,
     server,
+    session,
     simulate,
+    token,
     window,
 )
+from keyfast.cli.client import far
+from keyfast.cli.options import elsewhere
 from keyfast.errors import KeyfastError
 
 app = typer.Typer(
@@ -41,9 +46,30 @@ app.add_typer(directory.app, name="directory")
 app.add_typer(diagnose.app, name="diagnose")
 app.add_typer(window.app, name="window")
 app.add_typer(rotation.app, name="rotation")
+app.add_typer(person.app, name="person")
+app.add_typer(token.app, name="token")
+app.add_typer(session.app, name="session")
 app.command()(events.events)
 app.command()(simulate.simulate)
 app.command()(recover.recover)
+
+
+@app.callback()
+def everywhere(
+    server: Annotated[
+        str, typer.Option(help="https:// URL of a server elsewhere; none is the one here.", envvar="KEYFAST_SERVER")
+    ] = "",
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with an API token, for a server elsewhere.", envvar="KEYFAST_TOKEN_FILE")
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of the authority behind that server's certificate.", envvar="KEYFAST_CA"),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; a server elsewhere demands it for dangerous acts.")] = "",
+) -> None:
+    """Keyfast: an endpoint that was enrolled once keeps checking in."""
+    elsewhere.set(far(server, token_file, ca, reason) if server else None)
 
 
 @app.command()

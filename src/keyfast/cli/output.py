@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
@@ -65,6 +66,11 @@ def span(seconds: int) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def in_path(text: str) -> str:
+    """Write something that somebody typed as one part of a path."""
+    return quote(text, safe="")
 
 
 def banner(text: str) -> None:

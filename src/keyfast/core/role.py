@@ -42,6 +42,9 @@ class Permission(StrEnum):
 
 P = Permission
 
+NAMED: Mapping[str, Permission] = {permission.value: permission for permission in Permission}
+"""Each permission by its name."""
+
 MEANING: Mapping[Permission, str] = {
     P.SELF: "one's own sign-in, password, sessions and API tokens",
     P.READ: "everything that concerns the whole installation: rotations, windows, accounts, keys, modes, events",

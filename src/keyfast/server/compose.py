@@ -9,24 +9,30 @@ from dataclasses import dataclass
 from functools import partial
 
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.console.app import Network, console_app
 from keyfast.api.console.services import Services as ConsoleServices
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.gate import BearerDoor
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
+from keyfast.api.people_api import PeopleApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
 from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
 from keyfast.core.mode import Mechanism
+from keyfast.core.person import SignIn
 from keyfast.directory.local import LocalDirectory
 from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
+from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
@@ -41,6 +47,7 @@ from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService, NodeVoice
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
+from keyfast.services.people import PeopleService
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
 from keyfast.services.recovery_by_rotation import RecoveryRotations
@@ -49,6 +56,7 @@ from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.refusal_tally import RefusalTally
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
+from keyfast.services.rings import StoredRings
 from keyfast.services.rotate import RotationService
 from keyfast.services.rotation_access import RotationTargets
 from keyfast.services.rotation_acts import RotationActs
@@ -57,6 +65,9 @@ from keyfast.services.rotation_ledger import RotationLedger
 from keyfast.services.rotation_password import PasswordSetter
 from keyfast.services.rotation_profile import ProfileSigner
 from keyfast.services.rotation_runner import RotationRunner
+from keyfast.services.second_factor import SecondFactors
+from keyfast.services.sessions import SessionService
+from keyfast.services.sign_in import SignInService
 from keyfast.services.tokens import TokenService
 from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
 from keyfast.services.went_back import EndRecovery, WentBack
@@ -68,6 +79,7 @@ from keyfast.store.database import Database
 from keyfast.store.identities import Identities, open_identities
 from keyfast.store.writer import GAP, GroupCommit, open_writer
 from keyfast.trust.kek import Kek, load_kek
+from keyfast.trust.sign_in import Passwords
 from keyfast.wire.admin import DirectoryView
 
 clock = time.time
@@ -167,9 +179,18 @@ async def check_in_service(parts: Parts, *, gap_s: float = GAP) -> CheckInParts:
 
 @dataclass(frozen=True, slots=True)
 class AdminParts:
-    """The service that administrators speak to, and what must be run and closed with it."""
+    """The service that administrators speak to, and what must be run and closed with it.
+
+    Attributes:
+        app: for the local socket.
+        network: for the console's listener: the admin API for callers with API tokens, the console for browsers.
+        sign_in: for people in browsers.
+    """
 
     app: Starlette
+    network: ASGIApp
+    sign_in: SignIn
+    people: PeopleService
     watch: AccountWatch
     modes: ModeService
     windows: RecoveryWindowService
@@ -227,7 +248,11 @@ def admin_service(parts: Parts) -> AdminParts:
         packages=package,
         package_reports=PackageReports(database, package, workshop, clock),
         clock=clock,
+        rings=StoredRings(database),
     )
+    codes, passwords = SecondFactors(database, kek, clock), Passwords()
+    people = PeopleService(database, passwords, clock, entropy)
+    tokens = ApiTokenService(database, clock, entropy)
     handlers = AdminHandlers(
         AdminApi(live, told.reports, keyring, told.commands, told.end_recovery, clock),
         AccessApi(modes, accounts, told.directory, _local(database, directory)),
@@ -236,10 +261,24 @@ def admin_service(parts: Parts) -> AdminParts:
         RotationApi(planner),
         NodeApi(told.nodes),
         PackageApi(package, told.package_reports),
+        PeopleApi(people, codes, SessionService(database, clock), tokens),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
-    app = admin_app(handlers, clock, windows.banner)
-    return AdminParts(app, watch, modes, windows, directory, rotations, package, told)
+    api = admin_app(handlers, clock, windows.banner, door=BearerDoor(tokens), rings=told.rings)
+    sign_in = SignInService(database, codes, passwords, clock, entropy)
+    return AdminParts(
+        app=admin_app(handlers, clock, windows.banner),
+        network=Network(api, console_app(told, sign_in, clock)),
+        sign_in=sign_in,
+        people=people,
+        watch=watch,
+        modes=modes,
+        windows=windows,
+        directory=directory,
+        rotations=rotations,
+        packages=package,
+        console=told,
+    )
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

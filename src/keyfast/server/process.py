@@ -16,7 +16,7 @@ from granian.server.embed import Server
 
 from keyfast import settings as settings_room
 from keyfast.errors import KeyfastError
-from keyfast.server import compose, log
+from keyfast.server import compose, console, log
 from keyfast.services.founding import ensure_server_certificate
 from keyfast.settings import Settings
 
@@ -51,7 +51,7 @@ async def check_in(settings: Settings) -> None:
 
 
 async def admin(settings: Settings) -> None:
-    """Serve the admin API on the local socket until told to stop."""
+    """Serve the admin API on the local socket, and over TLS if there is a port for it, until told to stop."""
     parts = await compose.open_parts(settings)
     service = compose.admin_service(parts)
     await service.modes.follow_settings()
@@ -66,9 +66,11 @@ async def admin(settings: Settings) -> None:
         websockets=False,
         log_level=LogLevels.warning,
     )
+    beside = [] if not settings.console.port else [console.serve(settings, service.network, server.stop)]
     await _serve(
         server,
         parts,
+        *beside,
         service.watch.follow(_watch_failed),
         service.windows.follow(_window_failed),
         service.rotations.follow(_rotation_failed),

@@ -13,7 +13,8 @@ from keyfast.core.secret import Secret
 from keyfast.errors import UsageError
 from keyfast.services.known_account import bound_to
 from keyfast.services.live import LiveState, key_from_row, row_from_key
-from keyfast.store import accounts, endpoints, events, installations, keys
+from keyfast.services.second_factor import code_bound_to
+from keyfast.store import accounts, endpoints, events, installations, keys, people
 from keyfast.store.database import Database
 from keyfast.trust.export import export_keys, import_keys
 from keyfast.trust.files import write_private
@@ -109,7 +110,7 @@ class KeyringService:
         async with self._database.write() as conn:
             rows = await keys.load(conn)
             await keys.save(conn, [row_from_key(key_from_row(row, self._kek), self._kek) for row in rows])
-            passwords = await self._reseal_passwords(conn)
+            passwords = await self._reseal_passwords(conn) + await self._reseal_codes(conn)
             await installations.set_kek(conn, self._kek.current)
             await events.add(
                 conn,
@@ -129,6 +130,14 @@ class KeyringService:
             where = bound_to(row.account_key, row.generation)
             again = self._kek.seal(self._kek.open(row.password_sealed, bound_to=where), bound_to=where)
             await accounts.set_generation(conn, row, replace(row, password_sealed=again))
+        return len(rows)
+
+    async def _reseal_codes(self, conn: AsyncConnection) -> int:
+        rows = await people.with_code(conn)
+        for row in rows:
+            where = code_bound_to(row.id)
+            again = self._kek.seal(self._kek.open(row.code_sealed, bound_to=where), bound_to=where)
+            await people.put(conn, replace(row, code_sealed=again))
         return len(rows)
 
     def _reseal_authority(self) -> None:

@@ -38,10 +38,10 @@ class PackageReports:
         self._workshop = workshop
         self._clock = clock
 
-    async def list_page(self, after: str, limit: int) -> list[PackageLine]:
-        """One page, newest first."""
+    async def list_page(self, after: str, limit: int, rings: Sequence[str] = ()) -> list[PackageLine]:
+        """One page, newest first; of some rings, or of all."""
         async with self._database.read() as conn:
-            rows = await packages.list_page(conn, after=after, limit=limit)
+            rows = await packages.list_page(conn, after=after, limit=limit, rings=rings)
             return await self._lines(conn, rows)
 
     async def line(self, package_id: str, warnings: Sequence[FindingView] = ()) -> PackageLine:

@@ -1,6 +1,6 @@
 """What administrators read and decide about endpoints: list, show, approve, revoke, reinstate, clear."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -27,10 +27,12 @@ class ReportService:
         self._database = database
         self._clock = clock
 
-    async def list_page(self, *, after: str, limit: int, name: str, state: EndpointState | None) -> list[EndpointLine]:
-        """One page of endpoints in order of name, by key, so that every page costs the same."""
+    async def list_page(
+        self, *, after: str, limit: int, name: str, state: EndpointState | None, rings: Sequence[str] = ()
+    ) -> list[EndpointLine]:
+        """One page of endpoints in order of name, by key, so that every page costs the same; of some rings, or all."""
         async with self._database.read() as conn:
-            rows = await endpoints.list_page(conn, after=after, limit=limit, name_prefix=name, state=state)
+            rows = await endpoints.list_page(conn, after=after, limit=limit, name_prefix=name, state=state, rings=rings)
             documents = await endpoints.inventories(conn, [row.endpoint.id for row in rows])
         return [self._line(row, documents.get(row.endpoint.id)) for row in rows]
 

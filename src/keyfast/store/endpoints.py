@@ -129,6 +129,13 @@ async def get(conn: AsyncConnection, endpoint_id: str) -> EndpointRecord | None:
     return None if row is None else _record(row)
 
 
+async def ring_of(conn: AsyncConnection, endpoint_id: str) -> str | None:
+    """Return the ring of an endpoint, None for an id that is nobody's."""
+    if ids.parse_endpoint_id(endpoint_id) is None:
+        return None
+    return (await conn.execute(select(endpoint.c.ring).where(endpoint.c.id == endpoint_id))).scalar_one_or_none()
+
+
 async def by_thumbprint(conn: AsyncConnection, thumbprint: str) -> EndpointRecord | None:
     """Return the record of the endpoint that has or had this device key (RFC 7638 thumbprint)."""
     of_key = _records().join(device_key, device_key.c.endpoint_id == endpoint.c.id)
@@ -143,8 +150,12 @@ async def list_page(
     limit: int,
     name_prefix: str = "",
     state: EndpointState | None = None,
+    rings: Sequence[str] = (),
 ) -> list[EndpointRecord]:
-    """Return endpoints in order of name, beginning after ``after`` (an id; empty for the first page)."""
+    """Return endpoints in order of name, beginning after ``after`` (an id; empty for the first page).
+
+    Only those of some ``rings``, unless there are none.
+    """
     page = _records().order_by(endpoint.c.name, endpoint.c.id).limit(limit)
     if after:
         last = await get(conn, after)
@@ -153,6 +164,8 @@ async def list_page(
         page = page.where(tuple_(endpoint.c.name, endpoint.c.id) > (last.endpoint.name, last.endpoint.id))
     if name_prefix:
         page = page.where(endpoint.c.name >= name_prefix, endpoint.c.name < name_prefix + "\U0010ffff")
+    if rings:
+        page = page.where(endpoint.c.ring.in_(rings))
     if state is not None:
         page = await _in_state(conn, page, state)
     return [_record(row) for row in await conn.execute(page)]

@@ -126,9 +126,14 @@ async def named(conn: AsyncConnection, package_ids: Iterable[str]) -> PackageRow
     return None if row is None else _row(row)
 
 
-async def list_page(conn: AsyncConnection, *, after: str, limit: int) -> list[PackageRow]:
-    """Return packages newest first, beginning after ``after`` (an id; empty for the first page)."""
+async def list_page(conn: AsyncConnection, *, after: str, limit: int, rings: Collection[str] = ()) -> list[PackageRow]:
+    """Return packages newest first, beginning after ``after`` (an id; empty for the first page).
+
+    Only those of some ``rings``, unless there are none.
+    """
     newest_first = select(package).order_by(package.c.created_at.desc(), package.c.id.desc()).limit(limit)
+    if rings:
+        newest_first = newest_first.where(package.c.ring.in_(rings))
     if after:
         last = await get(conn, after)
         if last is None:

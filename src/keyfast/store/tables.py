@@ -5,13 +5,13 @@ can be distributed by endpoint id. A check-in writes ``presence`` alone, and no 
 that a check-in changes.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
 
+from keyfast.store.metadata import metadata
+from keyfast.store.people_tables import api_token, person, person_session, sign_in_failure
 from keyfast.store.types import BigId, JsonText, PlainText, UuidText
 
-metadata = MetaData(
-    naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s"},
-)
+__all__ = ("api_token", "metadata", "person", "person_session", "sign_in_failure")
 
 installation = Table(
     "installation",
@@ -208,6 +208,7 @@ endpoint = Table(
     Column("generation", Integer, nullable=False, server_default="0"),
     Column("mode", Text, nullable=False, server_default="oauth"),
     Index(None, "name", "id"),
+    Index(None, "ring", "name", "id"),
     Index(None, "package_id", "registered_at", "id"),
 )
 

@@ -21,7 +21,14 @@ from keyfast.core.refusal import RULES, RefusalClass
 from keyfast.core.rotation_state import RotationEvent
 from keyfast.directory.entry import ACCOUNT, BASE_ONLY
 from keyfast.services.keyring import MIN_PASSPHRASE
-from keyfast.settings import ActiveDirectorySettings, PackagesSettings, RecoverySettings, Settings, WindowsSettings
+from keyfast.settings import (
+    ActiveDirectorySettings,
+    ConsoleSettings,
+    PackagesSettings,
+    RecoverySettings,
+    Settings,
+    WindowsSettings,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
@@ -76,6 +83,7 @@ def test_every_setting_has_its_heading():
         ("directory", ActiveDirectorySettings),
         ("recovery", RecoverySettings),
         ("packages", PackagesSettings),
+        ("console", ConsoleSettings),
     ],
 )
 def test_every_member_of_a_table_of_settings_has_its_heading(table, kind):
@@ -108,7 +116,8 @@ def test_every_diagnosis_rule_has_its_page_and_no_other_has():
 def test_every_route_is_listed():
     page = _text("reference/routes.md")
     for row in (*ENDPOINT_ROUTES, *ADMIN_ROUTES):
-        assert f"| `{row.method} {row.path}` | {row.who} |" in page
+        who = f"{row.who}: `{row.permission}`" if row.permission else row.who
+        assert f"| `{row.method} {row.path}` | {who} |" in page
 
 
 def test_every_command_and_option_is_listed():
@@ -184,7 +193,7 @@ EVENT_FAMILIES = {
     },
 }
 """Event kinds that code makes from a value, by the expression."""
-EVENT_MAKERS = {"_save": 1, "_What": 0}
+EVENT_MAKERS = {"_save": 1, "_What": 0, "_happened": 1, "_invite": 2}
 """Calls that are given the kind of an event, and at which place."""
 
 

@@ -34,7 +34,9 @@ class AccountViews:
         """``POST /accounts``: its password is proven once, then sealed."""
         form = visit.form
         try:
-            made = await self._accounts.add(form.text("account"), form.secret("password"), form.lines("despite"), visit.by)
+            made = await self._accounts.add(
+                form.text("account"), form.secret("password"), form.lines("despite"), visit.by
+            )
         except KeyfastError as fault:
             return await self._list(visit, form, fault)
         return go(_page(made.account), "added")

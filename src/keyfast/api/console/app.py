@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keyfast.api.console.account_views import AccountViews
 from keyfast.api.console.assets import PREFIX, Assets
@@ -28,6 +29,7 @@ from keyfast.core.person import SignIn
 from keyfast.core.role import Permission
 
 P = Permission
+API_PATHS = ("/admin/", "/oauth/")
 LONG_FORM = 8 * 1024 * 1024
 """An allow-list of a package may be long."""
 
@@ -97,7 +99,7 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
     assets = Assets()
     banners = Banners(services.live, services.accounts, services.rotations, clock)
     frame = Frame(assets, banners, lambda: services.live.current.installation.name, clock)
-    gate = Gate(sign_in, frame, clock)
+    gate = Gate(sign_in, frame, services.rings, clock)
     entry = SignInViews(sign_in, gate, frame)
     views = _views(services, frame)
 
@@ -138,3 +140,23 @@ def _view(views: Mapping[str, object], row: Row) -> View:
     name, _, method = row.handler.partition(".")
     view: View = attrgetter(method)(views[name])
     return view
+
+
+class Network:
+    """What the listener for people serves: the admin API by its paths, and the console (ASGI).
+
+    The API looks at no cookie and the console at no API token, so neither opens the other's routes.
+
+    Args:
+        api: the admin API.
+        console: everything else.
+    """
+
+    def __init__(self, api: ASGIApp, console: ASGIApp) -> None:
+        self._api = api
+        self._console = console
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path: str = scope.get("path", "")
+        await (self._api if path.startswith(API_PATHS) else self._console)(scope, receive, send)

@@ -38,7 +38,11 @@ class EndpointViews:
             return go(f"/endpoints/{found}")
         limit = http.query_int(visit.request.query_params, "limit", PAGE, 4 * PAGE)
         lines = await self._reports.list_page(
-            after=visit.query("after"), limit=limit + 1, name=text, state=_state(visit.query("state"))
+            after=visit.query("after"),
+            limit=limit + 1,
+            name=text,
+            state=_state(visit.query("state")),
+            rings=visit.person.rings,
         )
         return await self._frame.page(
             visit,

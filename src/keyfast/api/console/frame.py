@@ -91,9 +91,11 @@ class Frame:
         self._environment.filters |= {
             "colour": words.colour,
             "plainly": words.plainly,
+            "sentence": words.sentence,
+            "titled": words.titled,
             "size": words.size,
             "span": words.span,
-            "lines": lambda text: Markup(escape(text)),
+            "lines": lambda text: Markup(escape(text)),  # noqa: S704 - escaped, with its line breaks
         }
         self._environment.globals |= {
             "asset": assets.url,
@@ -128,12 +130,13 @@ class Frame:
 
     async def denied(self, visit: Visit) -> Response:
         """Answer that a person may not do this."""
+        limit = " for some rings" if visit.person.rings else ""
         return await self.page(
             visit,
             "fault.html",
             status=403,
             heading="This is not for you",
-            message=f"Your role, {visit.person.role}, does not allow it.",
+            message=f"Your role, {visit.person.role}{limit}, does not allow it.",
             repair="",
         )
 

@@ -12,13 +12,13 @@ from keyfast.api.console.forms import MAX_FORM, SECRETS, read_form
 from keyfast.api.console.frame import Frame
 from keyfast.api.console.origin import SAFE_METHODS, comes_from_here
 from keyfast.api.console.visit import Visit
+from keyfast.api.gate import Rings
+from keyfast.core.caller import FRESH, reason_fault
 from keyfast.core.person import SignedIn, SignIn
 from keyfast.core.role import DANGEROUS, Permission
-from keyfast.errors import KeyfastError, NotReadyError, UsageError
+from keyfast.errors import KeyfastError, NotFoundError, NotReadyError, UsageError
 
 COOKIE = "__Host-keyfast"
-FRESH_SECONDS = 300
-"""How long somebody who proved who they are need not do so again."""
 MAX_TOKEN_CHARS = 512
 
 View = Callable[[Visit], Awaitable[Response]]
@@ -45,12 +45,14 @@ class Gate:
     Args:
         sign_in: knows whose a session is.
         frame: renders what is answered instead of a page.
+        rings: of what paths name, for people who answer for some rings only.
         clock: unix seconds.
     """
 
-    def __init__(self, sign_in: SignIn, frame: Frame, clock: Callable[[], float]) -> None:
+    def __init__(self, sign_in: SignIn, frame: Frame, rings: Rings, clock: Callable[[], float]) -> None:
         self._sign_in = sign_in
         self._frame = frame
+        self._rings = rings
         self._clock = clock
 
     def guarded(self, row: Row, view: View) -> http.Handler:
@@ -70,7 +72,7 @@ class Gate:
         who = await self.known(request)
         if who is None:
             return _to_sign_in(request)
-        visit = Visit(request, who, fresh=self._clock() - who.proved_at < FRESH_SECONDS)
+        visit = Visit(request, who, fresh=who.proved_at <= self._clock() < who.proved_at + FRESH)
         try:
             return await self._visited(visit, row, view)
         except KeyfastError as fault:
@@ -79,15 +81,25 @@ class Gate:
     async def _visited(self, visit: Visit, row: Row, view: View) -> Response:
         if not visit.may(row.permission):
             return await self._frame.denied(visit)
+        await self._demand_ring(visit, row.permission)
         if visit.request.method in SAFE_METHODS:
             return await view(visit)
         visit = replace(visit, form=await read_form(visit.request, row.limit))
         if row.permission in DANGEROUS:
             if not visit.fresh and not await self._proves(visit):
                 return await self.ask_again(visit)
-            if not visit.form.text("reason"):
-                raise UsageError("say why: such an act goes on record with its reason")
+            if fault := reason_fault(visit.form.text("reason")):
+                raise UsageError(fault)
         return await view(visit)
+
+    async def _demand_ring(self, visit: Visit, permission: Permission) -> None:
+        """What a path names and is not of this person's rings does not exist for them."""
+        noun, number = permission.partition(".")[0], visit.request.path_params.get("id")
+        if not visit.person.rings or noun not in ("endpoint", "package") or number is None:
+            return
+        ring = await self._rings.ring_of(noun, number)
+        if ring is None or not visit.person.answers_for(ring):
+            raise NotFoundError(f"no {noun} {number}")
 
     async def known(self, request: Request) -> SignedIn | None:
         """Return who a request's cookie belongs to."""

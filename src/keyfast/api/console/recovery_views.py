@@ -62,7 +62,7 @@ class RecoveryViews:
             answer.headers["hx-refresh"] = "true"
         return answer
 
-    async def resume(self, visit: Visit) -> Response:
+    async def resume(self, visit: Visit) -> Response:  # noqa: ARG002 - a view
         """``POST /recovery/resume``."""
         await self._recovery.resume()
         return go("/recovery/progress", "begun")

@@ -84,7 +84,7 @@ class RotationViews:
                 return await self._form(visit, form, preview=preview)
             made = await self._rotations.plan(order, visit.by)
         except KeyfastError as fault:
-            return await self._form(visit, form, fault=fault, status=fault.status)
+            return await self._form(visit, form, fault=fault)
         return go(f"/rotations/{made.id}", "planned")
 
     async def show(self, visit: Visit) -> Response:
@@ -132,12 +132,17 @@ class RotationViews:
         return go(f"/rotations/{visit.path('id')}", "changed")
 
     async def _form(
-        self, visit: Visit, form: Form, *, preview: PreviewView | None = None, fault: KeyfastError | None = None, status: int = 200
+        self,
+        visit: Visit,
+        form: Form,
+        *,
+        preview: PreviewView | None = None,
+        fault: KeyfastError | None = None,
     ) -> Response:
         return await self._frame.page(
             visit,
             "rotation_new.html",
-            status=status,
+            status=fault.status if fault else 200,
             form=form,
             preview=preview,
             fault=fault,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from keyfast.api.gate import Rings
 from keyfast.services.account import AccountService
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
@@ -37,4 +38,5 @@ class Services:
     nodes: NodeService
     packages: PackageService
     package_reports: PackageReports
+    rings: Rings
     clock: Callable[[], float]

@@ -7,7 +7,9 @@ from keyfast.core.visible import visible
 LONGEST = 4096
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
-GOOD = frozenset({"active", "healthy", "open", "ready", "done", "proven", "verified", "applied", "protected", "on", "current"})
+GOOD = frozenset(
+    {"active", "healthy", "open", "ready", "done", "proven", "verified", "applied", "protected", "on", "current"}
+)
 WARN = frozenset(
     {
         "building",
@@ -53,6 +55,15 @@ BAD = frozenset(
         "account_expired",
     }
 )
+TITLES = {
+    "oauth": "Move to OAuth",
+    "account": "Move to another account",
+    "device-key": "By their device keys",
+    "restore": "Restore the old password",
+    "window": "Open a recovery window",
+    "package": "Install a new package",
+}
+"""Ways out in words."""
 
 
 def colour(state: str) -> str:
@@ -63,6 +74,16 @@ def colour(state: str) -> str:
 def plainly(state: str) -> str:
     """Return a name of the program as a person reads it."""
     return visible(state, LONGEST).replace("_", " ").replace("-", " ")
+
+
+def sentence(text: str) -> str:
+    """Return a sentence of the program with a capital letter."""
+    return visible(text[:1].upper() + text[1:], LONGEST)
+
+
+def titled(name: str) -> str:
+    """Return a name of the program as a heading."""
+    return TITLES.get(name, sentence(plainly(name)))
 
 
 def moment(at: float) -> str:

@@ -1,0 +1,124 @@
+"""Between the table of routes and its handlers: who calls, and may they? Absent means denied.
+
+A door finds out who calls, and there is one for each way in: the local socket's lets in whoever could open it, the
+network's wants an API token. A browser's session has its own routes and opens none of these: no cookie is looked at.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from urllib.parse import unquote
+
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keyfast.api import http
+from keyfast.core.caller import LOCAL, Caller, Via, denial, reason_fault, unproved
+from keyfast.core.role import DANGEROUS, Permission
+from keyfast.core.secret import Secret
+from keyfast.errors import ForbiddenError, NotFoundError, NotSignedInError, UsageError
+from keyfast.wire.people import REASON_HEADER
+
+Door = Callable[[Request], Awaitable[Caller]]
+"""Returns who calls; raises NotSignedInError for nobody."""
+
+_CALLER = "keyfast.caller"
+_MAX_TOKEN_CHARS = 200
+_NOUNS = {"endpoint", "package"}
+"""Permissions whose first word is one of these are about the one that the path names."""
+
+
+class Rings(Protocol):
+    """Finds rings."""
+
+    async def ring_of(self, noun: str, number: str) -> str | None:
+        """Return the ring of an endpoint or a package, None if there is none of that id."""
+        ...
+
+
+class Tokens(Protocol):
+    """Knows API tokens."""
+
+    async def caller_of(self, token: Secret) -> Caller | None:
+        """Return who an API token belongs to, None for one that is unknown, revoked or expired."""
+        ...
+
+
+async def local_door(request: Request) -> Caller:  # noqa: ARG001 - a door
+    """The local socket's: the file system has told who it is."""
+    return LOCAL
+
+
+class BearerDoor:
+    """The network's: an API token in ``Authorization: Bearer`` (RFC 6750 section 2.1), and nothing else."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    async def __call__(self, request: Request) -> Caller:
+        """Return who calls; see ``Door``."""
+        sent = request.headers.getlist("authorization")
+        scheme, _, token = (sent[0] if len(sent) == 1 else "").partition(" ")
+        if scheme.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN_CHARS:
+            raise NotSignedInError("this needs an API token", repair="keyfast token create NAME")
+        caller = await self._tokens.caller_of(Secret(token.encode("utf-8", "replace")))
+        if caller is None:
+            raise NotSignedInError(
+                "the API token is unknown, revoked or expired, or its person is switched off",
+                repair="keyfast token create NAME",
+            )
+        return caller
+
+
+class Gate:
+    """Lets callers pass who may.
+
+    Args:
+        door: finds out who calls.
+        rings: needed where callers can answer for some rings only.
+        clock: unix seconds.
+    """
+
+    def __init__(self, door: Door, rings: Rings | None, clock: Callable[[], float]) -> None:
+        self._door = door
+        self._rings = rings
+        self._clock = clock
+
+    def kept(self, handler: http.Handler, permission: Permission | None) -> http.Handler:
+        """Return a handler that only callers with a permission reach."""
+
+        async def inner(request: Request) -> Response:
+            caller = await self._door(request)
+            if permission is None:
+                raise ForbiddenError("nobody may do this")
+            if why := denial(caller, permission):
+                raise ForbiddenError(why)
+            await self._demand_ring(request, caller, permission)
+            request.scope[_CALLER] = self._with_reason(request, caller, permission)
+            return await handler(request)
+
+        return inner
+
+    def _with_reason(self, request: Request, caller: Caller, permission: Permission) -> Caller:
+        """Demand what a dangerous act needs besides the permission."""
+        if unproved(caller, permission, int(self._clock())):
+            raise NotSignedInError("prove again who you are before this: enter password and code once more")
+        reason = unquote(request.headers.get(REASON_HEADER, ""))
+        if caller.via is not Via.SOCKET and permission in DANGEROUS and (fault := reason_fault(reason)):
+            raise UsageError(fault, repair=f"send it in the header {REASON_HEADER}, percent-encoded")
+        return replace(caller, reason=reason if reason_fault(reason) is None else "")
+
+    async def _demand_ring(self, request: Request, caller: Caller, permission: Permission) -> None:
+        """Demand that what the path names is in the caller's rings; what is not does not exist for them."""
+        noun, number = permission.partition(".")[0], request.path_params.get("id")
+        if not caller.person.rings or noun not in _NOUNS or number is None:
+            return
+        ring = await self._rings.ring_of(noun, number) if self._rings else None
+        if ring is None or not caller.person.answers_for(ring):
+            raise NotFoundError(f"no {noun} {number}")
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who calls, in a handler behind the gate."""
+    caller: Caller = request.scope[_CALLER]
+    return caller

@@ -1,0 +1,71 @@
+"""Tables of people, how they sign in, and what their programs use. Times are unix seconds."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
+
+from keyfast.store.metadata import metadata
+from keyfast.store.types import JsonText, PlainText, UuidText
+
+# People who may sign in.
+person = Table(
+    "person",
+    metadata,
+    Column("id", UuidText, primary_key=True),
+    Column("name", PlainText, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("rings", JsonText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", PlainText, nullable=False),
+    Column("password_hash", Text, nullable=False, server_default=""),
+    Column("code_sealed", Text, nullable=False, server_default=""),
+    # The last step of the second factor that was used; -1 while it waits for its first code.
+    Column("code_step", BigInteger, nullable=False, server_default="0"),
+    Column("invitation", LargeBinary),
+    Column("invited_until", BigInteger, nullable=False, server_default="0"),
+    Column("signed_in_at", BigInteger, nullable=False, server_default="0"),
+    Index("person_name", "name", unique=True),
+    Index("person_invitation", "invitation"),
+)
+
+# Browser sessions, by the hash of what is in the cookie. One that has ended is no row.
+person_session = Table(
+    "person_session",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("id", UuidText, nullable=False),
+    Column("person_id", UuidText, nullable=False),
+    Column("begun_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("proved_at", BigInteger, nullable=False),
+    Column("address", PlainText, nullable=False),
+    Index(None, "id"),
+    Index(None, "person_id"),
+    Index(None, "begun_at"),
+)
+
+# API tokens, by their hash.
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("id", UuidText, nullable=False),
+    Column("person_id", UuidText, nullable=False),
+    Column("name", PlainText, nullable=False),
+    Column("scopes", JsonText, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False, server_default="0"),
+    Column("revoked_at", BigInteger),
+    Index(None, "id"),
+    Index(None, "person_id"),
+)
+
+# Sign-ins that failed, by the hash of what they are counted for (core.throttle).
+sign_in_failure = Table(
+    "sign_in_failure",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Index(None, "last_at"),
+)

@@ -1,0 +1,132 @@
+"""Messages of the admin API about people, their sessions and their API tokens. Times are unix seconds, 0 for never."""
+
+import msgspec
+
+from keyfast.core.role import Role
+from keyfast.wire.admin import View
+
+REASON_HEADER = "keyfast-reason"
+"""Why somebody does something dangerous, percent-encoded; demanded of everybody but the local socket."""
+
+
+class PersonLine(View, frozen=True):
+    """Somebody who may sign in.
+
+    Attributes:
+        rings: empty for all.
+        state: ``invited``, ``active`` or ``disabled``.
+        second_factor: whether a code is demanded at sign-in.
+        invited_until: when the invitation ends that is open.
+    """
+
+    name: str
+    role: str
+    rings: tuple[str, ...]
+    state: str
+    second_factor: bool
+    created_at: int
+    created_by: str
+    signed_in_at: int
+    invited_until: int
+
+
+class PersonOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who to add.
+
+    Attributes:
+        password: the first one; empty for an invitation instead, by which the person chooses it.
+    """
+
+    name: str
+    role: Role
+    rings: tuple[str, ...] = ()
+    password: str = ""
+
+
+class PersonChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change about a person; None leaves it."""
+
+    role: Role | None = None
+    rings: tuple[str, ...] | None = None
+
+
+class Invited(View, frozen=True):
+    """A person, and the code by which they choose their password: told once."""
+
+    person: PersonLine
+    code: str = ""
+
+
+class Joining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who takes up an invitation, and the password they choose."""
+
+    code: str
+    password: str
+
+
+class SecondFactor(View, frozen=True):
+    """A secret for an authenticator, as a URI that it reads: told once, in force when a first code is confirmed."""
+
+    uri: str
+
+
+class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A code of an authenticator."""
+
+    code: str
+
+
+class TokenOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What API token to make.
+
+    Attributes:
+        person: whose; they must be able to do what it allows.
+        name: what it is for.
+        scopes: permissions.
+        days: how long it may be used.
+    """
+
+    person: str
+    name: str
+    scopes: tuple[str, ...]
+    days: int
+
+
+class TokenLine(View, frozen=True):
+    """An API token; ``used_at`` is as of the day."""
+
+    id: str
+    person: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: int
+    expires_at: int
+    used_at: int
+    revoked_at: int
+
+
+class TokenMade(View, frozen=True):
+    """A new API token and its text: told once, only its hash is kept."""
+
+    line: TokenLine
+    token: str
+
+
+class SessionLine(View, frozen=True):
+    """A browser session."""
+
+    id: str
+    person: str
+    begun_at: int
+    seen_at: int
+    address: str
+
+
+class Myself(View, frozen=True):
+    """Who calls, and what they may do."""
+
+    name: str
+    role: str
+    rings: tuple[str, ...]
+    via: str
+    permissions: tuple[str, ...]

@@ -1,0 +1,23 @@
+"""Services of people with the cheapest passwords there are, for tests."""
+
+import os
+from collections.abc import Callable
+
+from keyfast.api.people_api import PeopleApi
+from keyfast.services.api_tokens import ApiTokenService
+from keyfast.services.people import PeopleService
+from keyfast.services.second_factor import SecondFactors
+from keyfast.services.sessions import SessionService
+from keyfast.store.database import Database
+from keyfast.trust.kek import Kek
+from keyfast.trust.sign_in import CHEAPEST, Passwords
+
+
+def people_api(database: Database, kek: Callable[[], Kek], clock: Callable[[], float]) -> PeopleApi:
+    """The admin API of people over a store."""
+    return PeopleApi(
+        PeopleService(database, Passwords(CHEAPEST), clock, os.urandom),
+        SecondFactors(database, kek, clock),
+        SessionService(database, clock),
+        ApiTokenService(database, clock, os.urandom),
+    )
