@@ -125,14 +125,19 @@ def action_of(route: str, parts: Mapping[str, str]) -> str:
     return found.get(list(parts.values())[-1], "")
 
 
+def request_id() -> str:
+    """Make an id that everything one request does goes on record with."""
+    return secrets.token_hex(_REQUEST_BYTES)
+
+
 def actor_of(request: Request) -> Actor:
     """Say who sends a request, under an id of its own for this request."""
-    number = secrets.token_hex(_REQUEST_BYTES)
+    number = request_id()
     caller = known_caller(request)
     if caller is None:
         return Actor(INVITED, Via.HTTPS, "", number)
     via = Via.LOCAL_SOCKET if caller.via is CalledVia.SOCKET else Via.HTTPS
-    return Actor(caller.name, via, caller.person.role.value, number)
+    return Actor(caller.name, via, caller.person.role.value, number, caller.reason)
 
 
 def audited(route: str, handler: http.Handler, trail: Trail) -> http.Handler:

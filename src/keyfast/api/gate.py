@@ -88,7 +88,9 @@ class Gate:
         """Return a handler that nobody reaches whom the door does not know."""
 
         async def inner(request: Request) -> Response:
-            request.scope[_CALLER] = await self._door(request)
+            reason = _reason(request)
+            caller = await self._door(request)
+            request.scope[_CALLER] = replace(caller, reason=reason if reason_fault(reason) is None else "")
             return await handler(request)
 
         return inner
@@ -103,19 +105,17 @@ class Gate:
             if why := denial(caller, permission):
                 raise ForbiddenError(why)
             await self._demand_ring(request, caller, permission)
-            request.scope[_CALLER] = self._with_reason(request, caller, permission)
+            self._demand_more(request, caller, permission)
             return await handler(request)
 
         return inner
 
-    def _with_reason(self, request: Request, caller: Caller, permission: Permission) -> Caller:
+    def _demand_more(self, request: Request, caller: Caller, permission: Permission) -> None:
         """Demand what a dangerous act needs besides the permission."""
         if unproved(caller, permission, int(self._clock())):
             raise NotSignedInError("prove again who you are before this: enter password and code once more")
-        reason = unquote(request.headers.get(REASON_HEADER, ""))
-        if caller.via is not Via.SOCKET and permission in DANGEROUS and (fault := reason_fault(reason)):
+        if caller.via is not Via.SOCKET and permission in DANGEROUS and (fault := reason_fault(_reason(request))):
             raise UsageError(fault, repair=f"send it in the header {REASON_HEADER}, percent-encoded")
-        return replace(caller, reason=reason if reason_fault(reason) is None else "")
 
     async def _demand_ring(self, request: Request, caller: Caller, permission: Permission) -> None:
         """Demand that what the path names is in the caller's rings; what is not does not exist for them."""
@@ -125,6 +125,10 @@ class Gate:
         ring = await self._rings.ring_of(noun, number) if self._rings else None
         if ring is None or not caller.person.answers_for(ring):
             raise NotFoundError(f"no {noun} {number}")
+
+
+def _reason(request: Request) -> str:
+    return unquote(request.headers.get(REASON_HEADER, ""))
 
 
 def known_caller(request: Request) -> Caller | None:

@@ -39,12 +39,14 @@ class Actor(msgspec.Struct, frozen=True):
         via: where the act came from.
         role: of the person, empty where that is not known.
         request: id of the request, the same for everything that it did; empty for none.
+        reason: why, in their own words; empty where nobody asked for it.
     """
 
     name: str
     via: Via
     role: str = ""
     request: str = ""
+    reason: str = ""
 
 
 class Act(msgspec.Struct, frozen=True):

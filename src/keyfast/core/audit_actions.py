@@ -14,6 +14,8 @@ from keyfast.core.rotation_state import RotationEvent
 KEYFAST = "keyfast"
 WHY = "why"
 """The field that holds why an act was refused."""
+REASON = "reason"
+"""The field that holds why it was done, in the words of whoever did it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,11 @@ def act_of(kind: str, at: int, endpoint_id: str | None, detail: Mapping[str, Any
         return None
     about = {**detail, "endpoint": endpoint_id or ""}
     subject = str(about.get(rule.named or "endpoint", ""))
-    return Act(at, actor, kind, rule.subject, plain(subject), picked(about, rule.fields))
+    return Act(at, actor, kind, rule.subject, plain(subject), _typed(actor) | picked(about, rule.fields))
+
+
+def _typed(actor: Actor) -> dict[str, str]:
+    return picked({REASON: actor.reason}, (REASON,)) if actor.reason else {}
 
 
 def refused_act(kind: str, at: int, asked: Mapping[str, Any], actor: Actor, why: str) -> Act:
@@ -124,5 +130,5 @@ def refused_act(kind: str, at: int, asked: Mapping[str, Any], actor: Actor, why:
     """
     rule = ACTIONS[kind]
     subject = str(asked.get("id") or asked.get(rule.named) or "")
-    detail = picked(asked, rule.fields) | picked({WHY: why}, (WHY,))
+    detail = _typed(actor) | picked(asked, rule.fields) | picked({WHY: why}, (WHY,))
     return Act(at, actor, kind, rule.subject, plain(subject), detail, Outcome.REFUSED)
