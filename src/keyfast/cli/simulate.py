@@ -65,5 +65,8 @@ def simulate(
             ),
             "",
         )
-    if any(r.stranded for r in results):
+        for each in results:
+            if each.short_of:
+                output.banner(f"{each.scenario} shows less than it is there for: {each.short_of}")
+    if any(r.stranded or r.short_of for r in results):
         sys.exit(EXIT_FAILED)

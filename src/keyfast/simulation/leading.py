@@ -100,7 +100,7 @@ async def the_rotation_is_over(fleet: Fleet) -> None:
     """Else the scenario has shown nothing."""
     view = await _newest(fleet)
     if not view.finished and view.state != RotationState.REFUSED:
-        raise ScenarioError(f"the rotation is {view.state}: {view.paused} {view.steps}")
+        raise ScenarioError(f"the rotation is {view.state}: {view.paused}{_against(view)}")
 
 
 async def the_rotation_is_rolled_back(fleet: Fleet) -> None:
@@ -115,7 +115,7 @@ async def the_rollback_is_over(fleet: Fleet) -> None:
     """Everybody is back where they were."""
     view = await _newest(fleet)
     if view.state != RotationState.ABANDONED:
-        raise ScenarioError(f"the rotation is {view.state}: {view.steps}")
+        raise ScenarioError(f"the rotation is {view.state}: {_against(view)}")
 
 
 async def recovery_by_device_key_begins(fleet: Fleet) -> None:
@@ -156,6 +156,10 @@ async def the_window_is_closed(fleet: Fleet) -> None:
 async def the_restore_is_over(fleet: Fleet) -> None:
     """An operator says that the restored server is complete again."""
     await fleet.site.post("/admin/v1/installation/end-recovery", Changed)
+
+
+def _against(view: RotationView) -> str:
+    return "; ".join(f"{step.step}: {', '.join(step.against)}" for step in view.steps if step.against)
 
 
 def _held(order: RotationOrder) -> RotationOrder:

@@ -18,6 +18,7 @@ class Result:
         missed: visits that ended without a check-in though one was due.
         why: reasons of those, by refusal class or ``unreached``.
         stranded: names of machines that could not check in at the roll call. The figure that counts; it is 0.
+        short_of: what the scenario did not come to in its time, so that it shows less; empty for nothing.
         seconds: real time it took.
     """
 
@@ -28,10 +29,11 @@ class Result:
     missed: int
     why: dict[str, int]
     stranded: tuple[str, ...]
+    short_of: str
     seconds: float
 
 
-def result(name: str, fleet: Fleet, stranded: tuple[str, ...], seconds: float) -> Result:
+def result(name: str, fleet: Fleet, stranded: tuple[str, ...], short_of: str, seconds: float) -> Result:
     """Sum up."""
     why: Counter[str] = Counter()
     for day in fleet.log.values():
@@ -44,5 +46,6 @@ def result(name: str, fleet: Fleet, stranded: tuple[str, ...], seconds: float) -
         missed=sum(day.missed for day in fleet.log.values()),
         why=dict(why.most_common()),
         stranded=stranded,
+        short_of=short_of,
         seconds=round(seconds, 1),
     )

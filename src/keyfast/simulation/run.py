@@ -8,9 +8,10 @@ from pathlib import Path
 from keyfast.simulation.endpoint import Faults
 from keyfast.simulation.fleet import Fleet
 from keyfast.simulation.habits import DAY
+from keyfast.simulation.leading import ScenarioError
 from keyfast.simulation.moments import VirtualTime
 from keyfast.simulation.report import Result, result
-from keyfast.simulation.scenarios import SCENARIOS, begin
+from keyfast.simulation.scenarios import SCENARIOS, Scenario, begin
 from keyfast.simulation.site import new_site
 
 START = 1_800_000_000.0
@@ -38,11 +39,12 @@ def run(
     site = new_site(folder, moment, SCENARIOS[name].device_key)
     fleet = Fleet(site, days, seed, faults)
     began = time.monotonic()
-    stranded = asyncio.run(_run(name, fleet, count, progress))
-    return result(name, fleet, stranded, time.monotonic() - began)
+    stranded, short_of = asyncio.run(_run(name, fleet, count, progress))
+    return result(name, fleet, stranded, short_of, time.monotonic() - began)
 
 
-async def _run(name: str, fleet: Fleet, count: int, progress: Progress) -> tuple[str, ...]:
+async def _run(name: str, fleet: Fleet, count: int, progress: Progress) -> tuple[tuple[str, ...], str]:
+    """Return the names of the stranded, and what the scenario did not come to in its time."""
     scenario, end = SCENARIOS[name], START + fleet.days * DAY
 
     def told(now: float) -> None:
@@ -56,9 +58,18 @@ async def _run(name: str, fleet: Fleet, count: int, progress: Progress) -> tuple
                 await fleet.run(START + day * DAY, told)
                 await act(fleet)
         await fleet.run(end, told)
-        if scenario.last is not None:
-            await scenario.last(fleet)
+        short_of = await _short_of(scenario, fleet)
         stranded = await fleet.roll_call(told)
     finally:
         await fleet.site.stop()
-    return tuple(endpoint.name for endpoint in stranded)
+    return tuple(endpoint.name for endpoint in stranded), short_of
+
+
+async def _short_of(scenario: Scenario, fleet: Fleet) -> str:
+    """Say why a scenario shows less than it is there for; who is stranded is counted all the same."""
+    try:
+        if scenario.last is not None:
+            await scenario.last(fleet)
+    except ScenarioError as fault:
+        return f"{fault.message}; {fault.repair}"
+    return ""
