@@ -17,6 +17,8 @@ from keyfast.errors import TrustError
 STEP_SECONDS = 5.0
 """How long each step may take."""
 _HTTPS = 443
+_VERSION = "TLSv1.3"
+"""What the agent demands (``agent.tls``)."""
 _PLAIN = b"HEAD / HTTP/1.0\r\n\r\n"
 
 # X509_V_ERR_... of OpenSSL.
@@ -74,14 +76,21 @@ def _secured(seen: Way, connection: socket.socket, place: tuple[str, int], ca: s
             return _dated(replace(seen, fault=TlsFault.NONE, version=version), secured.getpeercert(binary_form=True))
     except ssl.SSLCertVerificationError as cause:
         fault = _FAULTS.get(cause.verify_code, TlsFault.UNTRUSTED)
-        return _dated(replace(seen, fault=fault, detail=cause.verify_message), presented(place))
+        return _dated(replace(seen, fault=fault, detail=cause.verify_message), presented(place)[0])
     except TrustError as cause:
         return replace(seen, detail=cause.message)
     except OSError as cause:
-        fault_ = _fault(cause)
-        if fault_ in (TlsFault.UNANSWERED, TlsFault.CUT) and speaks_plainly(place):
-            return replace(seen, fault=TlsFault.NOT_TLS, detail="it answers a request without TLS")
-        return replace(seen, fault=fault_, detail=_words(cause))
+        return _without_tls(replace(seen, fault=_fault(cause), detail=_words(cause)), place)
+
+
+def _without_tls(seen: Way, place: tuple[str, int]) -> Way:
+    """Look closer where TLS was not answered: not every server says why it does not go on."""
+    if seen.fault in (TlsFault.UNANSWERED, TlsFault.CUT) and speaks_plainly(place):
+        return replace(seen, fault=TlsFault.NOT_TLS, detail="it answers a request without TLS")
+    version = presented(place)[1] if seen.fault is TlsFault.CUT else ""
+    if version and version != _VERSION:
+        return replace(seen, fault=TlsFault.TOO_OLD, detail=f"it speaks {version} and nothing newer")
+    return seen
 
 
 def _fault(cause: OSError) -> TlsFault | None:
@@ -95,8 +104,11 @@ def _fault(cause: OSError) -> TlsFault | None:
     return TlsFault.TOO_OLD if reason in _TOO_OLD else None
 
 
-def presented(place: tuple[str, int], seconds: float = STEP_SECONDS) -> bytes | None:
-    """Return the certificate (DER) that a server presents, whether or not it holds; nothing is sent over it."""
+def presented(place: tuple[str, int], seconds: float = STEP_SECONDS) -> tuple[bytes | None, str]:
+    """Return the certificate (DER) that a server presents, whether or not it holds, and the version of TLS.
+
+    Nothing is sent over it.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -104,9 +116,9 @@ def presented(place: tuple[str, int], seconds: float = STEP_SECONDS) -> bytes | 
             socket.create_connection(place, seconds) as connection,
             context.wrap_socket(connection, server_hostname=place[0]) as secured,
         ):
-            return secured.getpeercert(binary_form=True)
+            return secured.getpeercert(binary_form=True), secured.version() or ""
     except OSError:
-        return None
+        return None, ""
 
 
 def speaks_plainly(place: tuple[str, int], seconds: float = STEP_SECONDS) -> bool:
