@@ -117,7 +117,8 @@ class Asker:
     async def ask(self, record: Record, ways: tuple[Route, ...]) -> Probed:
         """Ask until a server answers; the record is looked at and never stored."""
         if record.admission is not Admission.REGISTERED:
-            why = "it waits for an administrator's approval" if record.endpoint_id else "it is not enrolled yet"
+            waits = record.admission is Admission.PENDING
+            why = "it waits for an administrator's approval" if waits else "it is not enrolled yet"
             return Probed(Said.NOT_ASKED, detail=why)
         last = Probed(Said.NOT_ASKED, detail="the access profile names no usable URL")
         try:

@@ -80,7 +80,7 @@ def _secured(seen: Way, connection: socket.socket, place: tuple[str, int], ca: s
     except TrustError as cause:
         return replace(seen, detail=cause.message)
     except OSError as cause:
-        return _without_tls(replace(seen, fault=_fault(cause), detail=_words(cause)), place)
+        return _without_tls(replace(seen, fault=fault_of(cause), detail=_words(cause)), place)
 
 
 def _without_tls(seen: Way, place: tuple[str, int]) -> Way:
@@ -93,7 +93,8 @@ def _without_tls(seen: Way, place: tuple[str, int]) -> Way:
     return seen
 
 
-def _fault(cause: OSError) -> TlsFault | None:
+def fault_of(cause: OSError) -> TlsFault | None:
+    """Tell why TLS did not come about, where it is not the certificate; None for what nobody thought of."""
     if isinstance(cause, TimeoutError):
         return TlsFault.UNANSWERED
     if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):

@@ -13,6 +13,7 @@ from keyfast.agent.diagnosis.mapping import evidence_of
 from keyfast.core.diagnosis.engine import CANNOT_TELL, diagnose
 from keyfast.core.diagnosis.evidence import ClientDatabase
 from keyfast.core.diagnosis.finding import Effort, Finding, Option
+from keyfast.core.ids import parse_endpoint_id
 from keyfast.core.visible import visible
 from keyfast.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_FINISHED
 
@@ -72,8 +73,8 @@ def _told(first: Finding, said: str) -> str:
 
 
 def _about(endpoint: str, finding: Finding) -> Finding:
-    """Put this endpoint's id into the commands."""
-    if not endpoint:
+    """Put this endpoint's id into the commands; they go to a shell, so what is no id does not."""
+    if parse_endpoint_id(endpoint) is None:
         return finding
     options = (replace(one, command=_ID.sub(endpoint, one.command)) for one in finding.options)
     return replace(finding, options=tuple(options))
@@ -98,5 +99,5 @@ def _without_cause(first: Finding, facts: Facts, lines: Sequence[Line]) -> Findi
 
 def _next(endpoint: str) -> Iterator[Option]:
     yield Option("try a check-in, and look again", Effort.MINUTES, "none", "keyfast-agent check-in")
-    shown = f"keyfast endpoint show {endpoint}" if endpoint else "keyfast endpoint list"
+    shown = f"keyfast endpoint show {endpoint}" if parse_endpoint_id(endpoint) else "keyfast endpoint list"
     yield Option("look at what the server has on record of this endpoint", Effort.MINUTES, "none", shown)
