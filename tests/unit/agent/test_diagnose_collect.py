@@ -2,24 +2,22 @@
 
 import errno
 import json
-import os
 import socket
 import threading
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.support import front
 from tests.support.fake_agent import Channel, rig_for
+from tests.support.fake_platform import FakePlatform
 from tests.support.fake_server import Answer, FakeServer, Fault
 
-from keyfast.agent.client_database import Admission, Record
-from keyfast.agent.diagnosis import local, network
+from keyfast.agent.client_database import Admission
+from keyfast.agent.diagnosis import network
 from keyfast.agent.diagnosis.collect import Means, collect
 from keyfast.agent.diagnosis.facts import Said, Who
-from keyfast.agent.lock import TRIAL_NAME, lock
 from keyfast.agent.routes import Route
 from keyfast.core.diagnosis.evidence import ClientDatabase, Connecting, TlsFault
 from keyfast.core.refusal import Refusal, RefusalClass
@@ -28,40 +26,18 @@ from keyfast.trust.keyset import Keyset
 from keyfast.wire.messages import SignedTime
 
 
-class FakePlatform:
-    """An operating system in a test's hands; a fault is raised in place of an answer."""
-
-    def __init__(self, state: Path, record: Record | None = None) -> None:
-        self.folder, self.record = state, record
-        self.fault: BaseException | None = None
-        self.how: str | BaseException = "running"
-        self.hangs = threading.Event()
-        self.slow = False
-
-    def state(self) -> Path:
-        return self.folder
-
-    def read(self, _: Path) -> tuple[Record | None, str]:
-        if self.slow:
-            self.hangs.wait(20)
-        if self.fault:
-            raise self.fault
-        return self.record, "file"
-
-    def server_url(self) -> str:
-        return ""
-
-    def service(self) -> str:
-        if isinstance(self.how, BaseException):
-            raise self.how
-        return self.how
+def free() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Bench:
     """An endpoint that has checked in at a server in memory."""
 
     def __init__(self, folder: Path) -> None:
-        self.server = FakeServer()
+        self.server = FakeServer((f"https://localhost:{free()}",))
         self.rig = rig_for(self.server)
         self.platform = FakePlatform(folder)
         self.told: list[str] = []
@@ -91,16 +67,13 @@ class Bench:
         def connect(context):
             return Channel(self.server, context)
 
-        def resolve(host, port):
-            raise socket.gaierror(socket.EAI_NONAME, "nobody knows it")
-
         means = Means(
             self.platform,
             self.platform.folder,
             self.rig.clock,
             self.rig.new_id,
             self.told.append,
-            **{"connect": connect, "resolve": resolve, "limits": self.limits} | more,
+            **{"connect": connect, "limits": self.limits} | more,
         )
         return await collect(means)
 
@@ -119,7 +92,7 @@ async def test_a_healthy_endpoint_is_seen_as_it_is(bench):
     assert (facts.hellos[0].clock_off_s, facts.hellos[0].server_time) == (0, bench.server.now)
     assert facts.probed.said is Said.ACCEPTED
     assert facts.probed.server_seq == facts.past.seq
-    assert facts.ways[0].resolves is False
+    assert (facts.ways[0].resolves, facts.ways[0].connecting) == (True, Connecting.REFUSED)
     assert facts.unseen == ()
     assert "disk" in bench.told
     assert bench.rig.database.content, "nothing was stored"
@@ -227,7 +200,7 @@ async def test_who_is_not_enrolled_is_not_asked(bench):
 
 
 async def test_nobody_at_the_address(bench):
-    bench.server.dead_hosts = {"kf.example.com"}
+    bench.server.dead_hosts = {"localhost"}
     facts = await bench.look()
     assert (facts.hellos[0].who, facts.probed.said) == (Who.NOBODY, Said.UNREACHED)
 
@@ -283,61 +256,23 @@ async def test_what_hangs_is_left_behind(bench):
     assert facts.disk.full is False
 
 
-async def test_a_look_up_that_hangs_is_left_behind(bench):
+async def test_a_look_up_that_hangs_is_left_behind_and_nobody_is_asked(bench):
     done = threading.Event()
-    bench.limits = (5.0, 0.5)
+    bench.limits = (0.5, 5.0)
     facts = await bench.look(resolve=lambda *_: done.wait(20))
     done.set()
-    assert "way to https://kf.example.com" in dict(facts.unseen)
-    assert facts.probed.said is Said.ACCEPTED
+    assert [name for name, _ in facts.unseen] == [f"name of {bench.server.urls[0]}"]
+    assert (facts.ways[0].resolves, facts.hellos[0].who, facts.probed.said) == (None, Who.NOBODY, Said.UNREACHED)
 
 
-@pytest.mark.parametrize(
-    ("how", "runs"),
-    [("running", True), ("stopped", False), ("not installed", False), ("unknown", None), (OSError("x"), None)],
-)
-def test_the_service(tmp_path, how, runs):
-    platform = FakePlatform(tmp_path)
-    platform.how = how
-    seen = local.service(platform, tmp_path)
-    assert seen.runs is runs
-    assert seen.detail
+async def test_a_name_without_an_address_is_asked_nothing(bench):
+    def resolve(host, port):
+        raise socket.gaierror(socket.EAI_NONAME, "nobody knows it")
 
-
-def test_the_service_is_not_asked_about_another_folder(tmp_path):
-    (tmp_path / "other").mkdir()
-    assert local.service(FakePlatform(tmp_path), tmp_path / "other").runs is None
-
-
-def test_what_holds_the_client_database_runs_whoever_started_it(tmp_path):
-    platform = FakePlatform(tmp_path)
-    platform.how = "stopped"
-    held = lock(tmp_path)
-    try:
-        assert local.service(platform, tmp_path).runs is True
-    finally:
-        os.close(held)
-
-
-def test_the_disk(tmp_path):
-    seen = local.disk(tmp_path)
-    assert (seen.full, seen.fault) == (False, "")
-    assert seen.free > 0
-    assert not (tmp_path / TRIAL_NAME).exists()
-    assert local.disk(tmp_path / "nowhere").full is None
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="missing /dev/full")
-def test_a_disk_without_room(tmp_path):
-    (tmp_path / TRIAL_NAME).symlink_to("/dev/full")
-    assert local.disk(tmp_path).full is None, "a link is not followed"
-
-
-def test_proxies_are_shown_without_what_a_person_logs_on_with():
-    seen = local.proxy(lambda: {"https": "http://jane:hunter2@proxy.example:3128", "no": "localhost", "http": "plain"})
-    assert set(seen.names) == {"proxy.example:3128", "plain"}
-    assert local.proxy(lambda: {"all": "socks5://[::1:bad"}).fault
-    assert local.proxy(dict).names == ()
+    before = len(bench.server.requests)
+    facts = await bench.look(resolve=resolve)
+    assert (facts.ways[0].resolves, facts.hellos[0].who, facts.probed.said) == (False, Who.NOBODY, Said.UNREACHED)
+    assert len(bench.server.requests) == before
 
 
 # --- the way to a server
@@ -347,48 +282,44 @@ def route(port: int, host: str = "localhost") -> Route:
     return Route(f"https://{host}:{port}", "", "current")
 
 
-def free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def go(to: Route, seconds: float = 5.0):
+    """The whole way."""
+    seen = network.looked_up(to)
+    return network.way(to, seen, seconds) if seen.resolves else seen
 
 
 def test_a_closed_port_refuses():
-    seen = network.way(route(free()))
+    seen = go(route(free()))
     assert (seen.resolves, seen.connecting, seen.fault) == (True, Connecting.REFUSED, None)
 
 
 def test_a_queue_that_is_full_is_silence():
     port = free()
     with front.swallowing(port):
-        assert network.way(route(port), seconds=0.5).connecting is Connecting.TIMEOUT
+        assert go(route(port), 0.5).connecting is Connecting.TIMEOUT
 
 
 def test_who_cuts_and_who_speaks_plainly():
     port = free()
     with front.cutting(port):
-        assert network.way(route(port)).fault is TlsFault.CUT
+        assert go(route(port)).fault is TlsFault.CUT
     with front.plain(port):
-        assert network.way(route(port)).fault is TlsFault.NOT_TLS
+        assert go(route(port)).fault is TlsFault.NOT_TLS
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70, "nobody.invalid"])
 def test_a_name_that_is_none(host):
-    seen = network.way(Route(f"https://{host}", "", "current"))
+    seen = go(Route(f"https://{host}", "", "current"))
     assert (seen.resolves, seen.connecting) == (False, None)
 
 
 def test_an_address_that_cannot_be_read():
-    assert network.way(Route("https://[::1", "", "current")).resolves is None
+    assert go(Route("https://[::1", "", "current")).resolves is None
 
 
 def test_an_authority_that_is_none():
     port = free()
     with front.deaf(port):
-        seen = network.way(Route(f"https://localhost:{port}", "not PEM", "current"))
+        seen = go(Route(f"https://localhost:{port}", "not PEM", "current"))
     assert (seen.connecting, seen.fault) == (Connecting.OPEN, None)
     assert "PEM" in seen.detail
-
-
-def test_facts_can_be_written_down():
-    assert msgspec.json.encode(local.proxy(dict))

@@ -38,13 +38,17 @@ def authority():
     return create_authority("test authority", NOW)
 
 
+def go(route):
+    return network.way(route, network.looked_up(route))
+
+
 def look(port, authority, folder, name="localhost", at=NOW, newest=ssl.TLSVersion.TLSv1_3, chain=b""):
     pem, key = issue_certificate(*authority, [name], at, 30)
     how = front.answering(200, written(folder / "server", pem + chain, key))
     if newest is not ssl.TLSVersion.TLSv1_3:
         how = front.relay(1, written(folder / "server", pem, key), newest)
     with how(port):
-        return network.way(Route(f"https://localhost:{port}", authority[0].decode(), "current"))
+        return go(Route(f"https://localhost:{port}", authority[0].decode(), "current"))
 
 
 def test_a_certificate_that_holds(port, authority, tmp_path):
@@ -75,7 +79,7 @@ def test_one_of_somebody_else(port, authority, tmp_path, sent, fault):
     pem, key = issue_certificate(*other, ["localhost"], NOW)
     certificate = written(tmp_path / "other", pem + (other[0] if sent else b""), key)
     with front.answering(200, certificate)(port):
-        seen = network.way(Route(f"https://localhost:{port}", authority[0].decode(), "current"))
+        seen = go(Route(f"https://localhost:{port}", authority[0].decode(), "current"))
     assert seen.fault is fault
     assert seen.expires_at
 

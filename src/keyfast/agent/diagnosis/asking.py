@@ -120,7 +120,7 @@ class Asker:
             waits = record.admission is Admission.PENDING
             why = "it waits for an administrator's approval" if waits else "it is not enrolled yet"
             return Probed(Said.NOT_ASKED, detail=why)
-        last = Probed(Said.NOT_ASKED, detail="the access profile names no usable URL")
+        last = Probed(Said.UNREACHED, detail="no name of a server has an address")
         try:
             for route in ways:
                 last = await self._over(route, replace(record, nonce=""))

@@ -1,4 +1,4 @@
-"""Collector of the way to one server, step by step until it ends: name, connection, TLS. Sends no request."""
+"""Collectors of the way to one server, step by step until it ends: name, connection, TLS. They send no request."""
 
 import socket
 import ssl
@@ -14,7 +14,7 @@ from keyfast.agent.tls import strict_context
 from keyfast.core.diagnosis.evidence import Connecting, TlsFault
 from keyfast.errors import TrustError
 
-STEP_SECONDS = 5.0
+STEP_SECONDS = 4.0
 """How long each step may take."""
 _HTTPS = 443
 _VERSION = "TLSv1.3"
@@ -47,26 +47,36 @@ def addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
-def way(route: Route, resolve: Resolve = addresses, seconds: float = STEP_SECONDS) -> Way:
-    """Take the way to one server until it ends."""
+def looked_up(route: Route, resolve: Resolve = addresses) -> Way:
+    """Look up the name of a server."""
     seen = Way(route.url, route.slot)
     try:
-        parts = urlsplit(route.url)
-        host, port = parts.hostname or "", parts.port or _HTTPS
+        host, port = _place(route.url)
     except ValueError as cause:
         return replace(seen, detail=f"the address cannot be read: {cause}")
     try:
-        seen = replace(seen, resolves=True, addresses=tuple(resolve(host, port)))
+        return replace(seen, resolves=True, addresses=tuple(resolve(host, port)))
     except (OSError, UnicodeError) as cause:
         return replace(seen, resolves=False, detail=f"{host} has no address: {_words(cause)}")
+
+
+def way(route: Route, seen: Way, seconds: float = STEP_SECONDS) -> Way:
+    """Take the rest of the way to a server whose name has an address, until it ends."""
+    place = _place(route.url)
+    where = f"{place[0]}:{place[1]}"
     try:
-        connection = socket.create_connection((host, port), seconds)
+        connection = socket.create_connection(place, seconds)
     except ConnectionRefusedError as cause:
-        return replace(seen, connecting=Connecting.REFUSED, detail=f"{host}:{port}: {_words(cause)}")
+        return replace(seen, connecting=Connecting.REFUSED, detail=f"{where}: {_words(cause)}")
     except OSError as cause:
-        return replace(seen, connecting=Connecting.TIMEOUT, detail=f"{host}:{port}: {_words(cause)}")
+        return replace(seen, connecting=Connecting.TIMEOUT, detail=f"{where}: {_words(cause)}")
     with connection:
-        return _secured(replace(seen, connecting=Connecting.OPEN), connection, (host, port), route.ca)
+        return _secured(replace(seen, connecting=Connecting.OPEN), connection, place, route.ca)
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or _HTTPS
 
 
 def _secured(seen: Way, connection: socket.socket, place: tuple[str, int], ca: str) -> Way:

@@ -93,11 +93,13 @@ def _without_cause(first: Finding, facts: Facts, lines: Sequence[Line]) -> Findi
     else:
         bad = [one for how in (How.NOT_OK, How.NOT_SEEN) for one in lines if one.how is how]
         told = f"{bad[0].what} is {bad[0].how}: {bad[0].detail}" if bad else "nothing that was looked at explains it"
-    endpoint = visible(facts.past.endpoint) if facts.past else ""
-    return replace(first, cause=f"Cannot tell, because {told}.", evidence_for=(), options=tuple(_next(endpoint)))
+    return replace(first, cause=f"Cannot tell, because {told}.", evidence_for=(), options=tuple(_next(facts)))
 
 
-def _next(endpoint: str) -> Iterator[Option]:
+def _next(facts: Facts) -> Iterator[Option]:
+    endpoint = facts.past.endpoint if facts.past else ""
+    if facts.memory.database is None and facts.memory.repair:
+        yield Option(visible(facts.memory.repair), Effort.MINUTES, "none")
     yield Option("try a check-in, and look again", Effort.MINUTES, "none", "keyfast-agent check-in")
     shown = f"keyfast endpoint show {endpoint}" if parse_endpoint_id(endpoint) else "keyfast endpoint list"
     yield Option("look at what the server has on record of this endpoint", Effort.MINUTES, "none", shown)
