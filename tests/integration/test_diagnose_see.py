@@ -5,12 +5,11 @@ The table of made situations and first findings is docs/diagnosis/confusion.md; 
 
 import csv
 import json
-import os
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
+from tests.support.confusion import linked, stands, table
 from tests.support.see_situations import (
     DAY,
     HOUR,
@@ -21,10 +20,6 @@ from tests.support.see_situations import (
 )
 
 from keyfast.core.diagnosis.engine import CANNOT_TELL
-
-PAGE = Path(__file__).resolve().parents[2] / "docs/diagnosis/confusion.md"
-WRITE = os.environ.get("KEYFAST_WRITE_DOCS") == "1"
-BEGIN, END = "<!-- confusion -->\n", "<!-- end of confusion -->"
 
 
 @pytest.fixture
@@ -38,30 +33,13 @@ def test_no_situation_is_named_wrongly(make_site):
         site = make_site()
         make(site)
         first = site.findings()[0]
-        rows.append((situation, known, first["code"], "" if first["code"] == CANNOT_TELL else first["confidence"]))
+        sure = "-" if first["code"] == CANNOT_TELL else first["confidence"]
+        rows.append((situation, known, linked(first["code"]), sure))
         assert first["code"] == expected, (situation, known, first)
         assert confidence in ("", first["confidence"]), (situation, known, first)
-    table = _table(rows)
-    print(f"\n{table}")  # noqa: T201 - the confusion table is what this test is for
-    _stands(table)
-
-
-def _table(rows: Sequence[tuple[object, ...]]) -> str:
-    lines = ["| made situation | what was given | first finding | how sure |", "| --- | --- | --- | --- |"]
-    for situation, known, code, sure in rows:
-        shown = f"[{code}](rules/{code}.md)"
-        lines.append(f"| {situation} | {known} | {shown} | {sure or '-'} |")
-    return "\n".join(lines) + "\n"
-
-
-def _stands(table: str) -> None:
-    text = PAGE.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    inside, _, after = rest.partition(END)
-    if WRITE:
-        PAGE.write_text(before + BEGIN + table + END + after, "utf-8")
-    else:
-        assert inside == table, "found otherwise; KEYFAST_WRITE_DOCS=1 writes it"
+    found = table(("made situation", "what was given", "first finding", "how sure"), rows)
+    print(f"\n{found}")  # noqa: T201 - the confusion table is what this test is for
+    stands("confusion", found)
 
 
 def test_the_change_is_dated_by_the_log_and_not_by_the_first_failure(make_site):
@@ -85,12 +63,12 @@ def test_looking_counts_no_wrong_password(make_site):
 def test_every_output_says_the_same(make_site, tmp_path):
     site = make_site()
     site.account.state("disabled")
-    page, table = tmp_path / "report.html", tmp_path / "machines.csv"
-    text = site.run("--html", str(page), "--csv-out", str(table))
+    page, lines = tmp_path / "report.html", tmp_path / "machines.csv"
+    text = site.run("--html", str(page), "--csv-out", str(lines))
     assert "account-disabled" in text
     assert f"Enable-ADAccount -Identity '{site.account.name}'" in text
     assert "account-disabled" in page.read_text("utf-8")
-    with table.open(encoding="utf-8-sig", newline="") as file:
+    with lines.open(encoding="utf-8-sig", newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["machine"], row["finding"]) == ("PC-0815", "account-disabled")
 

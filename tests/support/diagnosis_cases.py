@@ -76,6 +76,7 @@ _LAGGING = (reading(), AccountReading("dc2", NOW, exists=True, name="svc-see", p
 _CHANGED_AT = NOW - 2 * DAY
 
 HITS: dict[str, Evidence] = {
+    "certificate-not-begun": evidence(tls=Tls(TlsFault.NOT_YET, begins_at=NOW + DAY)),
     "identity-went-on": evidence(record=Record(went_on=True)),
     "client-not-installed": evidence(machine=Machine(ClientDatabase.ABSENT)),
     "client-database-damaged": evidence(machine=Machine(ClientDatabase.DAMAGED, "no frame holds", "a backup")),
@@ -169,6 +170,7 @@ HITS: dict[str, Evidence] = {
 """Evidence that each rule fits, by its code."""
 
 NEAR: dict[str, Evidence] = {
+    "certificate-not-begun": evidence(tls=Tls(TlsFault.NOT_YET, begins_at=NOW - DAY)),
     "identity-went-on": evidence(record=Record(went_on=False)),
     "client-not-installed": evidence(machine=Machine(ClientDatabase.DAMAGED)),
     "client-database-damaged": evidence(machine=Machine(ClientDatabase.SEALED)),

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from keyfast.agent.client_database import Record, decode_record, encode_record
 from keyfast.agent.frames import Frame, encode_frame, read_frames
-from keyfast.agent.lock import LOCK_NAME, lock
+from keyfast.agent.lock import LOCK_NAME, TRIAL_NAME, lock
 from keyfast.agent.vault import Safe, is_sealed
 from keyfast.agent.vaults import key_files
 from keyfast.errors import ClientDatabaseError
@@ -233,7 +233,7 @@ def files(directory: Path) -> tuple[Path, ...]:
     path = directory / FILE_NAME
     aside = sorted(directory.glob(f"{FILE_NAME}.sealed-*"))
     own = (path, path.with_suffix(".new"), path.with_suffix(".damaged"))
-    return *own, *aside, *key_files(directory), directory / LOCK_NAME
+    return *own, *aside, *key_files(directory), directory / TRIAL_NAME, directory / LOCK_NAME
 
 
 def _free(path: Path) -> Path:

@@ -8,6 +8,8 @@ from pathlib import Path
 from keyfast.errors import ClientDatabaseError
 
 LOCK_NAME = "lock"
+TRIAL_NAME = "diagnose.trial"
+"""File that a diagnosis writes beside the lock and removes; a kill may leave it."""
 _FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 if sys.platform == "win32":

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from keyfast import __version__
 from keyfast.agent import commands
-from keyfast.agent.diagnosis import command as diagnosis
 from keyfast.agent.platform import here
 from keyfast.errors import EXIT_FAILED, KeyfastError
 
@@ -35,6 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"keyfast-agent: {text}\n")
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    from keyfast.agent.diagnosis import command  # noqa: PLC0415 - an agent that runs does not need its rules
+
+    return command.diagnose(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     diagnose.add_argument("--json", action="store_true", help="for programs")
     diagnose.add_argument("--to", type=Path, metavar="FILE", help="write it to this file, too")
-    diagnose.set_defaults(command=diagnosis.diagnose)
+    diagnose.set_defaults(command=_diagnose)
 
     uninstall = verbs.add_parser(
         "uninstall", parents=[state], help="stop the service, tell the server, forget this endpoint"

@@ -117,9 +117,10 @@ class Asker:
     async def ask(self, record: Record, ways: tuple[Route, ...]) -> Probed:
         """Ask until a server answers; the record is looked at and never stored."""
         if record.admission is not Admission.REGISTERED:
-            why = "it waits for an administrator's approval" if record.endpoint_id else "it is not enrolled yet"
+            waits = record.admission is Admission.PENDING
+            why = "it waits for an administrator's approval" if waits else "it is not enrolled yet"
             return Probed(Said.NOT_ASKED, detail=why)
-        last = Probed(Said.NOT_ASKED, detail="the access profile names no usable URL")
+        last = Probed(Said.UNREACHED, detail="no name of a server has an address")
         try:
             for route in ways:
                 last = await self._over(route, replace(record, nonce=""))
@@ -146,6 +147,7 @@ class Asker:
             return requests.without_logon(made) if kept else made
 
         record, outcome = await self._settled(record, route, make)
+        outcome = await self._named(record, route, outcome)
         if kept and isinstance(outcome, Refused) and outcome.kind == RefusalClass.UNAUTHENTICATED:
             return Probed(Said.NOT_ASKED, route.url, detail=_KEPT, status=self._status, password_kept=True)
         told = replace(self._told(route, outcome), password_kept=kept)
@@ -156,6 +158,14 @@ class Asker:
         except (TrustError, msgspec.DecodeError, UnicodeDecodeError) as cause:
             return replace(told, said=Said.UNREACHED, detail=f"its answer is not trusted: {cause}")
         return replace(told, server_seq=await self._seq(record, route))
+
+    async def _named(self, record: Record, route: Route, outcome: Outcome) -> Outcome:
+        """A server that has Windows mode closed for everybody only says so where nobody is to be known."""
+        said = outcome.kind if isinstance(outcome, Refused) else ""
+        if record.mode is not Mode.WINDOWS or said != RefusalClass.UNAUTHENTICATED:
+            return outcome
+        asked = await self._link.send(route, Request("GET", requests.PROBE, {}), evidence.chain_of(record))
+        return asked if isinstance(asked, Refused) and asked.kind == RefusalClass.MODE_CLOSED else outcome
 
     async def _with_token(self, record: Record, route: Route) -> tuple[Record, Outcome | None]:
         """Fetch a token for this question where the mode takes one; the agent keeps its own."""

@@ -22,10 +22,11 @@ from keyfast.core.mode import Mode
 from keyfast.errors import TrustError
 
 T = TypeVar("T")
-LOCAL_SECONDS = 8.0
-SERVER_SECONDS = 20.0
+LOCAL_SECONDS = 5.0
+SERVER_SECONDS = 15.0
 """What all collectors of a kind may take together, as they run at the same time."""
 MAX_WAYS = 6
+_NOBODY = Hello(Who.NOBODY, detail="it was not asked, as its name has no address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +118,29 @@ async def _servers(looking: _Looking, record: Record) -> tuple[tuple[Way, ...], 
     except (TrustError, OSError) as cause:
         looking.unseen.append(("access profile", f"it cannot be read: {type(cause).__name__}"))
         return (), (), None
-    ways, hellos, probed = await asyncio.gather(
-        asyncio.gather(*(_way(looking, route) for route in named)),
-        asyncio.gather(*(_hello(looking, route, record) for route in named)),
-        _probed(looking, record, named),
+    names = await asyncio.gather(*(_name(looking, route) for route in named))
+    # Nobody is asked whose name is not known: a look-up that hangs would hang once more, in a thread that must end.
+    known = [(route, name) for route, name in zip(named, names, strict=True) if name.resolves]
+    reached, heard, probed = await asyncio.gather(
+        asyncio.gather(*(_way(looking, route, name) for route, name in known)),
+        asyncio.gather(*(_hello(looking, route, record) for route, _ in known)),
+        _probed(looking, record, tuple(route for route, _ in known)),
     )
-    return tuple(ways), tuple(hellos), probed
+    ways = {way.url: way for way in (*names, *reached)}
+    hellos = {route.url: hello for (route, _), hello in zip(known, heard, strict=True)}
+    return tuple(ways.values()), tuple(hellos.get(url, _NOBODY) for url in ways), probed
 
 
-async def _way(looking: _Looking, route: Route) -> Way:
-    look = beside(lambda: network.way(route, looking.means.resolve), "way")
-    return await looking.at(f"way to {route.url}", look, Way(route.url, route.slot), looking.means.limits[1])
+async def _name(looking: _Looking, route: Route) -> Way:
+    means = looking.means
+    look = beside(lambda: network.looked_up(route, means.resolve), "name")
+    otherwise = Way(route.url, route.slot, detail="the look-up did not end")
+    return await looking.at(f"name of {route.url}", look, otherwise, means.limits[0])
+
+
+async def _way(looking: _Looking, route: Route, name: Way) -> Way:
+    look = beside(lambda: network.way(route, name), "way")
+    return await looking.at(f"way to {route.url}", look, name, looking.means.limits[1])
 
 
 async def _hello(looking: _Looking, route: Route, record: Record) -> Hello:

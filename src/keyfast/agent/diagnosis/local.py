@@ -11,13 +11,11 @@ from urllib.parse import urlsplit
 
 from keyfast.agent.client_database import Record
 from keyfast.agent.diagnosis.facts import Disk, Memory, Proxy, Service
-from keyfast.agent.lock import is_held
+from keyfast.agent.lock import TRIAL_NAME, is_held
 from keyfast.agent.platform import Platform
 from keyfast.core.diagnosis.evidence import ClientDatabase
 from keyfast.errors import ClientDatabaseError, VaultError
 
-TRIAL = "diagnose.trial"
-"""File that is written and removed; one that is left by a kill is written over."""
 TRIAL_BYTES = 256 * 1024
 """As much as the client database needs for a record that is written anew."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -42,7 +40,7 @@ def memory(platform: Platform, state: Path) -> tuple[Memory, Record | None]:
 def disk(state: Path, size: int = TRIAL_BYTES) -> Disk:
     """Write a file beside the client database, make it durable, and remove it."""
     free = None
-    path = state / TRIAL
+    path = state / TRIAL_NAME
     try:
         free = shutil.disk_usage(state).free
         fd = os.open(path, _NEW, 0o600)

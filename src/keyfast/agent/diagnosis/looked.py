@@ -123,7 +123,8 @@ def _probed(probed: Probed) -> Line:
         return line("access", How.OK, f"{probed.url} lets this endpoint in")
     if probed.said is Said.REFUSED:
         said = f"{probed.url} refuses: {probed.kind}, status {probed.status}"
-        return line("access", How.NOT_OK, f"{said}; {probed.detail}{kept}".rstrip("; "))
+        parts = (said, probed.detail, probed.repair and f"it advises: {probed.repair}")
+        return line("access", How.NOT_OK, "; ".join(filter(None, parts)) + kept)
     return line("access", How.NOT_SEEN, f"{probed.detail}{kept}")
 
 

@@ -101,7 +101,7 @@ def _tls(way: Way | None, server_time: int) -> Tls:
         return Tls(way.fault)
     if way.begins_at <= server_time < ends:
         return Tls(TlsFault.NONE, ends, by_clock_alone=True)
-    return Tls(way.fault, ends, by_clock_alone=False)
+    return Tls(way.fault, ends, way.begins_at, by_clock_alone=False)
 
 
 def _refusals(facts: Facts) -> tuple[dict[RefusalClass, int] | None, str]:

@@ -1,6 +1,7 @@
 """What a diagnosis of this endpoint says: the verdict, the findings, and everything that was looked at. Pure."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -11,10 +12,13 @@ from keyfast.agent.diagnosis.looked import looked
 from keyfast.agent.diagnosis.mapping import evidence_of
 from keyfast.core.diagnosis.engine import CANNOT_TELL, diagnose
 from keyfast.core.diagnosis.evidence import ClientDatabase
-from keyfast.core.diagnosis.finding import Effort, Finding, Option, Weight
+from keyfast.core.diagnosis.finding import Effort, Finding, Option
+from keyfast.core.ids import parse_endpoint_id
+from keyfast.core.visible import visible
 from keyfast.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_FINISHED
 
 WELL = "Nothing is wrong here: the server takes this endpoint's access."
+_ID = re.compile(r"\bID\b")
 
 
 class Verdict(StrEnum):
@@ -48,15 +52,32 @@ class Report(msgspec.Struct, frozen=True):
 
 def report_of(facts: Facts) -> Report:
     """Judge what was seen."""
-    lines, findings = looked(facts), diagnose(evidence_of(facts))
-    endpoint = facts.past.endpoint if facts.past else ""
+    lines, evidence = looked(facts), evidence_of(facts)
+    endpoint = visible(facts.past.endpoint) if facts.past else ""
+    findings = tuple(_about(endpoint, finding) for finding in diagnose(evidence))
     first = findings[0]
     if first.code != CANNOT_TELL:
-        return Report(Verdict.FOUND, first.cause, endpoint, findings, lines)
+        return Report(Verdict.FOUND, _told(first, evidence.refusal_said), endpoint, findings, lines)
     if _is_well(facts):
         return Report(Verdict.WELL, WELL, endpoint, findings[1:], lines)
-    first = _without_cause(first, lines)
+    first = _without_cause(first, facts, lines)
     return Report(Verdict.CANNOT_TELL, first.cause, endpoint, (first, *findings[1:]), lines)
+
+
+def _told(first: Finding, said: str) -> str:
+    """The cause, and the server's own words where they say more."""
+    said = said.rstrip(".")
+    if not first.code.startswith("refused-") or said.casefold() in first.cause.casefold():
+        return first.cause
+    return f"{first.cause} It says: {said}."
+
+
+def _about(endpoint: str, finding: Finding) -> Finding:
+    """Put this endpoint's id into the commands; they go to a shell, so what is no id does not."""
+    if parse_endpoint_id(endpoint) is None:
+        return finding
+    options = (replace(one, command=_ID.sub(endpoint, one.command)) for one in finding.options)
+    return replace(finding, options=tuple(options))
 
 
 def _is_well(facts: Facts) -> bool:
@@ -64,24 +85,21 @@ def _is_well(facts: Facts) -> bool:
     return let_in and facts.memory.database is ClientDatabase.INTACT
 
 
-def _without_cause(first: Finding, lines: Sequence[Line]) -> Finding:
-    """Say what this endpoint could not see, in place of what might be collected elsewhere."""
-    wrong = [one for one in lines if one.how is How.NOT_OK]
-    gaps = [one for one in lines if one.how is How.NOT_SEEN]
-    told = wrong or gaps
-    what = f"{told[0].what} is {told[0].how} ({told[0].detail})" if told else "nothing that was looked at explains it"
-    options = (
-        Option(
-            "look at the server's side of it",
-            Effort.MINUTES,
-            "none",
-            "keyfast endpoint show ID",
-        ),
-    )
-    known = tuple(f"{one.what}: {one.detail}" for one in lines if one.how is How.OK)
-    return replace(first, cause=f"Cannot tell, because {what}.", evidence_for=known, options=options)
+def _without_cause(first: Finding, facts: Facts, lines: Sequence[Line]) -> Finding:
+    """Say what this endpoint does not know, in place of what might be collected elsewhere."""
+    probed = facts.probed
+    if probed is not None and probed.said is Said.NOT_ASKED:
+        told = probed.detail
+    else:
+        bad = [one for how in (How.NOT_OK, How.NOT_SEEN) for one in lines if one.how is how]
+        told = f"{bad[0].what} is {bad[0].how}: {bad[0].detail}" if bad else "nothing that was looked at explains it"
+    return replace(first, cause=f"Cannot tell, because {told}.", evidence_for=(), options=tuple(_next(facts)))
 
 
-def causes(report: Report) -> tuple[Finding, ...]:
-    """The findings that are causes."""
-    return tuple(finding for finding in report.findings if finding.weight is Weight.CAUSE)
+def _next(facts: Facts) -> Iterator[Option]:
+    endpoint = facts.past.endpoint if facts.past else ""
+    if facts.memory.database is None and facts.memory.repair:
+        yield Option(visible(facts.memory.repair), Effort.MINUTES, "none")
+    yield Option("try a check-in, and look again", Effort.MINUTES, "none", "keyfast-agent check-in")
+    shown = f"keyfast endpoint show {endpoint}" if parse_endpoint_id(endpoint) else "keyfast endpoint list"
+    yield Option("look at what the server has on record of this endpoint", Effort.MINUTES, "none", shown)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keyfast.agent.diagnosis.facts import Line
-from keyfast.agent.diagnosis.report import Report
+from keyfast.agent.diagnosis.report import Report, Verdict
 from keyfast.core.diagnosis.engine import CANNOT_TELL
 from keyfast.core.diagnosis.finding import Confidence, Finding, Option, Weight
 
@@ -15,16 +15,15 @@ def told(report: Report) -> str:
 
 def _findings(report: Report) -> Iterator[str]:
     for number, finding in enumerate(report.findings):
+        leads = number == 0 and report.verdict is not Verdict.WELL
         sure = finding.weight is Weight.CAUSE and finding.confidence is not Confidence.POSSIBLE
-        if number and not sure:
-            yield f"  also {finding.confidence}: {finding.cause} [{finding.code}]"
-            continue
-        if number:
+        if leads:
+            yield from _finding(finding)
+        elif sure:
             yield f"\n{finding.cause}"
-        elif finding.cause != report.told:
-            yield f"  {finding.confidence}: {finding.cause} [{finding.code}]"
-            continue
-        yield from _finding(finding)
+            yield from _finding(finding)
+        else:
+            yield f"  also {finding.confidence}: {finding.cause} [{finding.code}]"
 
 
 def _finding(finding: Finding) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from keyfast.agent.client_database import Record
 from keyfast.agent.dpapi import DpapiVault
-from keyfast.agent.lock import LOCK_NAME, lock
+from keyfast.agent.lock import LOCK_NAME, TRIAL_NAME, lock
 from keyfast.agent.registry_database import RegistryDatabase
 from keyfast.agent.vault import Safe
 from keyfast.core.package import WINDOWS
@@ -52,7 +52,7 @@ class LockedRegistry(RegistryDatabase):
         super().forget()
         os.close(self._lock)
         self._lock = -1
-        for name in (LOCK_NAME, HURRY):
+        for name in (LOCK_NAME, HURRY, TRIAL_NAME):
             with contextlib.suppress(OSError):
                 (self._state / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):

@@ -107,12 +107,14 @@ class Tls(msgspec.Struct, frozen=True):
     Attributes:
         fault: why it fails.
         expires_at: when the server's certificate ends.
+        begins_at: when it begins.
         changed: the certificate was changed shortly before the silence.
         by_clock_alone: the machine's own clock refuses a certificate that is good by the server's.
     """
 
     fault: TlsFault | None = None
     expires_at: int | None = None
+    begins_at: int | None = None
     changed: bool | None = None
     by_clock_alone: bool | None = None
 

@@ -1,6 +1,6 @@
 """Rules about the client's own state on the machine: without it nothing is ever sent."""
 
-from keyfast.core.diagnosis.evidence import ClientDatabase, Evidence
+from keyfast.core.diagnosis.evidence import ClientDatabase, Evidence, Product
 from keyfast.core.diagnosis.finding import Confidence, Effort, Option, Stage
 from keyfast.core.diagnosis.rule import Options, Rule, Sign, Source, is_value
 
@@ -19,7 +19,7 @@ def _bring_back(sentence: str) -> Options:
             "keep aside what cannot be read, and install a package again",
             Effort.MINUTES,
             "the machine enrols as a new one; its old record, with the recovery keys, stays on the server",
-            "keyfast-agent install --bundle FOLDER",
+            _package(evidence),
             count,
         )
         return first, anew
@@ -29,8 +29,11 @@ def _bring_back(sentence: str) -> Options:
 
 def _install(evidence: Evidence) -> tuple[Option, ...]:
     count = evidence.affected.count
-    command = "keyfast-agent install --bundle FOLDER"
-    return (Option("install a package on it", Effort.MINUTES, "none known", command, count),)
+    return (Option("install a package on it", Effort.MINUTES, "none known", _package(evidence), count),)
+
+
+def _package(evidence: Evidence) -> str:
+    return "keyfast-agent install --bundle FOLDER" if evidence.product is Product.KEYFAST else ""
 
 
 RULES = (
@@ -42,7 +45,7 @@ RULES = (
         " refused, or the state folder is another one than the service uses.",
         (_database(ClientDatabase.ABSENT, "the client database holds nothing"),),
         _install,
-        "keyfast-agent status: it says whether a package lies there, and why it is not taken.",
+        "Whether a package lies there, and why it is not taken (keyfast-agent status).",
         base=Confidence.CERTAIN,
     ),
     Rule(

@@ -28,12 +28,17 @@ def _soon(evidence: Evidence) -> bool | None:
     return None if end is None else evidence.now < end <= evidence.now + SOON_DAYS * DAY
 
 
+def _ahead(evidence: Evidence) -> bool | None:
+    return None if evidence.tls.begins_at is None else evidence.tls.begins_at > evidence.now
+
+
 def _days(evidence: Evidence) -> str:
     return f"{((evidence.tls.expires_at or 0) - evidence.now) // DAY} days from now"
 
 
 _CHANGED = Sign("the certificate was changed shortly before", lambda e: e.tls.changed, Source.SERVER)
 _OVER = Sign("the server's certificate has ended", _over, Source.SERVER)
+_NOT_BEGUN = Sign("the server's certificate has not begun by the server's time either", _ahead, Source.SERVER)
 _CLOCK = Sign(
     "the machine's clock is off by more than an hour",
     lambda e: None if e.reach.clock_off_s is None else abs(e.reach.clock_off_s) > _CLOCK_FAULT,
@@ -89,7 +94,18 @@ RULES = (
         by_system("set the machine's clock", Effort.MINUTES, SET_CLOCK),
         "The machine's clock against the server's.",
         supports=(_CLOCK,),
-        never=(BY_CLOCK,),
+        never=(BY_CLOCK, _NOT_BEGUN),
+    ),
+    Rule(
+        "certificate-not-begun",
+        Stage.TLS,
+        "The server's certificate begins only later.",
+        "It was made ahead of time and bound too soon, or by an authority whose clock is ahead. Every client is refused"
+        " until it begins, whatever its credentials.",
+        (_fault(TlsFault.NOT_YET, "the certificate is refused as not valid yet"), _NOT_BEGUN),
+        do("bind the former certificate again until the new one begins", Effort.MINUTES),
+        "Both dates of the certificate that the server presents, and the clocks of server and machine.",
+        base=Confidence.CERTAIN,
     ),
     Rule(
         "certificate-untrusted",

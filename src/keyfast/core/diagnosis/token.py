@@ -72,7 +72,7 @@ RULES = (
     Rule(
         "clock-skew",
         Stage.TOKEN,
-        "The machine's clock is wrong, and what it signs or presents is refused for its time.",
+        "The machine's clock is wrong: what it signs or presents may be refused for its time.",
         "Kerberos takes five minutes, tokens little more. A good signature with a wrong time is a clock's fault and no"
         " attack.",
         (_SKEWED,),
