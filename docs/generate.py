@@ -32,7 +32,17 @@ from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
-from keyfast.core import change, command, endpoint, generation, package_life, rotation, window, window_endpoint
+from keyfast.core import (
+    change,
+    command,
+    endpoint,
+    generation,
+    incident,
+    package_life,
+    rotation,
+    window,
+    window_endpoint,
+)
 from keyfast.core.diagnosis import page as diagnosis
 from keyfast.wire import bundle, changes, limits, messages, oauth, renewal
 
@@ -82,8 +92,8 @@ def cli() -> str:
         "again later). `--json` prints JSON for programs. A fault is one sentence on standard error, often",
         "with a second line that says what mends it.\n",
         "## `keyfast`\n",
-        "For administrators, on the server's own machine: every command but `up`, `diagnose`, `simulate`,",
-        "`server init`, `server run` and `version` speaks to the running server over the socket",
+        "For administrators, on the server's own machine: every command but `up`, `diagnose see`,",
+        "`diagnose explain`, `simulate`, `server init`, `server run` and `version` speaks to the running server over the socket",
         "`run/admin.sock` in its data directory. The data directory is `--data`, else `KEYFAST_DATA`, else",
         "`./data` if it holds a `server.toml`, else `/var/lib/keyfast`. `keyfast up` uses `./data` unless told",
         "otherwise.\n",
@@ -246,6 +256,7 @@ def lifecycle(noun: str) -> str:
         "window_endpoint": window_endpoint,
         "rotation": rotation,
         "package": package_life,
+        "incident": incident,
     }[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
     states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))
