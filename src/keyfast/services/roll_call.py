@@ -184,7 +184,7 @@ class RollCallService:
         findings = await self._findings(conn, shape_of(seen), groups) if moved else row.findings
         await incidents.put(conn, IncidentRow(seen, findings))
         if seen.ended:
-            await _tell(conn, seen, "incident_closed", at)
+            await _tell(conn, seen, at, kind="incident_closed")
 
     async def _open(
         self, conn: AsyncConnection, suspect: Suspect, share: float, groups: Mapping[Key, Group], at: int
@@ -192,7 +192,7 @@ class RollCallService:
         made = opened(str(uuid.UUID(bytes=self._entropy(16), version=4)), suspect, share, at)
         findings = await self._findings(conn, shape_of(made), groups)
         await incidents.put(conn, IncidentRow(made, findings))
-        await _tell(conn, made, "incident_opened", at, findings)
+        await _tell(conn, made, at, findings, kind="incident_opened")
 
     async def _findings(self, conn: AsyncConnection, shape: Shape, groups: Mapping[Key, Group]) -> tuple[Finding, ...]:
         return diagnose(await self._evidence.collect(conn, shape, groups))
@@ -211,7 +211,9 @@ def _counted(
     return kept
 
 
-async def _tell(conn: AsyncConnection, seen: Incident, kind: str, at: int, findings: tuple[Finding, ...] = ()) -> None:
+async def _tell(
+    conn: AsyncConnection, seen: Incident, at: int, findings: tuple[Finding, ...] = (), *, kind: str
+) -> None:
     detail = {
         "incident": seen.id,
         "group": seen.kind.value,
