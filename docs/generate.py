@@ -39,6 +39,7 @@ from keyfast.core import (
     command,
     endpoint,
     generation,
+    incident,
     package_life,
     person_life,
     rotation,
@@ -95,8 +96,9 @@ def cli() -> str:
         "again later). `--json` prints JSON for programs. A fault is one sentence on standard error, often",
         "with a second line that says what mends it.\n",
         "## `keyfast`\n",
-        "For administrators, on the server's own machine: every command but `up`, `diagnose`, `simulate`,",
-        "`server init`, `server run` and `version` speaks to the running server over the socket",
+        "For administrators, on the server's own machine: every command but `up`, `diagnose see`,",
+        "`diagnose explain`, `simulate`, `server init`, `server run` and `version` speaks to the running",
+        "server over the socket",
         "`run/admin.sock` in its data directory. The data directory is `--data`, else `KEYFAST_DATA`, else",
         "`./data` if it holds a `server.toml`, else `/var/lib/keyfast`. `keyfast up` uses `./data` unless told",
         "otherwise.\n",
@@ -273,6 +275,7 @@ def lifecycle(noun: str) -> str:
         "rotation": rotation,
         "person": person_life,
         "package": package_life,
+        "incident": incident,
     }[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
     states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))

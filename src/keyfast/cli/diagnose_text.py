@@ -35,7 +35,7 @@ def show_server(report: ServerDiagnosis, console: Console) -> None:
     for subject in report.subjects:
         console.print(Text(f"\n{subject.subject}", "bold"))
         for number, found in enumerate(subject.findings):
-            finding(found, console, full=number < _FULL)
+            finding(found, console, full=number < _FULL or _is_cause(found))
 
 
 def moment(unix: int) -> str:
@@ -59,19 +59,23 @@ def _group(group: GroupReport, console: Console) -> None:
     for note in group.notes:
         console.print(Padding(Text(note, "yellow"), (0, 0, 0, 2), expand=False))
     for number, found in enumerate(group.findings):
-        finding(found, console, full=number < _FULL)
+        finding(found, console, full=number < _FULL or _is_cause(found))
     for point in group.timeline:
         console.print(Padding(Text(f"{moment(point.at)}  {point.what}"), (0, 0, 0, 2), expand=False))
 
 
 def finding(finding: Finding, console: Console, *, full: bool) -> None:
-    """Print a finding: in full, or in one line if it is none of the likely causes."""
-    if full or (finding.weight is Weight.CAUSE and finding.confidence is not Confidence.POSSIBLE):
+    """Print a finding: in full, or in one line."""
+    if full:
         _whole(finding, console)
         return
     line = Text.assemble((f"{finding.confidence} ", _COLOUR[finding.confidence]), finding.cause)
     line.append(f" [{finding.code}]", "dim")
     console.print(Padding(line, (0, 0, 0, 2), expand=False))
+
+
+def _is_cause(found: Finding) -> bool:
+    return found.weight is Weight.CAUSE and found.confidence is not Confidence.POSSIBLE
 
 
 def _whole(finding: Finding, console: Console) -> None:

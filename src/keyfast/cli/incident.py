@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -97,7 +98,9 @@ def draw(view: IncidentView, console: Console) -> None:
     for row in _timeline(view.course):
         _say(console, row, "cyan")
     for number, found in enumerate(view.findings):
-        show_finding(found, console, full=number == 0)
+        # Where the ways out were counted, those of the rule are not told as well.
+        told = msgspec.structs.replace(found, options=()) if view.options else found
+        show_finding(told, console, full=number == 0)
     if view.options:
         console.print(Text("\n  what can be done", "bold"))
     for number, option in enumerate(view.options, 1):

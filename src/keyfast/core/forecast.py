@@ -181,7 +181,8 @@ def lockout_at(readings: Sequence[AccountReading], now: int) -> int | None:
     for reading in reversed(readings[:-1]):
         if reading.bad_passwords > first.bad_passwords:
             break
-        first = reading
+        if reading.bad_passwords < first.bad_passwords:
+            first = reading
     rise, time = last.bad_passwords - first.bad_passwords, last.read_at - first.read_at
     missing = last.lockout_threshold - last.bad_passwords
     if rise <= 0 or time <= 0 or missing <= 0:

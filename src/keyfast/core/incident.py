@@ -73,7 +73,7 @@ class Incident(msgspec.Struct, frozen=True):
         most: silent at most.
         least: silent at least since it began to recover.
         calm: looks in a row that found it over.
-        refused: what its group holds is known to be refused.
+        refused: what its group holds was known to be refused when it was opened.
         usual: share of its group that was usually silent when it was opened. Later hours have another: it is over
             when its endpoints are back, and not when they would be asleep.
         names: of some that are silent.

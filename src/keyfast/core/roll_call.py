@@ -4,9 +4,10 @@ One pass over the endpoints fills one ``RollCall``. It keeps counts and a few na
 ``MOST_GROUPS`` groups. Times are unix seconds.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
@@ -102,25 +103,29 @@ def credential_of(name: str) -> tuple[str, int]:
     return account, int(number)
 
 
+_PLAIN = re.compile(r"(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}\Z", re.ASCII)
+
+
 def site_of(address: str) -> str:
-    """Return the subnet of an address: /24 of IPv4, /64 of IPv6; empty if it is none."""
+    """Return the subnet of an address as a server writes it down: /24 of IPv4, /64 of IPv6; empty if it is none."""
+    plain = _PLAIN.match(address)  # nearly all are, and a million times the library's parser is most of the time
+    if plain is not None:
+        return f"{plain[1]}.0/24"
     try:
         found = ip_address(address)
     except ValueError:
         return ""
-    found = getattr(found, "ipv4_mapped", None) or found
-    prefix = 24 if isinstance(found, IPv4Address) else 64
-    return str(ip_network((found, prefix), strict=False))
+    mapped = getattr(found, "ipv4_mapped", None)
+    return site_of(str(mapped)) if mapped else str(ip_network((found, 64), strict=False))
 
 
-def keys_of(line: Line, site: str) -> tuple[Key, ...]:
-    """Return the groups that an endpoint belongs to."""
+def keys_of(line: Line) -> tuple[Key, ...]:
+    """Return the groups that an endpoint belongs to, but for its site."""
     named = (
         (Kind.CREDENTIAL, credential_name(line.account, line.generation)),
         (Kind.PROFILE, str(line.profile_seq) if line.profile_seq else ""),
         (Kind.PACKAGE, line.package),
         (Kind.MODE, line.mode),
-        (Kind.SITE, site),
         (Kind.RING, line.ring),
         (Kind.VERSION, line.version),
         (Kind.REFUSAL, line.refusal),
@@ -143,8 +148,7 @@ class RollCall:
         self._first = now // STEP - HORIZON_STEPS
         self._explained = tuple(explained)
         self._most = most
-        self._sites: dict[str, str] = {}
-        self._keys: dict[tuple[object, ...], tuple[tuple[Key, Group], ...]] = {}
+        self._alike: dict[tuple[object, ...], tuple[tuple[Key, Group], ...]] = {}
 
     def count(self, lines: Iterable[Line]) -> None:
         """Count endpoints."""
@@ -174,34 +178,32 @@ class RollCall:
                 group.missed[step] = group.missed.get(step, 0) + 1
 
     def _groups(self, line: Line) -> tuple[tuple[Key, Group], ...]:
-        """Find the groups of an endpoint; most endpoints are like one before, so the answer is kept."""
-        site = self._sites.get(line.address)
-        if site is None:
-            site = site_of(line.address)
-            if len(self._sites) < self._most:
-                self._sites[line.address] = site
+        """Find the groups of an endpoint; most endpoints are like one before, so all but the site is kept."""
         like = (
             line.account,
             line.generation,
             line.profile_seq,
             line.package,
             line.mode,
-            site,
             line.ring,
             line.version,
             line.refusal,
         )
-        found = self._keys.get(like)
+        found = self._alike.get(like)
         if found is None:
-            found = tuple(self._group(key) for key in keys_of(line, site))
-            if len(self._keys) < self._most:
-                self._keys[like] = found
-        return found
+            found = tuple(self._group(key) for key in keys_of(line))
+            if len(self._alike) < self._most:
+                self._alike[like] = found
+        site = site_of(line.address)
+        return (*found, self._group((Kind.SITE, site))) if site else found
 
     def _group(self, key: Key) -> tuple[Key, Group]:
         if key not in self.groups and len(self.groups) >= self._most:
             key = (key[0], OTHERS)
-        return key, self.groups.setdefault(key, Group(missed={}, names=[]))
+        group = self.groups.get(key)
+        if group is None:
+            group = self.groups[key] = Group()
+        return key, group
 
 
 def everybody(groups: Mapping[Key, Group]) -> Group:

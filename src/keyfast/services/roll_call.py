@@ -60,6 +60,7 @@ class RollCallService:
         entropy: random bytes, for ids of incidents.
         clock: unix seconds.
         interval: seconds between two roll calls.
+        batch: endpoints read at once.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class RollCallService:
         entropy: Callable[[int], bytes],
         clock: Callable[[], float],
         interval: int = INTERVAL_SECONDS,
+        batch: int = BATCH,
     ) -> None:
         self._database = database
         self._live = live
@@ -79,6 +81,7 @@ class RollCallService:
         self._entropy = entropy
         self._clock = clock
         self._interval = interval
+        self._batch = batch
         self._walk: _Walk | None = None
 
     async def follow(self, failed: Callable[[Exception], None]) -> None:
@@ -114,7 +117,7 @@ class RollCallService:
             every = await roll_calls.group(conn, EVERYBODY)
             open_ = await incidents.not_ended(conn)
         expected = every.group.endpoints if every else 0
-        batches = ceil(expected / BATCH * TICK_SECONDS / (self._interval * _SPREAD))
+        batches = ceil(expected / self._batch * TICK_SECONDS / (self._interval * _SPREAD))
         counts = RollCall(now, [row.incident.key for row in open_])
         return _Walk(turn, counts, now + LEASE_SECONDS, max(batches, 1))
 
@@ -128,7 +131,7 @@ class RollCallService:
                     return False
         for _ in range(walk.batches):
             async with self._database.read() as conn:
-                lines, walk.after = await roll_calls.page(conn, walk.after, BATCH)
+                lines, walk.after = await roll_calls.page(conn, walk.after, self._batch)
             walk.counts.count(lines)
             if not walk.after:
                 await self._finish(walk)
@@ -181,7 +184,7 @@ class RollCallService:
         findings = await self._findings(conn, shape_of(seen), groups) if moved else row.findings
         await incidents.put(conn, IncidentRow(seen, findings))
         if seen.ended:
-            await _tell(conn, seen, "incident_closed", at)
+            await _tell(conn, seen, at, kind="incident_closed")
 
     async def _open(
         self, conn: AsyncConnection, suspect: Suspect, share: float, groups: Mapping[Key, Group], at: int
@@ -189,7 +192,7 @@ class RollCallService:
         made = opened(str(uuid.UUID(bytes=self._entropy(16), version=4)), suspect, share, at)
         findings = await self._findings(conn, shape_of(made), groups)
         await incidents.put(conn, IncidentRow(made, findings))
-        await _tell(conn, made, "incident_opened", at, findings)
+        await _tell(conn, made, at, findings, kind="incident_opened")
 
     async def _findings(self, conn: AsyncConnection, shape: Shape, groups: Mapping[Key, Group]) -> tuple[Finding, ...]:
         return diagnose(await self._evidence.collect(conn, shape, groups))
@@ -208,7 +211,9 @@ def _counted(
     return kept
 
 
-async def _tell(conn: AsyncConnection, seen: Incident, kind: str, at: int, findings: tuple[Finding, ...] = ()) -> None:
+async def _tell(
+    conn: AsyncConnection, seen: Incident, at: int, findings: tuple[Finding, ...] = (), *, kind: str
+) -> None:
     detail = {
         "incident": seen.id,
         "group": seen.kind.value,

@@ -110,6 +110,7 @@ def counted(*bad, threshold=10, every=600, **last):
     [
         (counted(0, 2, 4), 1800),
         (counted(0, 4), 900),
+        (counted(0, 0, 0, 4), 900),
         (counted(9, 0, 5), 600),
         (counted(3, 3, 3), None),
         (counted(5, 2), None),
