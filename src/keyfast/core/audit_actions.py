@@ -12,6 +12,8 @@ from keyfast.core.audit import Act, Actor, Outcome, Via, picked, plain
 from keyfast.core.rotation_state import RotationEvent
 
 KEYFAST = "keyfast"
+SEALED = "trail_sealed"
+"""The one act that is no event: the server seals the trail (``services.audit_seal``)."""
 WHY = "why"
 """The field that holds why an act was refused."""
 
@@ -68,6 +70,7 @@ ACTIONS: Mapping[str, Rule] = {
         by_itself=True,
     ),
     **{f"rotation_{event.value}": _ROTATION for event in RotationEvent},
+    SEALED: Rule("trail", "number", ("seal",), by_itself=True),
     "keys_rotated": Rule("key", "role"),
     "keys_exported": Rule("installation"),
     "keys_imported": Rule("installation"),

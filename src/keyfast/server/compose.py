@@ -28,6 +28,7 @@ from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
 from keyfast.services.audit import AuditService
+from keyfast.services.audit_seal import Seals, TrailSealer
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
@@ -177,6 +178,7 @@ class AdminParts:
     directory: Directory
     rotations: RotationRunner
     packages: PackageService
+    sealer: TrailSealer
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -211,6 +213,7 @@ def admin_service(parts: Parts) -> AdminParts:
     always = settings.recovery.device_key == "always"
     workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
+    seals = Seals(kek)
     local = _local(database, directory, clock)
     handlers = AdminHandlers(
         AdminApi(
@@ -227,10 +230,12 @@ def admin_service(parts: Parts) -> AdminParts:
         RotationApi(planner),
         NodeApi(NodeService(database, clock)),
         PackageApi(package, PackageReports(database, package, workshop, clock)),
-        AuditApi(AuditService(live, database, socket.gethostname(), clock)),
+        AuditApi(AuditService(live, database, seals, socket.gethostname(), clock)),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
-    return AdminParts(admin_app(handlers, clock, windows.banner), watch, modes, windows, directory, rotations, package)
+    app = admin_app(handlers, clock, windows.banner)
+    sealer = TrailSealer(database, seals, clock)
+    return AdminParts(app, watch, modes, windows, directory, rotations, package, sealer)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

@@ -72,6 +72,7 @@ async def admin(settings: Settings) -> None:
         service.watch.follow(_watch_failed),
         service.windows.follow(_window_failed),
         service.rotations.follow(_rotation_failed),
+        service.sealer.follow(_seal_failed),
     )
     await service.directory.close()
     await parts.database.close()
@@ -123,6 +124,10 @@ def _window_failed(cause: Exception) -> None:
 
 def _rotation_failed(cause: Exception) -> None:
     log.get().error("rotation_failed", reason=str(cause)[:300])
+
+
+def _seal_failed(cause: Exception) -> None:
+    log.get().error("seal_failed", reason=str(cause)[:300])
 
 
 def _tally_failed(cause: Exception) -> None:

@@ -40,6 +40,7 @@ from keyfast.core.secret import Secret
 from keyfast.errors import KeyfastError, UsageError
 from keyfast.server.packages import open_workshop
 from keyfast.services.audit import AuditService
+from keyfast.services.audit_seal import Seals
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
@@ -95,7 +96,7 @@ async def socket(site, rotations):
         RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
         NodeApi(NodeService(site.database, site.clock)),
         PackageApi(packages, PackageReports(site.database, packages, workshop, site.clock)),
-        AuditApi(AuditService(site.live, site.database, "server", site.clock)),
+        AuditApi(AuditService(site.live, site.database, Seals(lambda: site.kek), "server", site.clock)),
     )
     path = site.settings.admin_socket
     path.parent.mkdir()
