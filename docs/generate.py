@@ -33,6 +33,7 @@ from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
 from keyfast.core import change, command, endpoint, generation, package_life, rotation, window, window_endpoint
+from keyfast.core.audit_actions import ACTIONS
 from keyfast.core.diagnosis import page as diagnosis
 from keyfast.wire import bundle, changes, limits, messages, oauth, renewal
 
@@ -232,6 +233,19 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         yield f"| `{row.method} {row.path}` | {row.who} | {_sentence(meaning)} |"
 
 
+# --- acts ---
+
+
+def acts(_: str) -> str:
+    """Every act that the audit trail knows."""
+    lines = ["| action | done to | particulars |", "|---|---|---|"]
+    for name, rule in sorted(ACTIONS.items()):
+        fields = ", ".join(f"`{field}`" for field in rule.fields)
+        itself = " (also by the server itself)" if rule.by_itself else ""
+        lines.append(f"| `{name}` | {rule.subject}{itself} | {fields} |")
+    return "\n".join(lines)
+
+
 # --- lifecycles ---
 
 
@@ -385,6 +399,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "lifecycle": lifecycle,
     "message": message,
     "diagnosis": lambda _: diagnosis.index(),
+    "acts": acts,
 }
 __all__: Sequence[str] = ("BLOCKS", "PAGES", "cli_commands", "generated")
 
