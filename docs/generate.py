@@ -25,6 +25,7 @@ from keyfast.api.admin_api import AdminApi
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.node_api import NodeApi
+from keyfast.api.notification_api import NotificationApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
@@ -223,6 +224,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "node": NodeApi,
         "package": PackageApi,
         "audit": AuditApi,
+        "notification": NotificationApi,
     }
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from keyfast import settings_notify
 from keyfast.errors import UsageError
+from keyfast.settings_notify import NOBODY, NotifySettings
 
 FILE_NAME = "server.toml"
 
@@ -104,6 +106,7 @@ class Settings:
         directory: Active Directory, None for the embedded directory.
         recovery: who may recover when.
         packages: how packages are built.
+        notify: who is told of what needs somebody.
     """
 
     data: Path
@@ -115,6 +118,7 @@ class Settings:
     directory: ActiveDirectorySettings | None = None
     recovery: RecoverySettings = RecoverySettings()
     packages: PackagesSettings = PackagesSettings()
+    notify: NotifySettings = NOBODY
 
     @property
     def database_url(self) -> str:
@@ -169,6 +173,7 @@ def load(data: Path) -> Settings:
         directory=_directory(path, _table(path, found, "directory")),
         recovery=_recovery(path, _table(path, found, "recovery") or {}),
         packages=_packages(path, _table(path, found, "packages") or {}),
+        notify=settings_notify.read(path, _table(path, found, "notify") or {}),
     )
 
 

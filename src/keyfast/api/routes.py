@@ -20,6 +20,7 @@ from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.node_api import NodeApi
+from keyfast.api.notification_api import NotificationApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
@@ -78,6 +79,8 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now"),
     Row("POST", "/admin/v1/endpoints/{id}/renew-key", Who.ADMINISTRATOR, "admin.renew_key"),
     Row("POST", "/admin/v1/endpoints/{id}/{event}", Who.ADMINISTRATOR, "admin.change_endpoint"),
+    Row("GET", "/admin/v1/notifications", Who.ADMINISTRATOR, "notification.list_"),
+    Row("POST", "/admin/v1/notifications/test", Who.ADMINISTRATOR, "notification.test"),
     Row("GET", "/admin/v1/audit", Who.ADMINISTRATOR, "audit.list_"),
     Row("GET", "/admin/v1/audit/head", Who.ADMINISTRATOR, "audit.head"),
     Row("GET", "/admin/v1/audit/verify", Who.ADMINISTRATOR, "audit.verify"),
@@ -148,6 +151,7 @@ class AdminHandlers:
     rotation: RotationApi
     node: NodeApi
     package: PackageApi
+    notification: NotificationApi
     audit: AuditApi
 
 

@@ -48,6 +48,7 @@ ACTIONS: Mapping[str, Rule] = {
     "package_created": Rule("package", "package", ("kind", "ring", "mode", "account", "admission", "warnings")),
     "package_downloaded": _PACKAGE,
     "package_revoked": _PACKAGE,
+    "notification_tested": Rule("installation"),
     "node_forgotten": Rule("node", "node"),
     "mode_opened": Rule("mode", "mode", ("ring",)),
     "mode_closed": Rule("mode", "mode", ("ring", "endpoints", "despite_endpoints")),

@@ -15,6 +15,7 @@ from keyfast.api.admin_api import AdminApi
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.node_api import NodeApi
+from keyfast.api.notification_api import NotificationApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
@@ -25,6 +26,7 @@ from keyfast.core.directory import Directory
 from keyfast.core.mode import Mechanism
 from keyfast.directory.local import LocalDirectory
 from keyfast.server.packages import open_workshop
+from keyfast.server.receivers import open_receivers
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
 from keyfast.services.audit import AuditService
@@ -41,6 +43,7 @@ from keyfast.services.live import LiveState
 from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService, NodeVoice
+from keyfast.services.notify import NotificationService, Notifier
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.services.probe import ProbeService
@@ -179,6 +182,7 @@ class AdminParts:
     rotations: RotationRunner
     packages: PackageService
     sealer: TrailSealer
+    notifier: Notifier
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -230,12 +234,14 @@ def admin_service(parts: Parts) -> AdminParts:
         RotationApi(planner),
         NodeApi(NodeService(database, clock)),
         PackageApi(package, PackageReports(database, package, workshop, clock)),
+        NotificationApi(NotificationService(database, clock)),
         AuditApi(AuditService(live, database, seals, socket.gethostname(), clock)),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
     app = admin_app(handlers, clock, windows.banner)
     sealer = TrailSealer(database, seals, clock)
-    return AdminParts(app, watch, modes, windows, directory, rotations, package, sealer)
+    notifier = Notifier(live, database, open_receivers(settings.notify, clock), clock)
+    return AdminParts(app, watch, modes, windows, directory, rotations, package, sealer, notifier)
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

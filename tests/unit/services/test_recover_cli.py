@@ -24,6 +24,7 @@ from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.node_api import NodeApi
+from keyfast.api.notification_api import NotificationApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
@@ -45,6 +46,7 @@ from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService
+from keyfast.services.notify import NotificationService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.services.recovery_options import RecoveryOptionsService
@@ -96,6 +98,7 @@ async def socket(site, rotations):
         RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
         NodeApi(NodeService(site.database, site.clock)),
         PackageApi(packages, PackageReports(site.database, packages, workshop, site.clock)),
+        NotificationApi(NotificationService(site.database, site.clock)),
         AuditApi(AuditService(site.live, site.database, Seals(lambda: site.kek), "server", site.clock)),
     )
     path = site.settings.admin_socket
