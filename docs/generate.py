@@ -36,6 +36,7 @@ from keyfast.cli.main import app
 from keyfast.core import change, command, endpoint, generation, package_life, rotation, window, window_endpoint
 from keyfast.core.audit_actions import ACTIONS
 from keyfast.core.diagnosis import page as diagnosis
+from keyfast.core.notification import RULES as NOTICES
 from keyfast.wire import bundle, changes, limits, messages, oauth, renewal
 
 DOCS = Path(__file__).resolve().parent
@@ -248,6 +249,19 @@ def acts(_: str) -> str:
     return "\n".join(lines)
 
 
+# --- notifications ---
+
+
+def notices(_: str) -> str:
+    """Every event of which somebody is told."""
+    lines = ["| event | message | one in |", "|---|---|---|"]
+    for name, rule in sorted(NOTICES.items()):
+        same = ", ".join(rule.same)
+        told = f"{rule.quiet_s // 60} min for the same {same}" if rule.quiet_s else "always"
+        lines.append(f"| `{name}` | {rule.title} | {told} |")
+    return "\n".join(lines)
+
+
 # --- lifecycles ---
 
 
@@ -402,6 +416,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "message": message,
     "diagnosis": lambda _: diagnosis.index(),
     "acts": acts,
+    "notices": notices,
 }
 __all__: Sequence[str] = ("BLOCKS", "PAGES", "cli_commands", "generated")
 

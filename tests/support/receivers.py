@@ -59,7 +59,8 @@ class Mailbox:
 
     async def _reply(self, verb: str, line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         if verb.startswith("EHLO"):
-            return b"250-mailbox\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n"
+            offers = b"250-STARTTLS\r\n" if self.tls else b""
+            return b"250-mailbox\r\n" + offers + b"250 AUTH PLAIN\r\n"
         if verb.startswith("AUTH"):
             right = base64.b64decode(line.split()[2]).split(b"\0")[2].decode() == self.password
             return b"235 welcome\r\n" if right else b"535 no\r\n"

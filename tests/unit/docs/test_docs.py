@@ -21,7 +21,14 @@ from keyfast.core.refusal import RULES, RefusalClass
 from keyfast.core.rotation_state import RotationEvent
 from keyfast.directory.entry import ACCOUNT, BASE_ONLY
 from keyfast.services.keyring import MIN_PASSPHRASE
-from keyfast.settings import ActiveDirectorySettings, PackagesSettings, RecoverySettings, Settings, WindowsSettings
+from keyfast.settings import (
+    ActiveDirectorySettings,
+    NotifySettings,
+    PackagesSettings,
+    RecoverySettings,
+    Settings,
+    WindowsSettings,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
@@ -76,6 +83,7 @@ def test_every_setting_has_its_heading():
         ("directory", ActiveDirectorySettings),
         ("recovery", RecoverySettings),
         ("packages", PackagesSettings),
+        ("notify", NotifySettings),
     ],
 )
 def test_every_member_of_a_table_of_settings_has_its_heading(table, kind):

@@ -141,6 +141,15 @@ async def test_a_mail_server_with_a_strange_certificate_gets_no_password(site, s
     assert "SSLCertVerificationError" in (await service.list_page(None, 10))[0].trouble
 
 
+async def test_a_mail_server_without_tls_gets_neither_password_nor_mail(site, service, tls):
+    box = Mailbox(None, PASSWORD.reveal().decode())
+    async with serving(box):
+        await service.test("anna")
+        await notifier(site, mail(box, tls)).tick()
+    assert {"AUTH", "MAIL", "DATA"}.isdisjoint(box.said)
+    assert "SMTPNotSupportedError" in (await service.list_page(None, 10))[0].trouble
+
+
 async def test_who_has_it_is_not_told_again_and_the_other_is_tried_until_it_has(site, service, tls, clock):
     hook, box = Hook(status=503), Mailbox(tls[0], PASSWORD.reveal().decode())
     async with serving(hook), serving(box):
