@@ -35,7 +35,7 @@ class Rule:
     by_itself: bool = False
 
 
-_ROTATION = Rule("rotation", "rotation", ("kind", "ring", "by", "reason"), by_itself=True)
+_ROTATION = Rule("rotation", "rotation", ("kind", "ring", "reason"), by_itself=True)
 _ENDPOINT = Rule("endpoint")
 _PACKAGE = Rule("package", "package")
 
@@ -72,6 +72,7 @@ ACTIONS: Mapping[str, Rule] = {
     ),
     **{f"rotation_{event.value}": _ROTATION for event in RotationEvent},
     SEALED: Rule("trail", "number", ("seal",), by_itself=True),
+    "rotation_approved": Rule("rotation", "rotation", ("kind", "by", "name")),
     "keys_rotated": Rule("key", "role"),
     "keys_exported": Rule("installation"),
     "keys_imported": Rule("installation"),
