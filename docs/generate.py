@@ -26,6 +26,7 @@ from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
+from keyfast.api.notification_api import NotificationApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.people_api import PeopleApi
@@ -46,7 +47,9 @@ from keyfast.core import (
     window,
     window_endpoint,
 )
+from keyfast.core.audit_actions import ACTIONS
 from keyfast.core.diagnosis import page as diagnosis
+from keyfast.core.notification import RULES as NOTICES
 from keyfast.core.role import DANGEROUS, MEANING, PER_RING, ROLES, Permission, Role
 from keyfast.wire import bundle, changes, limits, messages, oauth, renewal
 
@@ -249,6 +252,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "package": PackageApi,
         "audit": AuditApi,
         "people": PeopleApi,
+        "notification": NotificationApi,
     }
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"
@@ -258,6 +262,32 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         meaning = MEANINGS.get(row.handler) or told.partition(": ")[2]
         who = f"{row.who}: `{row.permission}`" if row.permission else str(row.who)
         yield f"| `{row.method} {row.path}` | {who} | {_sentence(meaning)} |"
+
+
+# --- acts ---
+
+
+def acts(_: str) -> str:
+    """Every act that the audit trail knows."""
+    lines = ["| action | done to | particulars |", "|---|---|---|"]
+    for name, rule in sorted(ACTIONS.items()):
+        fields = ", ".join(f"`{field}`" for field in rule.fields)
+        itself = " (also by the server itself)" if rule.by_itself else ""
+        lines.append(f"| `{name}` | {rule.subject}{itself} | {fields} |")
+    return "\n".join(lines)
+
+
+# --- notifications ---
+
+
+def notices(_: str) -> str:
+    """Every event of which somebody is told."""
+    lines = ["| event | message | one in |", "|---|---|---|"]
+    for name, rule in sorted(NOTICES.items()):
+        same = ", ".join(rule.same)
+        told = f"{rule.quiet_s // 60} min for the same {same}" if rule.quiet_s else "always"
+        lines.append(f"| `{name}` | {rule.title} | {told} |")
+    return "\n".join(lines)
 
 
 # --- lifecycles ---
@@ -427,6 +457,8 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "roles": roles,
     "message": message,
     "diagnosis": lambda _: diagnosis.index(),
+    "acts": acts,
+    "notices": notices,
 }
 __all__: Sequence[str] = ("BLOCKS", "PAGES", "cli_commands", "generated")
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from keyfast import settings_notify
 from keyfast.errors import UsageError
+from keyfast.settings_notify import NOBODY, NotifySettings
 
 FILE_NAME = "server.toml"
 
@@ -118,6 +120,7 @@ class Settings:
         recovery: who may recover when.
         packages: how packages are built.
         console: where people reach it from elsewhere.
+        notify: who is told of what needs somebody.
     """
 
     data: Path
@@ -130,6 +133,7 @@ class Settings:
     recovery: RecoverySettings = RecoverySettings()
     packages: PackagesSettings = PackagesSettings()
     console: ConsoleSettings = ConsoleSettings()
+    notify: NotifySettings = NOBODY
 
     @property
     def database_url(self) -> str:
@@ -185,6 +189,7 @@ def load(data: Path) -> Settings:
         recovery=_recovery(path, _table(path, found, "recovery") or {}),
         packages=_packages(path, _table(path, found, "packages") or {}),
         console=_console(path, _table(path, found, "console") or {}),
+        notify=settings_notify.read(path, _table(path, found, "notify") or {}),
     )
 
 

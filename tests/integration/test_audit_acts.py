@@ -1,12 +1,15 @@
 """Every route by which an administrator changes something leaves one record of its act; what is refused, one too."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import msgspec
 import pytest
+from tests.support.mortal_site import DeadError, Fate, MortalSite
 from tests.support.town import ACCOUNT, Town
+from tests.support.witness import founded
 
 from keyfast.api.acts import ACTS, CHANGE_NOTHING, demand_listed
 from keyfast.api.routes import ADMIN_ROUTES
@@ -15,7 +18,10 @@ from keyfast.core.audit_actions import ACTIONS
 from keyfast.core.endpoint import EndpointState
 from keyfast.simulation.endpoint import Endpoint
 from keyfast.simulation.habits import DAY
+from keyfast.simulation.moments import VirtualTime
+from keyfast.simulation.run import START
 from keyfast.store import endpoints, installations
+from keyfast.wire.admin import Changed, ModeLine
 from keyfast.wire.audit import Verified
 
 KEY = f"LOCAL\\{ACCOUNT}"
@@ -164,6 +170,7 @@ def about_the_server(story: Story) -> None:
     story.town.run(story.town.site._check_in.voice.tell())
     (node,) = story.call("GET", "/admin/v1/nodes").json()
     story.act("POST /admin/v1/nodes/forget", {"name": node["name"]})
+    story.act("POST /admin/v1/notifications/test")
     story.town.run(went_back())
     story.act("POST /admin/v1/installation/end-recovery")
 
@@ -263,3 +270,23 @@ def test_every_writing_route_is_known():
         demand_listed("POST", "/admin/v1/something-new")
     acts = {act for known in ACTS.values() for act in ([known] if isinstance(known, str) else known.values())}
     assert acts <= set(ACTIONS)
+
+
+@pytest.mark.parametrize("after_commit", [False, True])
+def test_a_server_that_dies_leaves_change_and_record_or_neither(tmp_path, after_commit):
+    (tmp_path / "server").mkdir(mode=0o700)
+    fate = Fate()
+    site = MortalSite(founded(tmp_path / "server", {}), VirtualTime(START), "always", fate)
+
+    async def life():
+        await site.start()
+        fate.die_at, fate.after_commit = fate.writes + 1, after_commit
+        with pytest.raises(DeadError):
+            await site.post("/admin/v1/modes/open", Changed, {"mode": "oauth", "ring": "lab"})
+        await site.come_back()
+        rings = {mode.ring for mode in await site.get("/admin/v1/modes", list[ModeLine])}
+        entries = await site.get("/admin/v1/audit", list[Entry])
+        await site.stop()
+        return "lab" in rings, [entry.record.detail for entry in entries if entry.record.detail]
+
+    assert asyncio.run(life()) == ((True, [{"ring": "lab"}]) if after_commit else (False, []))

@@ -39,6 +39,7 @@ ROTATION_ACTS: Mapping[str, RotationEvent] = {
 
 ACTS: Mapping[str, str | Mapping[str, str]] = {
     "POST /admin/v1/installation/end-recovery": "server_recovery_ended",
+    "POST /admin/v1/notifications/test": "notification_tested",
     "POST /admin/v1/nodes/forget": "node_forgotten",
     "POST /admin/v1/endpoints/{id}/check-in-now": "command_queued",
     "POST /admin/v1/endpoints/{id}/renew-key": "command_queued",

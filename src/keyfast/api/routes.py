@@ -22,6 +22,7 @@ from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.gate import Door, Gate, Rings, local_door
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
+from keyfast.api.notification_api import NotificationApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.people_api import PeopleApi
@@ -88,6 +89,8 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now", P.ENDPOINT_ACT),
     Row("POST", "/admin/v1/endpoints/{id}/renew-key", Who.ADMINISTRATOR, "admin.renew_key", P.ENDPOINT_ACT),
     Row("POST", "/admin/v1/endpoints/{id}/{event}", Who.ADMINISTRATOR, "admin.change_endpoint", P.ENDPOINT_JUDGE),
+    Row("GET", "/admin/v1/notifications", Who.ADMINISTRATOR, "notification.list_", P.READ),
+    Row("POST", "/admin/v1/notifications/test", Who.ADMINISTRATOR, "notification.test", P.SETTINGS_CHANGE),
     Row("GET", "/admin/v1/audit", Who.ADMINISTRATOR, "audit.list_", P.AUDIT_READ),
     Row("GET", "/admin/v1/audit/head", Who.ADMINISTRATOR, "audit.head", P.AUDIT_READ),
     Row("GET", "/admin/v1/audit/verify", Who.ADMINISTRATOR, "audit.verify", P.AUDIT_READ),
@@ -189,6 +192,7 @@ class AdminHandlers:
     node: NodeApi
     package: PackageApi
     incident: IncidentApi
+    notification: NotificationApi
     audit: AuditApi
     people: PeopleApi
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
+from msgspec.structs import replace
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -98,7 +99,8 @@ def verify(
     elif found.broken:
         output.errors.print(f"[red]broken:[/] {escape(found.sentence)}", soft_wrap=True)
     else:
-        told = f"intact: {found.upto.number:,} records, head {found.upto.number}:{found.upto.hash}"
+        sealed = f"sealed up to record {found.sealed:,}" if found.sealed else "not sealed"
+        told = f"intact: {found.upto.number:,} records, {sealed}, head {found.upto.number}:{found.upto.hash}"
         output.console.print(told, soft_wrap=True)
     if found.broken:
         raise typer.Exit(EXIT_FAILED)
@@ -157,7 +159,8 @@ def _verified(admin: AdminClient) -> Verified:
                 bar.start()
             bar.update(task, completed=found.upto.number, total=found.last)
             query: dict[str, str | int] = {"after": found.upto.number, "hash": found.upto.hash}
-            found = admin.get("/admin/v1/audit/verify", Verified, query)
+            more = admin.get("/admin/v1/audit/verify", Verified, query)
+            found = replace(more, sealed=max(found.sealed, more.sealed))
     return found
 
 

@@ -18,6 +18,7 @@ from keyfast.cli import (
     incident,
     keys,
     mode,
+    notify,
     output,
     package,
     person,
@@ -47,6 +48,7 @@ app.add_typer(mode.app, name="mode")
 app.add_typer(account.app, name="account")
 app.add_typer(directory.app, name="directory")
 app.add_typer(audit.app, name="audit")
+app.add_typer(notify.app, name="notify")
 app.add_typer(diagnose.app, name="diagnose")
 app.add_typer(window.app, name="window")
 app.add_typer(incident.app, name="incident")

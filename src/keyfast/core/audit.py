@@ -107,6 +107,7 @@ class Fault(StrEnum):
     CHANGED = "changed"
     OUT_OF_ORDER = "out of order"
     NOT_IN_HEAD = "not in the head"
+    NOT_AS_SEALED = "not as sealed"
 
 
 class Broken(msgspec.Struct, frozen=True):

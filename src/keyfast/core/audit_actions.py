@@ -12,6 +12,8 @@ from keyfast.core.audit import Act, Actor, Outcome, Via, picked, plain
 from keyfast.core.rotation_state import RotationEvent
 
 KEYFAST = "keyfast"
+SEALED = "trail_sealed"
+"""The one act that is no event: the server seals the trail (``services.audit_seal``)."""
 WHY = "why"
 """The field that holds why an act was refused."""
 REASON = "reason"
@@ -35,7 +37,7 @@ class Rule:
     by_itself: bool = False
 
 
-_ROTATION = Rule("rotation", "rotation", ("kind", "ring", "by", "reason"), by_itself=True)
+_ROTATION = Rule("rotation", "rotation", ("kind", "ring", "reason"), by_itself=True)
 _ENDPOINT = Rule("endpoint")
 _PACKAGE = Rule("package", "package")
 _PERSON = Rule("person", "person", ("role", "rings"))
@@ -49,6 +51,7 @@ ACTIONS: Mapping[str, Rule] = {
     "package_created": Rule("package", "package", ("kind", "ring", "mode", "account", "admission", "warnings")),
     "package_downloaded": _PACKAGE,
     "package_revoked": _PACKAGE,
+    "notification_tested": Rule("installation"),
     "node_forgotten": Rule("node", "node"),
     "mode_opened": Rule("mode", "mode", ("ring",)),
     "mode_closed": Rule("mode", "mode", ("ring", "endpoints", "despite_endpoints")),
@@ -82,6 +85,8 @@ ACTIONS: Mapping[str, Rule] = {
     "session_ended": Rule("session", "session"),
     "api_token_created": Rule("API token", "token", ("name", "person", "scopes")),
     "api_token_revoked": Rule("API token", "token"),
+    SEALED: Rule("trail", "number", ("seal",), by_itself=True),
+    "rotation_approved": Rule("rotation", "rotation", ("kind", "by", "name")),
     "keys_rotated": Rule("key", "role"),
     "keys_exported": Rule("installation"),
     "keys_imported": Rule("installation"),

@@ -22,6 +22,7 @@ from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.gate import BearerDoor
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
+from keyfast.api.notification_api import NotificationApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.people_api import PeopleApi
@@ -36,10 +37,12 @@ from keyfast.core.person import SignIn
 from keyfast.directory.local import LocalDirectory
 from keyfast.errors import NotReadyError
 from keyfast.server.packages import open_workshop
+from keyfast.server.receivers import open_receivers
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.audit import AuditService
+from keyfast.services.audit_seal import Seals, TrailSealer
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
@@ -54,6 +57,7 @@ from keyfast.services.live import LiveState
 from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService, NodeVoice
+from keyfast.services.notify import NotificationService, Notifier
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.services.people import PeopleService
@@ -219,6 +223,8 @@ class AdminParts:
     packages: PackageService
     roll_calls: RollCallService
     console: ConsoleServices
+    sealer: TrailSealer
+    notifier: Notifier
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -255,6 +261,7 @@ def admin_service(parts: Parts) -> AdminParts:
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
     evidence = ServerEvidence(live, settings.tls, directory.grace_s, clock)
     options = RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)
+    seals = Seals(kek)
     local = _local(database, directory, clock)
     told = ConsoleServices(
         live=live,
@@ -290,7 +297,8 @@ def admin_service(parts: Parts) -> AdminParts:
             ForecastService(database, _certificates(settings), clock),
             ServerDiagnosisService(database, live, evidence, settings.tls, clock),
         ),
-        AuditApi(AuditService(live, database, socket.gethostname(), clock)),
+        NotificationApi(NotificationService(database, clock)),
+        AuditApi(AuditService(live, database, seals, socket.gethostname(), clock)),
         PeopleApi(people, codes, SessionService(database, clock), tokens),
     )
     roll_calls = RollCallService(database, live, evidence, _process_name(), entropy, clock)
@@ -310,6 +318,8 @@ def admin_service(parts: Parts) -> AdminParts:
         packages=package,
         roll_calls=roll_calls,
         console=told,
+        sealer=TrailSealer(database, seals, clock),
+        notifier=Notifier(live, database, open_receivers(settings.notify, clock), clock),
     )
 
 

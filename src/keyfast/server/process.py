@@ -81,6 +81,8 @@ async def admin(settings: Settings) -> None:
         service.windows.follow(_window_failed),
         service.rotations.follow(_rotation_failed),
         service.roll_calls.follow(_roll_call_failed),
+        service.sealer.follow(_seal_failed),
+        service.notifier.follow(_notify_failed),
     )
     await service.directory.close()
     await parts.database.close()
@@ -132,6 +134,14 @@ def _window_failed(cause: Exception) -> None:
 
 def _rotation_failed(cause: Exception) -> None:
     log.get().error("rotation_failed", reason=str(cause)[:300])
+
+
+def _seal_failed(cause: Exception) -> None:
+    log.get().error("seal_failed", reason=str(cause)[:300])
+
+
+def _notify_failed(cause: Exception) -> None:
+    log.get().error("notify_failed", reason=str(cause)[:300])
 
 
 def _tally_failed(cause: Exception) -> None:

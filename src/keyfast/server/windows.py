@@ -62,15 +62,23 @@ def _reader(found: ActiveDirectorySettings) -> SimpleReader | KeytabReader:
         raise UsageError("the directory's reader has neither a password nor a keytab")
     # Active Directory lets nobody bind by a bare logon name.
     whole = any(mark in found.reader for mark in "\\@=")
-    return SimpleReader(found.reader if whole else f"{found.domain}\\{found.reader}", _password(file))
+    return SimpleReader(
+        found.reader if whole else f"{found.domain}\\{found.reader}",
+        read_password(file, "the directory reader's password"),
+    )
 
 
-def _password(file: Path) -> Secret:
+def read_password(file: Path, what: str) -> Secret:
+    """Read a secret that an administrator put into a file.
+
+    Raises:
+        UsageError: it cannot be read, or others can.
+    """
     try:
         exposed = file.stat().st_mode & 0o077
         content = file.read_bytes()[:MAX_PASSWORD].rstrip(b"\r\n")
     except OSError as cause:
-        raise UsageError(f"cannot read the directory reader's password: {cause.strerror}: {file}") from cause
+        raise UsageError(f"cannot read {what}: {cause.strerror}: {file}") from cause
     if exposed:
         raise UsageError(f"{file} can be read by others", repair=f"chmod 600 {file}")
     return Secret(content)

@@ -7,6 +7,7 @@ from keyfast.core import audit as trail
 from keyfast.core.audit import Actor, Broken, Entry, Head
 from keyfast.core.audit_actions import ACTIONS, refused_act
 from keyfast.errors import NotFoundError, UsageError
+from keyfast.services.audit_seal import Seals
 from keyfast.services.live import LiveState
 from keyfast.store import acts, audit
 from keyfast.store.database import Database
@@ -25,11 +26,15 @@ class AuditService:
     Args:
         live: which installation this is.
         database: the store.
+        seals: looks through seals.
         host: name of this server, for exports.
         clock: unix seconds.
     """
 
-    def __init__(self, live: LiveState, database: Database, host: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, live: LiveState, database: Database, seals: Seals, host: str, clock: Callable[[], float]
+    ) -> None:
+        self._seals = seals
         self._live = live
         self._database = database
         self._host = host
@@ -84,10 +89,11 @@ class AuditService:
         end = trail.follow(start, entries)
         if isinstance(end, Broken):
             return broken_view(start, head.number, end)
-        if len(entries) == STRETCH:
-            return Verified(end, head.number, done=False)
-        broken = trail.compared(end, head)
-        return Verified(end, head.number, done=True) if broken is None else broken_view(end, head.number, broken)
+        sealed, done = self._seals.upto(start, entries), len(entries) < STRETCH
+        if isinstance(sealed, Broken):
+            return broken_view(start, head.number, sealed)
+        broken = trail.compared(end, head) if done else None
+        return broken_view(end, head.number, broken) if broken else Verified(end, head.number, done, sealed)
 
     async def last(self) -> int:
         """The number of the last record."""

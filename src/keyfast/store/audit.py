@@ -20,7 +20,7 @@ _ONLY = 1
 
 async def append(conn: AsyncConnection, acts: Sequence[Act]) -> None:
     """Append acts in their order; the head is held until the commit, so that nobody else takes the same number."""
-    before = await _held_head(conn)
+    before = await held_head(conn)
     entries: list[Entry] = []
     for act in acts:
         entries.append(trail.appended(before, act))
@@ -65,7 +65,8 @@ async def list_page(
     return await _entries(conn, statement)
 
 
-async def _held_head(conn: AsyncConnection) -> Head:
+async def held_head(conn: AsyncConnection) -> Head:
+    """Return the end of the trail, and hold it until the commit."""
     held = select(audit_head.c.number, audit_head.c.hash).with_for_update()
     row = (await conn.execute(held)).one_or_none()
     if row is None:

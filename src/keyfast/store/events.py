@@ -7,7 +7,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import ids
-from keyfast.store import acts
+from keyfast.store import acts, outbox
 from keyfast.store.tables import event
 
 
@@ -23,8 +23,9 @@ class EventRow:
 
 
 async def add(conn: AsyncConnection, *, at: int, kind: str, endpoint_id: str | None, detail: dict[str, Any]) -> None:
-    """Record an event, on the audit trail too if it is an act."""
+    """Record an event; on the audit trail too if it is an act, and in the outbox if people are told of it."""
     acts.note_event(conn, at=at, kind=kind, endpoint_id=endpoint_id, detail=detail)
+    await outbox.put_event(conn, at=at, kind=kind, detail=detail)
     await conn.execute(insert(event).values(at=at, kind=kind, endpoint_id=endpoint_id, detail=detail))
 
 

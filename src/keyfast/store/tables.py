@@ -475,3 +475,23 @@ audit_head = Table(
     Column("number", BigInteger, nullable=False),
     Column("hash", Text, nullable=False),
 )
+
+# Messages to people: written with their event, delivered afterwards.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", PlainText, nullable=False),
+    Column("title", PlainText, nullable=False),
+    Column("detail", JsonText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reached", JsonText, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("trouble", PlainText, nullable=False),
+    Index(None, "key", "at"),
+    Index(None, "state", "due_at"),
+    sqlite_autoincrement=True,
+)

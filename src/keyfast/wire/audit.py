@@ -10,6 +10,7 @@ _SENTENCES = {
     Fault.MISSING: "record {0} is missing",
     Fault.CHANGED: "record {0} was changed, or the hash of the one before it was made anew",
     Fault.OUT_OF_ORDER: "record {0} is out of order",
+    Fault.NOT_AS_SEALED: "record {0}, or one before it, is not what it was when the server sealed the trail",
     Fault.NOT_IN_HEAD: "record {0} lies behind the head, which was set back",
 }
 
@@ -36,15 +37,18 @@ class Verified(View, frozen=True):
     Attributes:
         upto: the last record that fits.
         last: number of the last record of the trail.
+        sealed: the last record of this stretch that a seal of the server vouches for, 0 for none.
         done: nothing is left to verify.
         broken: number of the first record that does not fit, 0 if all do.
-        fault: what is wrong with it: ``missing``, ``changed``, ``out of order`` or ``not in the head``.
+        fault: what is wrong with it: ``missing``, ``changed``, ``out of order``, ``not in the head`` or
+            ``not as sealed``.
         sentence: the same for people.
     """
 
     upto: Head
     last: int
     done: bool
+    sealed: int = 0
     broken: int = 0
     fault: str = ""
     sentence: str = ""

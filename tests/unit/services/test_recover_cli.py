@@ -26,6 +26,7 @@ from keyfast.api.admin_api import AdminApi
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
+from keyfast.api.notification_api import NotificationApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
@@ -42,12 +43,14 @@ from keyfast.core.secret import Secret
 from keyfast.errors import KeyfastError, UsageError
 from keyfast.server.packages import open_workshop
 from keyfast.services.audit import AuditService
+from keyfast.services.audit_seal import Seals
 from keyfast.services.command import CommandService
 from keyfast.services.forecast import ForecastService
 from keyfast.services.incident import IncidentService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService
+from keyfast.services.notify import NotificationService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.services.recovery_options import RecoveryOptionsService
@@ -108,7 +111,8 @@ async def socket(site, rotations):
             ForecastService(site.database, (), site.clock),
             diagnoses,
         ),
-        AuditApi(AuditService(site.live, site.database, "server", site.clock)),
+        NotificationApi(NotificationService(site.database, site.clock)),
+        AuditApi(AuditService(site.live, site.database, Seals(lambda: site.kek), "server", site.clock)),
         people_api(site.database, lambda: site.kek, site.clock),
     )
     path = site.settings.admin_socket

@@ -1,9 +1,13 @@
 """The audit trail in the store: no gaps whoever writes, in the transaction of the change or not at all."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, select, update
+from sqlalchemy import event as sqlalchemy_event
+from tests.support.databases import new_database
 
 from keyfast.core.audit import Actor, Broken, Fault, Head, Via, compared, follow
 from keyfast.store import audit, events
@@ -122,6 +126,34 @@ async def test_damage_is_named(database, damage, broken):
     async with database.write() as conn:
         await conn.execute(damage)
     assert await _verified(database) == broken
+
+
+def test_no_statement_changes_or_removes_a_record():
+    by_name = re.compile(r"\b(update|delete)\(\s*(\w+\.)?audit\s*\)")
+    by_text = re.compile(r"\b(UPDATE|DELETE\s+FROM)\s+audit\b")
+    texts = {path: path.read_text() for path in Path(audit.__file__).parents[1].rglob("*.py")}
+    assert [path for path, text in texts.items() if by_name.search(text) or by_text.search(text)] == []
+
+
+@pytest.fixture
+def sqlite(tmp_path) -> str:
+    return new_database("sqlite", tmp_path)
+
+
+@pytest.mark.parametrize("filters", [{"actor": "a"}, {"action": "b"}, {"subject": "c"}, {}])
+async def test_a_page_is_found_by_an_index(sqlite, filters):
+    database, asked = await Database.open(sqlite), []
+
+    @sqlalchemy_event.listens_for(database._reader.sync_engine, "before_cursor_execute")
+    def keep(conn, cursor, statement, parameters, context, many):
+        asked.append(statement)
+
+    async with database.read() as conn:
+        await audit.list_page(conn, before=9, limit=5, **filters)
+        plan = str((await conn.exec_driver_sql("EXPLAIN QUERY PLAN " + asked[-1].replace("?", "1"))).all())
+    await database.close()
+    assert "SEARCH audit" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 async def test_an_empty_trail_ends_where_it_starts(database):
