@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.console.app import Network, console_app
+from keyfast.api.console.services import Services as ConsoleServices
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.gate import BearerDoor
 from keyfast.api.node_api import NodeApi
@@ -180,12 +183,12 @@ class AdminParts:
 
     Attributes:
         app: for the local socket.
-        network: the same for the console's listener: callers bring API tokens.
+        network: for the console's listener: the admin API for callers with API tokens, the console for browsers.
         sign_in: for people in browsers.
     """
 
     app: Starlette
-    network: Starlette
+    network: ASGIApp
     sign_in: SignIn
     people: PeopleService
     watch: AccountWatch
@@ -194,6 +197,7 @@ class AdminParts:
     directory: Directory
     rotations: RotationRunner
     packages: PackageService
+    console: ConsoleServices
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -228,31 +232,44 @@ def admin_service(parts: Parts) -> AdminParts:
     always = settings.recovery.device_key == "always"
     workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
+    told = ConsoleServices(
+        live=live,
+        reports=ReportService(database, clock),
+        commands=CommandService(live, database, clock),
+        keyring=keyring,
+        end_recovery=EndRecovery(live, database, clock),
+        modes=modes,
+        accounts=accounts,
+        directory=_directory_view(settings, directory, mechanisms),
+        windows=windows,
+        recovery=RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always),
+        rotations=planner,
+        nodes=NodeService(database, clock),
+        packages=package,
+        package_reports=PackageReports(database, package, workshop, clock),
+        clock=clock,
+        rings=StoredRings(database),
+    )
     codes, passwords = SecondFactors(database, kek, clock), Passwords()
     people = PeopleService(database, passwords, clock, entropy)
     tokens = ApiTokenService(database, clock, entropy)
     handlers = AdminHandlers(
-        AdminApi(
-            live,
-            ReportService(database, clock),
-            keyring,
-            CommandService(live, database, clock),
-            EndRecovery(live, database, clock),
-            clock,
-        ),
-        AccessApi(modes, accounts, _directory_view(settings, directory, mechanisms), _local(database, directory)),
+        AdminApi(live, told.reports, keyring, told.commands, told.end_recovery, clock),
+        AccessApi(modes, accounts, told.directory, _local(database, directory)),
         WindowApi(windows),
-        RecoveryApi(RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)),
+        RecoveryApi(told.recovery),
         RotationApi(planner),
-        NodeApi(NodeService(database, clock)),
-        PackageApi(package, PackageReports(database, package, workshop, clock)),
+        NodeApi(told.nodes),
+        PackageApi(package, told.package_reports),
         PeopleApi(people, codes, SessionService(database, clock), tokens),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
+    api = admin_app(handlers, clock, windows.banner, door=BearerDoor(tokens), rings=told.rings)
+    sign_in = SignInService(database, codes, passwords, clock, entropy)
     return AdminParts(
         app=admin_app(handlers, clock, windows.banner),
-        network=admin_app(handlers, clock, windows.banner, door=BearerDoor(tokens), rings=StoredRings(database)),
-        sign_in=SignInService(database, codes, passwords, clock, entropy),
+        network=Network(api, console_app(told, sign_in, clock)),
+        sign_in=sign_in,
         people=people,
         watch=watch,
         modes=modes,
@@ -260,6 +277,7 @@ def admin_service(parts: Parts) -> AdminParts:
         directory=directory,
         rotations=rotations,
         packages=package,
+        console=told,
     )
 
 

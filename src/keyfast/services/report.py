@@ -87,6 +87,10 @@ class ReportService:
                 for row in happened
             ),
             origin=came_from,
+            mode=record.endpoint.mode.value,
+            account=record.endpoint.account_key,
+            generation=record.endpoint.generation,
+            ring=record.endpoint.ring,
         )
 
     async def own_record(self, token: AccessToken) -> SelfRecord | Refusal:

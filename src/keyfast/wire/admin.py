@@ -65,7 +65,7 @@ class CommandLine(View, frozen=True):
 
 
 class EndpointDetail(View, frozen=True):
-    """Everything on record about one endpoint."""
+    """Everything on record about one endpoint; ``mode``, ``account`` and ``generation`` are what it last proved."""
 
     line: EndpointLine
     registered_at: int
@@ -87,6 +87,10 @@ class EndpointDetail(View, frozen=True):
     commands: tuple[CommandLine, ...]
     events: tuple[EventLine, ...]
     origin: "Origin | None" = None
+    mode: str = ""
+    account: str = ""
+    generation: int = 0
+    ring: str = ""
 
 
 class PackageOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,1 @@
+"""The console: pages for the people who run an installation. Rendered here, and whole without a script."""

@@ -1,0 +1,168 @@
+"""Pages from templates. Every text is escaped, and what cannot be seen is written out, whoever it came from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from keyfast import __version__
+from keyfast.api.console import words
+from keyfast.api.console.assets import Assets
+from keyfast.api.console.banners import Banners
+from keyfast.api.console.visit import Visit
+from keyfast.core.role import Permission
+from keyfast.core.visible import visible
+from keyfast.errors import KeyfastError, NotReadyError
+
+P = Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One entry of the navigation; seen by those who hold the permission."""
+
+    path: str
+    label: str
+    icon: str
+    permission: Permission
+
+
+PLACES = (
+    Place("/", "Overview", "overview", P.SELF),
+    Place("/endpoints", "Endpoints", "endpoints", P.ENDPOINT_READ),
+    Place("/rotations", "Rotations", "rotations", P.READ),
+    Place("/windows", "Recovery windows", "windows", P.READ),
+    Place("/recovery", "Recovery", "recovery", P.READ),
+    Place("/packages", "Packages", "packages", P.PACKAGE_READ),
+    Place("/accounts", "Accounts", "accounts", P.READ),
+    Place("/keys", "Keys", "keys", P.READ),
+    Place("/settings", "Settings", "settings", P.READ),
+    Place("/events", "Events", "events", P.READ),
+)
+
+TOLD = {
+    "asked": "The endpoint was asked; it does so at its next check-in.",
+    "changed": "Done.",
+    "approved": "Your approval is on record.",
+    "waived": "They are waived: nobody waits for them, and they may still come.",
+    "planned": "The plan is on record. Nothing happens before it is started.",
+    "opened": "The recovery window is open.",
+    "closed": "The recovery window is closed.",
+    "begun": "The recovery is under way.",
+    "over": "The recovery is over.",
+    "building": "The package is being built.",
+    "revoked": "The package is revoked: no further endpoint enrols with it.",
+    "added": "The password was proven; the account is on record.",
+    "checked": "The account was read from the directory a moment ago.",
+    "removed": "The account is off the record.",
+    "rotated": "The key was rotated.",
+    "mode": "The authentication modes were changed.",
+}
+"""What a page says after an act, by the word in its URL: a URL brings no text of its own into a page."""
+
+
+class Frame:
+    """Renders pages.
+
+    Args:
+        assets: style, scripts, icons.
+        banners: what is told on every page.
+        installation: returns the name of this installation.
+        clock: unix seconds.
+    """
+
+    def __init__(
+        self, assets: Assets, banners: Banners, installation: Callable[[], str], clock: Callable[[], float]
+    ) -> None:
+        self._banners = banners
+        self._clock = clock
+        self._installation = installation
+        self._environment = Environment(
+            loader=PackageLoader("keyfast.api.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=_shown,
+        )
+        self._environment.filters |= {
+            "colour": words.colour,
+            "plainly": words.plainly,
+            "sentence": words.sentence,
+            "titled": words.titled,
+            "size": words.size,
+            "span": words.span,
+            "lines": lambda text: Markup(escape(text)),  # noqa: S704 - escaped, with its line breaks
+        }
+        self._environment.globals |= {
+            "asset": assets.url,
+            "P": Permission,
+            "version": __version__,
+            "moment": words.moment,
+            "iso": words.iso,
+            "namesake": lambda names: [(name, name) for name in names],
+        }
+
+    async def page(self, visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
+        """Answer with a page in its frame."""
+        path = visit.request.url.path
+        return self._html(
+            template,
+            status,
+            visit=visit,
+            places=[place for place in PLACES if visit.may(place.permission)],
+            here=max((p.path for p in PLACES if path == p.path or path.startswith(f"{p.path}/")), default="", key=len),
+            banners=await self._banners.told() if visit.may(P.READ) else (),
+            told=TOLD.get(visit.query("told"), ""),
+            **values,
+        )
+
+    def part(self, visit: Visit, template: str, **values: Any) -> Response:
+        """Answer with a part of a page, for a page that is looked at already."""
+        return self._html(template, 200, visit=visit, **values)
+
+    def bare(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        """Answer with a page for somebody who has not signed in."""
+        return self._html(template, status, **values)
+
+    async def denied(self, visit: Visit) -> Response:
+        """Answer that a person may not do this."""
+        limit = " for some rings" if visit.person.rings else ""
+        return await self.page(
+            visit,
+            "fault.html",
+            status=403,
+            heading="This is not for you",
+            message=f"Your role, {visit.person.role}{limit}, does not allow it.",
+            repair="",
+        )
+
+    async def fault(self, visit: Visit, fault: KeyfastError) -> Response:
+        """Answer with what went wrong, and what mends it."""
+        heading = {404: "There is nothing here", 503: "Not ready"}.get(fault.status, "That was not done")
+        answer = await self.page(
+            visit, "fault.html", status=fault.status, heading=heading, message=fault.message, repair=fault.repair
+        )
+        if isinstance(fault, NotReadyError):
+            answer.headers["retry-after"] = str(fault.retry_after)
+        return answer
+
+    def _html(self, template: str, status: int, **values: Any) -> Response:
+        now = int(self._clock())
+        text = self._environment.get_template(template).render(
+            now=now, installation=self._installation(), ago=lambda at: words.ago(at, now), **values
+        )
+        return HTMLResponse(text, status)
+
+
+def go(path: str, told: str = "") -> Response:
+    """Answer a form: look at this page now, so that going back or reloading sends nothing twice."""
+    joint = "&" if "?" in path else "?"
+    return RedirectResponse(f"{path}{joint}told={told}" if told else path, 303)
+
+
+def _shown(value: object) -> object:
+    return visible(value, words.LONGEST) if type(value) is str else value

@@ -1,0 +1,44 @@
+"""The overview: what can be told without reading endpoints one by one."""
+
+from starlette.responses import Response
+
+from keyfast.api.console.frame import Frame
+from keyfast.api.console.services import Services
+from keyfast.api.console.visit import Visit
+from keyfast.core.endpoint import EndpointState
+from keyfast.core.role import Permission
+
+SHOWN = 8
+_WAITING = (EndpointState.PENDING, EndpointState.CLONE_SUSPECT)
+
+
+class HomeViews:
+    """Handlers of ``/``.
+
+    Everything here is read by an index and cut to a handful. How many endpoints check in, and how many are silent
+    and why, is not counted here: such figures come from tables that are kept while endpoints check in.
+    """
+
+    def __init__(self, frame: Frame, services: Services) -> None:
+        self._frame = frame
+        self._services = services
+
+    async def overview(self, visit: Visit) -> Response:
+        """``GET /``: for somebody who answers for some rings only, the way to their endpoints."""
+        if not visit.may(Permission.READ):
+            return await self._frame.page(visit, "overview_ring.html")
+        waiting = [
+            line
+            for state in _WAITING
+            for line in await self._services.reports.list_page(after="", limit=SHOWN, name="", state=state)
+        ]
+        return await self._frame.page(
+            visit,
+            "overview.html",
+            waiting=waiting[:SHOWN],
+            accounts=await self._services.accounts.list_(),
+            rotations=await self._services.rotations.list_(SHOWN),
+            packages=await self._services.package_reports.list_page("", SHOWN),
+            nodes=await self._services.nodes.list_(),
+            events=await self._services.reports.events_page(None, SHOWN),
+        )

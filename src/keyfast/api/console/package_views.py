@@ -1,0 +1,130 @@
+"""Packages: build, look at, download, revoke."""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+
+from starlette.responses import FileResponse, Response
+
+from keyfast.api import http
+from keyfast.api.console.forms import Form
+from keyfast.api.console.frame import Frame, go
+from keyfast.api.console.services import Services
+from keyfast.api.console.visit import Visit
+from keyfast.core.package import PackageKind
+from keyfast.core.package_standing import SENTENCES
+from keyfast.errors import KeyfastError, UsageError
+from keyfast.wire.admin import PackageOrder
+from keyfast.wire.packages import DIGEST_HEADER
+
+PAGE = 50
+CAME = 50
+WAIT_SECONDS = 1.0
+FAULTS: Mapping[str, str] = {fault.value: sentence for fault, sentence in SENTENCES.items()}
+
+
+class PackageViews:
+    """Handlers of ``/packages``."""
+
+    def __init__(self, frame: Frame, services: Services) -> None:
+        self._frame = frame
+        self._packages = services.packages
+        self._reports = services.package_reports
+        self._accounts = services.accounts
+        self._modes = services.modes
+
+    async def list_(self, visit: Visit) -> Response:
+        """``GET /packages``: newest first; of one's own rings."""
+        limit = http.query_int(visit.request.query_params, "limit", PAGE, 4 * PAGE)
+        lines = await self._reports.list_page(visit.query("after"), limit + 1, visit.person.rings)
+        return await self._frame.page(
+            visit,
+            "packages.html",
+            lines=lines[:limit],
+            more=lines[limit - 1].id if len(lines) > limit else "",
+            after=visit.query("after"),
+        )
+
+    async def new(self, visit: Visit) -> Response:
+        """``GET /packages/new``."""
+        return await self._form(visit, Form())
+
+    async def build(self, visit: Visit) -> Response:
+        """``POST /packages``: begin, and go on to where it is watched."""
+        form = visit.form
+        try:
+            order = _order(form)
+            if not visit.person.answers_for(order.ring):
+                raise UsageError("that ring is not one of yours")
+            begun = await self._packages.begin(order, visit.by)
+        except KeyfastError as fault:
+            return await self._form(visit, form, fault)
+        await asyncio.wait([begun.task], timeout=WAIT_SECONDS)  # most are ready before the page is asked for
+        return go(f"/packages/{begun.package}", "building")
+
+    async def show(self, visit: Visit) -> Response:
+        """``GET /packages/{id}``, with some of the endpoints that came by it."""
+        found = await self._reports.show(visit.path("id"))
+        came = await self._reports.endpoints(visit.path("id"), visit.query("after"), CAME + 1)
+        return await self._frame.page(
+            visit,
+            "package.html",
+            found=found,
+            line=found.line,
+            faults=[FAULTS[fault] for fault in found.line.faults],
+            came=came[:CAME],
+            more=came[CAME - 1].id if len(came) > CAME else "",
+            after=visit.query("after"),
+        )
+
+    async def live(self, visit: Visit) -> Response:
+        """``GET /packages/{id}/live``: how far the build is; the whole page again when it has ended."""
+        line = await self._reports.line(visit.path("id"))
+        answer = self._frame.part(visit, "package_live.html", line=line)
+        if line.state != "building":
+            answer.headers["hx-refresh"] = "true"
+        return answer
+
+    async def take(self, visit: Visit) -> Response:
+        """``POST /packages/{id}/file``: the artefact; a form, so that no other site can have it fetched."""
+        row, path = await self._packages.artefact(visit.path("id"), visit.by)
+        digest = base64.b64encode(bytes.fromhex(row.sha256)).decode("ascii")
+        headers = {"cache-control": "no-store", DIGEST_HEADER: f"sha-256=:{digest}:"}
+        return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=row.file_name)
+
+    async def revoke(self, visit: Visit) -> Response:
+        """``POST /packages/{id}/revoke``."""
+        await self._packages.revoke(visit.path("id"), visit.by)
+        return go(f"/packages/{visit.path('id')}", "revoked")
+
+    async def _form(self, visit: Visit, form: Form, fault: KeyfastError | None = None) -> Response:
+        kinds = await asyncio.to_thread(self._reports.kinds)
+        return await self._frame.page(
+            visit,
+            "package_new.html",
+            status=fault.status if fault else 200,
+            form=form,
+            fault=fault,
+            kinds=kinds,
+            accounts=[line.account for line in await self._accounts.list_()],
+            modes=sorted({line.mode for line in await self._modes.list_()}),
+        )
+
+
+def _order(form: Form) -> PackageOrder:
+    mode, admission = form.text("mode", "oauth"), form.text("admission", "auto")
+    try:
+        kind = PackageKind(form.text("kind"))
+    except ValueError:
+        raise UsageError("choose what kind of package it is to be") from None
+    return PackageOrder(
+        ring=form.text("ring") or "default",
+        admission="approve" if admission == "approve" else "auto",
+        days=form.number("days", 30),
+        max_uses=form.number("max_uses", 1000),
+        mode="windows" if mode == "windows" else "oauth",
+        account=form.text("account") if mode == "windows" else "",
+        kind=kind,
+        serials=tuple(form.text("serials").splitlines()),
+        despite=form.every("despite"),
+    )

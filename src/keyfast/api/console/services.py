@@ -1,0 +1,42 @@
+"""What the console's pages ask and tell: the same services that answer the admin API."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keyfast.api.gate import Rings
+from keyfast.services.account import AccountService
+from keyfast.services.command import CommandService
+from keyfast.services.keyring import KeyringService
+from keyfast.services.live import LiveState
+from keyfast.services.modes import ModeService
+from keyfast.services.node import NodeService
+from keyfast.services.package import PackageService
+from keyfast.services.package_report import PackageReports
+from keyfast.services.recovery_options import RecoveryOptionsService
+from keyfast.services.recovery_window import RecoveryWindowService
+from keyfast.services.report import ReportService
+from keyfast.services.rotate import RotationService
+from keyfast.services.went_back import EndRecovery
+from keyfast.wire.admin import DirectoryView
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All of them."""
+
+    live: LiveState
+    reports: ReportService
+    commands: CommandService
+    keyring: KeyringService
+    end_recovery: EndRecovery
+    modes: ModeService
+    accounts: AccountService
+    directory: DirectoryView
+    windows: RecoveryWindowService
+    recovery: RecoveryOptionsService
+    rotations: RotationService
+    nodes: NodeService
+    packages: PackageService
+    package_reports: PackageReports
+    rings: Rings
+    clock: Callable[[], float]

@@ -1,0 +1,32 @@
+// Draws the JSON twin of a page's table. Without this file, or without the numbers, the table is there.
+"use strict";
+document.querySelectorAll("[data-plot]").forEach(async (place) => {
+  const answer = await fetch(place.dataset.plot, { credentials: "same-origin" });
+  if (!answer.ok) { return; }
+  const { at, series } = await answer.json();
+  if (at.length < 2) { return; }
+  const colours = getComputedStyle(document.documentElement);
+  const colour = (name) => colours.getPropertyValue(name).trim();
+  const two = (number) => String(number).padStart(2, "0");
+  const day = (date) => `${date.getUTCFullYear()}-${two(date.getUTCMonth() + 1)}-${two(date.getUTCDate())}`;
+  const clock = (date) => `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
+  const inDays = at[at.length - 1] - at[0] > 3 * 86400;
+  const said = (moment) => { const date = new Date(moment * 1000); return inDays ? day(date) : clock(date); };
+  const whole = (moment) => { const date = new Date(moment * 1000); return `${day(date)} ${clock(date)} UTC`; };
+  const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
+  const strokes = [colour("--accent"), colour("--warn"), colour("--good"), colour("--bad")];
+  place.hidden = false;
+  const plot = new uPlot({
+    width: place.clientWidth,
+    height: 240,
+    legend: { live: true },
+    tzDate: (moment) => uPlot.tzDate(new Date(moment * 1000), "Etc/UTC"),
+    series: [{ value: (_, moment) => (moment ? whole(moment) : "") }, ...series.map((one, number) => ({
+      label: one.label, stroke: strokes[number % 4], width: 2, scale: one.label, points: { show: true },
+    }))],
+    axes: [{ ...axis, values: (_, moments) => moments.map(said) }, ...series.slice(0, 2).map((one, number) => ({
+      ...axis, scale: one.label, side: number ? 1 : 3, stroke: strokes[number], grid: number ? { show: false } : axis.grid,
+    }))],
+  }, [at, ...series.map((one) => one.values)], place);
+  new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: 240 })).observe(place);
+});

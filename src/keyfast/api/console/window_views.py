@@ -1,0 +1,74 @@
+"""Recovery windows: open one, see who is back by name, close it."""
+
+from starlette.responses import Response
+
+from keyfast.api.console.forms import Form
+from keyfast.api.console.frame import Frame, go
+from keyfast.api.console.services import Services
+from keyfast.api.console.visit import Visit
+from keyfast.errors import KeyfastError
+from keyfast.wire.window import WindowClose, WindowOrder
+
+LISTED = 50
+HOURS = 4
+
+
+class WindowViews:
+    """Handlers of ``/windows``."""
+
+    def __init__(self, frame: Frame, services: Services) -> None:
+        self._frame = frame
+        self._windows = services.windows
+        self._accounts = services.accounts
+
+    async def list_(self, visit: Visit) -> Response:
+        """``GET /windows``: newest first."""
+        return await self._frame.page(visit, "windows.html", lines=await self._windows.list_(LISTED))
+
+    async def new(self, visit: Visit) -> Response:
+        """``GET /windows/new``."""
+        return await self._form(visit, Form())
+
+    async def open_(self, visit: Visit) -> Response:
+        """``POST /windows``."""
+        form = visit.form
+        try:
+            order = WindowOrder(
+                reason=form.text("reason"),
+                minutes=form.number("minutes", 60 * HOURS),
+                ranges=form.lines("ranges"),
+                account=form.text("account"),
+                ring=form.text("ring"),
+                endpoints=form.lines("endpoints"),
+            )
+            opened = await self._windows.open_(order, visit.by)
+        except KeyfastError as fault:
+            return await self._form(visit, form, fault)
+        return go(f"/windows/{opened.line.id}", "opened")
+
+    async def show(self, visit: Visit) -> Response:
+        """``GET /windows/{id}``."""
+        return await self._frame.page(visit, "window.html", found=await self._windows.show(visit.path("id")))
+
+    async def live(self, visit: Visit) -> Response:
+        """``GET /windows/{id}/live``: how many are back, and who is missing; all anew when it is closed."""
+        found = await self._windows.show(visit.path("id"))
+        answer = self._frame.part(visit, "window_live.html", found=found)
+        if found.line.state != "open":
+            answer.headers["hx-refresh"] = "true"
+        return answer
+
+    async def close(self, visit: Visit) -> Response:
+        """``POST /windows/{id}/close``: over those that are missing only by name, or by their number."""
+        form = visit.form
+        typed = form.number("despite_unproven", -1)
+        order = WindowClose(visit.path("id"), form.every("waive"), None if typed < 0 else typed)
+        await self._windows.close(order, visit.by)
+        return go(f"/windows/{visit.path('id')}", "closed")
+
+    async def _form(self, visit: Visit, form: Form, fault: KeyfastError | None = None) -> Response:
+        accounts = [line.account for line in await self._accounts.list_()]
+        status = fault.status if fault else 200
+        return await self._frame.page(
+            visit, "window_new.html", status=status, form=form, fault=fault, accounts=accounts, minutes=60 * HOURS
+        )
