@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from keyfast.api.gate import Rings
 from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
+from keyfast.services.approvals import ApprovalService
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
@@ -48,5 +49,6 @@ class Services:
     codes: SecondFactors
     sessions: SessionService
     tokens: ApiTokenService
+    approvals: ApprovalService
     oidc: OidcService | None
     clock: Callable[[], float]
