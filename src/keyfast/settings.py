@@ -225,6 +225,8 @@ def write(settings: Settings) -> None:
     ]
     if settings.database:
         lines.append(f"database = {_toml(settings.database)}")
+    if settings.console.port:
+        lines += ["", "[console]", f"listen = {_toml(settings.console.listen)}", f"port = {settings.console.port}"]
     text = "\n".join(lines) + "\n"
     path = settings.data / FILE_NAME
     if not path.exists():
