@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from keyfast import settings_notify
+from keyfast.core.role import DANGEROUS, Permission
 from keyfast.errors import UsageError
 from keyfast.settings_notify import NOBODY, NotifySettings
 
@@ -106,6 +107,27 @@ class ConsoleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """Single sign-on by OpenID Connect (table ``oidc``).
+
+    Attributes:
+        issuer: URL of the identity provider, exactly as it calls itself.
+        client_id: what it calls this server.
+        client_secret_file: file with the secret that it gave, mode 0600.
+        redirect: URL of this server's console as browsers reach it.
+        claim: which claim of an identity is the name of a person here.
+        ca: PEM file of the authority behind its certificate, None for the operating system's.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret_file: Path
+    redirect: str
+    claim: str = "preferred_username"
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings (docs/operate/settings.md).
 
@@ -121,6 +143,8 @@ class Settings:
         packages: how packages are built.
         console: where people reach it from elsewhere.
         notify: who is told of what needs somebody.
+        oidc: single sign-on, None for none.
+        second_person: dangerous permissions for which a second person has to agree.
     """
 
     data: Path
@@ -134,6 +158,8 @@ class Settings:
     packages: PackagesSettings = PackagesSettings()
     console: ConsoleSettings = ConsoleSettings()
     notify: NotifySettings = NOBODY
+    oidc: OidcSettings | None = None
+    second_person: tuple[Permission, ...] = ()
 
     @property
     def database_url(self) -> str:
@@ -190,6 +216,8 @@ def load(data: Path) -> Settings:
         packages=_packages(path, _table(path, found, "packages") or {}),
         console=_console(path, _table(path, found, "console") or {}),
         notify=settings_notify.read(path, _table(path, found, "notify") or {}),
+        oidc=_oidc(path, _table(path, found, "oidc")),
+        second_person=_second_person(path, found.get("second_person", [])),
     )
 
 
@@ -202,6 +230,8 @@ def write(settings: Settings) -> None:
     ]
     if settings.database:
         lines.append(f"database = {_toml(settings.database)}")
+    if settings.console.port:
+        lines += ["", "[console]", f"listen = {_toml(settings.console.listen)}", f"port = {settings.console.port}"]
     text = "\n".join(lines) + "\n"
     path = settings.data / FILE_NAME
     if not path.exists():
@@ -276,6 +306,33 @@ def _console(path: Path, found: dict[str, object]) -> ConsoleSettings:
     return ConsoleSettings(
         listen=_text(path, found, "listen", default.listen), port=_port(path, port) if port != 0 else 0
     )
+
+
+def _oidc(path: Path, found: dict[str, object] | None) -> OidcSettings | None:
+    if found is None:
+        return None
+    _demand_known(path, found, {field.name for field in fields(OidcSettings)})
+    issuer, redirect = (_text(path, found, name, "") for name in ("issuer", "redirect"))
+    secret = _file(path, found, "client_secret_file")
+    client = _text(path, found, "client_id", "")
+    if not (issuer.startswith("https://") and redirect.startswith("https://") and client and secret):
+        raise UsageError(f"{path}: oidc needs issuer and redirect (https), client_id and client_secret_file")
+    return OidcSettings(
+        issuer=issuer,
+        client_id=client,
+        client_secret_file=secret,
+        redirect=redirect.rstrip("/"),
+        claim=_text(path, found, "claim", "preferred_username"),
+        ca=_file(path, found, "ca"),
+    )
+
+
+def _second_person(path: Path, value: object) -> tuple[Permission, ...]:
+    # Deciding cannot need deciding.
+    possible = {permission.value: permission for permission in DANGEROUS - {Permission.APPROVAL_DECIDE}}
+    if not isinstance(value, list) or not all(isinstance(name, str) and name in possible for name in value):
+        raise UsageError(f"{path}: second_person must be a list of: {', '.join(sorted(possible))}")
+    return tuple(possible[name] for name in value)
 
 
 def _recovery(path: Path, found: dict[str, object]) -> RecoverySettings:

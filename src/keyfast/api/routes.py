@@ -17,9 +17,10 @@ from keyfast.api import http
 from keyfast.api.access_api import AccessApi
 from keyfast.api.acts import audited, demand_listed
 from keyfast.api.admin_api import AdminApi, guarded
+from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
-from keyfast.api.gate import Door, Gate, Rings, local_door
+from keyfast.api.gate import Approvals, Door, Gate, Rings, local_door
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.notification_api import NotificationApi
@@ -163,6 +164,9 @@ ADMIN_ROUTES: Sequence[Row] = (
         "people.confirm_code",
         P.PEOPLE_CHANGE,
     ),
+    Row("GET", "/admin/v1/approvals", Who.ADMINISTRATOR, "approval.list_", P.READ),
+    Row("POST", "/admin/v1/approvals/{id}/approve", Who.ADMINISTRATOR, "approval.approve", P.APPROVAL_DECIDE),
+    Row("POST", "/admin/v1/approvals/{id}/deny", Who.ADMINISTRATOR, "approval.deny", P.APPROVAL_DECIDE),
     Row("GET", "/admin/v1/sessions", Who.ADMINISTRATOR, "people.sessions", P.PEOPLE_READ),
     Row("POST", "/admin/v1/sessions/{id}/end", Who.ADMINISTRATOR, "people.end_session", P.PEOPLE_CHANGE),
     Row("GET", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.tokens", P.PEOPLE_READ),
@@ -195,6 +199,7 @@ class AdminHandlers:
     notification: NotificationApi
     audit: AuditApi
     people: PeopleApi
+    approval: ApprovalApi
 
 
 class EndpointApp:
@@ -229,6 +234,7 @@ def admin_app(
     *,
     door: Door = local_door,
     rings: Rings | None = None,
+    approvals: Approvals | None = None,
 ) -> Starlette:
     """The admin service's application.
 
@@ -238,11 +244,12 @@ def admin_app(
         banner: returns what every answer carries in a header.
         door: finds out who calls; of itself, the local socket's.
         rings: finds the ring of an endpoint or a package, for callers who answer for some rings only.
+        approvals: knows what a second person has to agree to, None where nobody has to.
 
     Raises:
         LookupError: a route may change something and is not known as an act.
     """
-    gate = Gate(door, rings, clock)
+    gate = Gate(door, clock, rings, approvals)
 
     def nothing_here(request: Request, cause: Exception) -> Response:  # noqa: ARG001 - the framework's signature
         return http.refused(_NOTHING_HERE, int(clock()))

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.console.app import Network, console_app
 from keyfast.api.console.services import Services as ConsoleServices
@@ -41,6 +42,7 @@ from keyfast.server.receivers import open_receivers
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
+from keyfast.services.approvals import ApprovalService
 from keyfast.services.audit import AuditService
 from keyfast.services.audit_seal import Seals, TrailSealer
 from keyfast.services.basic_cache import BasicCache
@@ -58,6 +60,7 @@ from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService, NodeVoice
 from keyfast.services.notify import NotificationService, Notifier
+from keyfast.services.oidc import OidcService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.services.people import PeopleService
@@ -263,6 +266,8 @@ def admin_service(parts: Parts) -> AdminParts:
     options = RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)
     seals = Seals(kek)
     local = _local(database, directory, clock)
+    codes, passwords = SecondFactors(database, kek, clock), Passwords()
+    sign_in = SignInService(database, codes, passwords, clock, entropy)
     told = ConsoleServices(
         live=live,
         reports=ReportService(database, clock),
@@ -280,10 +285,13 @@ def admin_service(parts: Parts) -> AdminParts:
         package_reports=PackageReports(database, package, workshop, clock),
         clock=clock,
         rings=StoredRings(database),
+        people=PeopleService(database, passwords, clock, entropy),
+        codes=codes,
+        sessions=SessionService(database, clock),
+        tokens=ApiTokenService(database, clock, entropy),
+        approvals=ApprovalService(database, kek, settings.second_person, clock, entropy),
+        oidc=OidcService(settings.oidc, sign_in, clock) if settings.oidc else None,
     )
-    codes, passwords = SecondFactors(database, kek, clock), Passwords()
-    people = PeopleService(database, passwords, clock, entropy)
-    tokens = ApiTokenService(database, clock, entropy)
     handlers = AdminHandlers(
         AdminApi(live, told.reports, keyring, told.commands, told.end_recovery, clock),
         AccessApi(modes, accounts, told.directory, local),
@@ -299,17 +307,19 @@ def admin_service(parts: Parts) -> AdminParts:
         ),
         NotificationApi(NotificationService(database, clock)),
         AuditApi(AuditService(live, database, seals, socket.gethostname(), clock)),
-        PeopleApi(people, codes, SessionService(database, clock), tokens),
+        PeopleApi(told.people, codes, told.sessions, told.tokens),
+        ApprovalApi(told.approvals),
     )
     roll_calls = RollCallService(database, live, evidence, _process_name(), entropy, clock)
     rotations = RotationRunner(database, ledger, acts, clock)
-    api = admin_app(handlers, clock, windows.banner, door=BearerDoor(tokens), rings=told.rings)
-    sign_in = SignInService(database, codes, passwords, clock, entropy)
+    api = admin_app(
+        handlers, clock, windows.banner, door=BearerDoor(told.tokens), rings=told.rings, approvals=told.approvals
+    )
     return AdminParts(
         app=admin_app(handlers, clock, windows.banner),
         network=Network(api, console_app(told, sign_in, clock)),
         sign_in=sign_in,
-        people=people,
+        people=told.people,
         watch=watch,
         modes=modes,
         windows=windows,

@@ -20,6 +20,8 @@ person = Table(
     Column("code_sealed", Text, nullable=False, server_default=""),
     # The last step of the second factor that was used; -1 while it waits for its first code.
     Column("code_step", BigInteger, nullable=False, server_default="0"),
+    # Who it is for the identity provider, once they came by it: names are given anew there, subjects are not.
+    Column("subject", PlainText, nullable=False, server_default=""),
     Column("invitation", LargeBinary),
     Column("invited_until", BigInteger, nullable=False, server_default="0"),
     Column("signed_in_at", BigInteger, nullable=False, server_default="0"),
@@ -68,4 +70,21 @@ sign_in_failure = Table(
     Column("failures", Integer, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Index(None, "last_at"),
+)
+
+# Acts that wait for a second person. The digest of the request is sealed: there may be a passphrase in it.
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", UuidText, primary_key=True),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("asked_by", PlainText, nullable=False),
+    Column("permission", Text, nullable=False),
+    Column("what", PlainText, nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("decided_at", BigInteger, nullable=False, server_default="0"),
+    Column("decided_by", PlainText, nullable=False, server_default=""),
+    Column("digest_sealed", Text, nullable=False),
+    Index(None, "asked_at", "id"),
 )

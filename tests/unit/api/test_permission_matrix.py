@@ -223,7 +223,7 @@ async def test_a_route_without_a_permission_is_nobodys():
     async def handler(request):
         raise AssertionError("reached")
 
-    gate = Gate(local_door, None, lambda: NOW)
+    gate = Gate(local_door, lambda: NOW)
     kept = gate.known(gate.allowed(handler, None))
     with pytest.raises(ForbiddenError):
         await kept(Request({"type": "http", "headers": []}))

@@ -25,6 +25,7 @@ from keyfast.settings import (
     ActiveDirectorySettings,
     ConsoleSettings,
     NotifySettings,
+    OidcSettings,
     PackagesSettings,
     RecoverySettings,
     Settings,
@@ -86,6 +87,7 @@ def test_every_setting_has_its_heading():
         ("packages", PackagesSettings),
         ("console", ConsoleSettings),
         ("notify", NotifySettings),
+        ("oidc", OidcSettings),
     ],
 )
 def test_every_member_of_a_table_of_settings_has_its_heading(table, kind):

@@ -18,7 +18,7 @@ from sqlalchemy import insert
 from tests.support import processes
 from tests.support.databases import NOW, endpoint_row
 from tests.support.fake_rotations import FakeRotations
-from tests.support.people import people_api
+from tests.support.people import approval_api, people_api
 from typer.testing import CliRunner
 
 from keyfast.api.access_api import AccessApi
@@ -114,6 +114,7 @@ async def socket(site, rotations):
         NotificationApi(NotificationService(site.database, site.clock)),
         AuditApi(AuditService(site.live, site.database, Seals(lambda: site.kek), "server", site.clock)),
         people_api(site.database, lambda: site.kek, site.clock),
+        approval_api(site.database, lambda: site.kek, site.clock),
     )
     path = site.settings.admin_socket
     path.parent.mkdir()
