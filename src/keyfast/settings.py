@@ -104,6 +104,27 @@ class ConsoleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """Single sign-on by OpenID Connect (table ``oidc``).
+
+    Attributes:
+        issuer: URL of the identity provider, exactly as it calls itself.
+        client_id: what it calls this server.
+        client_secret_file: file with the secret that it gave, mode 0600.
+        redirect: URL of this server's console as browsers reach it.
+        claim: which claim of an identity is the name of a person here.
+        ca: PEM file of the authority behind its certificate, None for the operating system's.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret_file: Path
+    redirect: str
+    claim: str = "preferred_username"
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings (docs/operate/settings.md).
 
@@ -118,6 +139,7 @@ class Settings:
         recovery: who may recover when.
         packages: how packages are built.
         console: where people reach it from elsewhere.
+        oidc: single sign-on, None for none.
     """
 
     data: Path
@@ -130,6 +152,7 @@ class Settings:
     recovery: RecoverySettings = RecoverySettings()
     packages: PackagesSettings = PackagesSettings()
     console: ConsoleSettings = ConsoleSettings()
+    oidc: OidcSettings | None = None
 
     @property
     def database_url(self) -> str:
@@ -185,6 +208,7 @@ def load(data: Path) -> Settings:
         recovery=_recovery(path, _table(path, found, "recovery") or {}),
         packages=_packages(path, _table(path, found, "packages") or {}),
         console=_console(path, _table(path, found, "console") or {}),
+        oidc=_oidc(path, _table(path, found, "oidc")),
     )
 
 
@@ -270,6 +294,25 @@ def _console(path: Path, found: dict[str, object]) -> ConsoleSettings:
     port = found.get("port", default.port)
     return ConsoleSettings(
         listen=_text(path, found, "listen", default.listen), port=_port(path, port) if port != 0 else 0
+    )
+
+
+def _oidc(path: Path, found: dict[str, object] | None) -> OidcSettings | None:
+    if found is None:
+        return None
+    _demand_known(path, found, {field.name for field in fields(OidcSettings)})
+    issuer, redirect = (_text(path, found, name, "") for name in ("issuer", "redirect"))
+    secret = _file(path, found, "client_secret_file")
+    client = _text(path, found, "client_id", "")
+    if not (issuer.startswith("https://") and redirect.startswith("https://") and client and secret):
+        raise UsageError(f"{path}: oidc needs issuer and redirect (https), client_id and client_secret_file")
+    return OidcSettings(
+        issuer=issuer,
+        client_id=client,
+        client_secret_file=secret,
+        redirect=redirect.rstrip("/"),
+        claim=_text(path, found, "claim", "preferred_username"),
+        ca=_file(path, found, "ca"),
     )
 
 

@@ -45,6 +45,7 @@ from keyfast.services.live import LiveState
 from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService, NodeVoice
+from keyfast.services.oidc import OidcService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.services.people import PeopleService
@@ -232,6 +233,8 @@ def admin_service(parts: Parts) -> AdminParts:
     always = settings.recovery.device_key == "always"
     workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
+    codes, passwords = SecondFactors(database, kek, clock), Passwords()
+    sign_in = SignInService(database, codes, passwords, clock, entropy)
     told = ConsoleServices(
         live=live,
         reports=ReportService(database, clock),
@@ -249,10 +252,12 @@ def admin_service(parts: Parts) -> AdminParts:
         package_reports=PackageReports(database, package, workshop, clock),
         clock=clock,
         rings=StoredRings(database),
+        people=PeopleService(database, passwords, clock, entropy),
+        codes=codes,
+        sessions=SessionService(database, clock),
+        tokens=ApiTokenService(database, clock, entropy),
+        oidc=OidcService(settings.oidc, sign_in, clock) if settings.oidc else None,
     )
-    codes, passwords = SecondFactors(database, kek, clock), Passwords()
-    people = PeopleService(database, passwords, clock, entropy)
-    tokens = ApiTokenService(database, clock, entropy)
     handlers = AdminHandlers(
         AdminApi(live, told.reports, keyring, told.commands, told.end_recovery, clock),
         AccessApi(modes, accounts, told.directory, _local(database, directory)),
@@ -261,16 +266,15 @@ def admin_service(parts: Parts) -> AdminParts:
         RotationApi(planner),
         NodeApi(told.nodes),
         PackageApi(package, told.package_reports),
-        PeopleApi(people, codes, SessionService(database, clock), tokens),
+        PeopleApi(told.people, codes, told.sessions, told.tokens),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
-    api = admin_app(handlers, clock, windows.banner, door=BearerDoor(tokens), rings=told.rings)
-    sign_in = SignInService(database, codes, passwords, clock, entropy)
+    api = admin_app(handlers, clock, windows.banner, door=BearerDoor(told.tokens), rings=told.rings)
     return AdminParts(
         app=admin_app(handlers, clock, windows.banner),
         network=Network(api, console_app(told, sign_in, clock)),
         sign_in=sign_in,
-        people=people,
+        people=told.people,
         watch=watch,
         modes=modes,
         windows=windows,

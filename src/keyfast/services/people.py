@@ -212,7 +212,9 @@ async def _demand(conn: AsyncConnection, name: str, *, lock: bool = False) -> Pe
 
 
 def _void(row: PersonRow, state: PersonState) -> PersonRow:
-    return replace(row, state=state, password_hash="", code_sealed="", code_step=0, invitation=None, invited_until=0)
+    return replace(
+        row, state=state, password_hash="", code_sealed="", code_step=0, subject="", invitation=None, invited_until=0
+    )
 
 
 def _rings(rings: Sequence[str]) -> tuple[str, ...]:

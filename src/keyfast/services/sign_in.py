@@ -8,12 +8,13 @@ one that somebody planted before is worth nothing after.
 import asyncio
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from keyfast.core import ids, throttle
+from keyfast.core import ids, person_life, throttle
 from keyfast.core.person import Session, SignedIn, SignInRefusal
-from keyfast.core.person_life import PersonState
+from keyfast.core.person_life import PersonEvent, PersonState
 from keyfast.core.secret import Secret
 from keyfast.core.session import ABSOLUTE, Standing, Times, is_noted, standing
 from keyfast.core.throttle import Counted, Failures
@@ -139,23 +140,51 @@ class SignInService:
             self._waiting -= 1
         return right and row is not None and (not row.has_code or await self._codes.use(row, code))
 
+    async def admit(self, name: str, subject: str, proved_at: int, address: str) -> Session | None:
+        """Begin a session of somebody whom an identity provider knows; None if they are not to come in.
+
+        Args:
+            name: who it is here.
+            subject: who it is there; who came once comes under the same subject ever after.
+            proved_at: when they last proved there who they are, 0 if that is not known.
+            address: where the request comes from.
+        """
+        now = int(self._clock())
+        async with self._database.write() as conn:
+            row = await people.by_name(conn, name, lock=True)
+            if row is None or row.state is PersonState.DISABLED or row.subject not in ("", subject):
+                return None
+            if row.state is PersonState.INVITED:
+                state = person_life.step(row.state, PersonEvent.JOINED)
+                row = replace(row, state=state, invitation=None, invited_until=0)
+            row = replace(row, subject=subject, signed_in_at=now)
+            await people.put(conn, row)
+            return await self._session_of(conn, row, address, min(proved_at, now), "provider")
+
     async def _opened(self, row: PersonRow, password: Secret, address: str) -> Session | None:
-        """Put a new session on record; None if the person was changed while the password was looked at."""
-        now, token, hashed = int(self._clock()), new_token(SESSION_PREFIX), row.password_hash
+        """Begin a session; None if the person was changed while the password was looked at."""
+        now, hashed = int(self._clock()), row.password_hash
         if not self._passwords.is_current(hashed):
             hashed = await asyncio.to_thread(self._passwords.hash, password)
-        session = SessionRow(digest(token), ids.endpoint_id(self._entropy(16)), row.id, now, now, now, address)
         async with self._database.write() as conn:
             on_record = await people.by_name(conn, row.name, lock=True)
             if on_record is None or (on_record.password_hash, on_record.state) != (row.password_hash, row.state):
                 return None
             await self._take_back(conn, row.name, address)
             await people.signed_in(conn, row.id, now, hashed)
-            await sessions.forget(conn, begun_before=now - ABSOLUTE)
-            await sessions.add(conn, session)
-            detail = {"person": row.name, "address": address, "session": session.id}
-            await events.add(conn, at=now, kind="signed_in", endpoint_id=None, detail=detail)
-        return Session(session.id, token, on_record.person, now + ABSOLUTE)
+            return await self._session_of(conn, on_record, address, now, "password")
+
+    async def _session_of(
+        self, conn: AsyncConnection, row: PersonRow, address: str, proved_at: int, way: str
+    ) -> Session:
+        """Put a new session on record, under a token that nobody has seen."""
+        now, token = int(self._clock()), new_token(SESSION_PREFIX)
+        session = SessionRow(digest(token), ids.endpoint_id(self._entropy(16)), row.id, now, now, proved_at, address)
+        await sessions.forget(conn, begun_before=now - ABSOLUTE)
+        await sessions.add(conn, session)
+        detail = {"person": row.name, "address": address, "session": session.id, "way": way}
+        await events.add(conn, at=now, kind="signed_in", endpoint_id=None, detail=detail)
+        return Session(session.id, token, row.person, now + ABSOLUTE)
 
     async def _count(self, name: str, address: str, now: int) -> int:
         """Count a try as failed, or return for how many seconds it is not looked at.

@@ -25,6 +25,7 @@ class PersonRow:
         password_hash: Argon2id in its usual text form, empty for none.
         code_sealed: secret of the second factor under the KEK, bound to ``person/<id>/code``; empty for none.
         code_step: the last step that was used of it, ``WAITING`` until the first.
+        subject: who it is for the identity provider, empty until they came by it.
         invitation: SHA-256 of the code of an invitation that is open.
     """
 
@@ -38,6 +39,7 @@ class PersonRow:
     password_hash: str = field(default="", repr=False)
     code_sealed: str = field(default="", repr=False)
     code_step: int = 0
+    subject: str = ""
     invitation: bytes | None = field(default=None, repr=False)
     invited_until: int = 0
     signed_in_at: int = 0

@@ -20,6 +20,8 @@ person = Table(
     Column("code_sealed", Text, nullable=False, server_default=""),
     # The last step of the second factor that was used; -1 while it waits for its first code.
     Column("code_step", BigInteger, nullable=False, server_default="0"),
+    # Who it is for the identity provider, once they came by it: names are given anew there, subjects are not.
+    Column("subject", PlainText, nullable=False, server_default=""),
     Column("invitation", LargeBinary),
     Column("invited_until", BigInteger, nullable=False, server_default="0"),
     Column("signed_in_at", BigInteger, nullable=False, server_default="0"),

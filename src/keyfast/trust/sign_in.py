@@ -3,6 +3,7 @@
 Tokens have 256 bits, so one plain hash finds them and tells nothing; passwords have fewer, so they get the slow one.
 """
 
+import base64
 import hashlib
 import secrets
 import unicodedata
@@ -26,6 +27,7 @@ INVITATION_PREFIX = "kfi_"
 
 _TOKEN_BYTES = 32
 _SALT_BYTES = 16
+_HASH_BYTES = 32
 _CODE_BYTES = 20
 _CODE_DIGITS = 6
 _STEP_SECONDS = 30
@@ -55,14 +57,16 @@ class Passwords:
 
     def __init__(self, cost: Cost = RECOMMENDED) -> None:
         self._cost = cost
-        self._nobody = self.hash(Secret(secrets.token_bytes(_SALT_BYTES)))
+        settings = f"m={cost.memory},t={cost.iterations},p={cost.lanes}"
+        # The hash of no password, to be checked where there is none: it costs what a real one costs.
+        self._nobodys = f"$argon2id$v=19${settings}${_plain64(_SALT_BYTES)}${_plain64(_HASH_BYTES)}"
 
     def hash(self, password: Secret) -> str:
         """Return the hash of a password, in the usual text form."""
         cost = self._cost
         made = Argon2id(
             salt=secrets.token_bytes(_SALT_BYTES),
-            length=32,
+            length=_HASH_BYTES,
             iterations=cost.iterations,
             lanes=cost.lanes,
             memory_cost=cost.memory,
@@ -72,7 +76,7 @@ class Passwords:
     def holds(self, password: Secret, hashed: str) -> bool:
         """Tell whether a password is the one; without a hash it is not, and that takes as long."""
         try:
-            Argon2id.verify_phc_encoded(_canonical(password), hashed or self._nobody)
+            Argon2id.verify_phc_encoded(_canonical(password), hashed or self._nobodys)
         except InvalidKey:
             return False
         return bool(hashed)
@@ -119,7 +123,7 @@ def code_step(secret: Secret, code: str, now: int) -> int | None:
         return None
     step = now // _STEP_SECONDS
     found = None
-    for candidate in (step, step - 1, step + 1):
+    for candidate in (step, max(0, step - 1), step + 1):
         try:
             _totp(secret).verify(code.encode("ascii"), candidate * _STEP_SECONDS)
         except InvalidToken:
@@ -131,6 +135,10 @@ def code_step(secret: Secret, code: str, now: int) -> int | None:
 def _totp(secret: Secret) -> TOTP:
     # SHA-1 is what authenticators implement; as HMAC it is sound (RFC 6238 section 1.2).
     return TOTP(secret.reveal(), _CODE_DIGITS, SHA1(), _STEP_SECONDS)  # noqa: S303
+
+
+def _plain64(length: int) -> str:
+    return base64.b64encode(secrets.token_bytes(length)).decode("ascii").rstrip("=")
 
 
 def _canonical(password: Secret) -> bytes:

@@ -14,11 +14,13 @@ from keyfast.api.console.account_views import AccountViews
 from keyfast.api.console.assets import PREFIX, Assets
 from keyfast.api.console.banners import Banners
 from keyfast.api.console.endpoint_views import EndpointViews
+from keyfast.api.console.entry_views import JoinViews, OidcViews
 from keyfast.api.console.frame import Frame
 from keyfast.api.console.gate import Gate, Row, View
 from keyfast.api.console.headers import SafeHeaders
 from keyfast.api.console.home_views import HomeViews
 from keyfast.api.console.package_views import PackageViews
+from keyfast.api.console.people_views import PeopleViews
 from keyfast.api.console.recovery_views import RecoveryViews
 from keyfast.api.console.rotation_views import RotationViews
 from keyfast.api.console.services import Services
@@ -84,6 +86,18 @@ PAGES: Sequence[Row] = (
     Row("POST", "/settings/end-recovery", P.KEY_MOVE, "settings.end_recovery"),
     Row("POST", "/settings/nodes/forget", P.SETTINGS_CHANGE, "settings.forget_node"),
     Row("GET", "/events", P.READ, "settings.events"),
+    Row("GET", "/people", P.PEOPLE_READ, "people.list_"),
+    Row("POST", "/people", P.PEOPLE_CHANGE, "people.add"),
+    Row("POST", "/people/sessions/{id}/end", P.PEOPLE_CHANGE, "people.end_session"),
+    Row("GET", "/people/{name}", P.PEOPLE_READ, "people.show"),
+    Row("POST", "/people/{name}/change", P.PEOPLE_CHANGE, "people.change"),
+    Row("POST", "/people/{name}/reset", P.PEOPLE_CHANGE, "people.reset"),
+    Row("POST", "/people/{name}/disable", P.PEOPLE_CHANGE, "people.disable"),
+    Row("POST", "/people/{name}/enable", P.PEOPLE_CHANGE, "people.enable"),
+    Row("POST", "/people/{name}/second-factor", P.PEOPLE_CHANGE, "people.begin_code"),
+    Row("POST", "/people/{name}/second-factor/confirm", P.PEOPLE_CHANGE, "people.confirm_code"),
+    Row("POST", "/people/{name}/tokens", P.PEOPLE_CHANGE, "people.create_token"),
+    Row("POST", "/people/{name}/tokens/{id}/revoke", P.PEOPLE_CHANGE, "people.revoke_token"),
 )
 """Every page and act of somebody who has signed in, in the order in which paths are matched."""
 
@@ -98,7 +112,13 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
     """
     assets = Assets()
     banners = Banners(services.live, services.accounts, services.rotations, clock)
-    frame = Frame(assets, banners, lambda: services.live.current.installation.name, clock)
+    frame = Frame(
+        assets,
+        banners,
+        lambda: services.live.current.installation.name,
+        clock,
+        single_sign_on=services.oidc is not None,
+    )
     gate = Gate(sign_in, frame, services.rings, clock)
     entry = SignInViews(sign_in, gate, frame)
     views = _views(services, frame)
@@ -115,12 +135,25 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
             Route("/sign-in", entry.show, methods=["GET"]),
             Route("/sign-in", entry.begin, methods=["POST"]),
             Route("/sign-out", entry.end, methods=["POST"]),
+            *_other_ways_in(services, sign_in, gate, frame),
             Route(f"{PREFIX}/{{path:path}}", assets.serve, methods=["GET"]),
             *(Route(row.path, gate.guarded(row, _view(views, row)), methods=[row.method]) for row in PAGES),
         ],
         middleware=[Middleware(SafeHeaders)],
         exception_handlers={404: nothing_here, 405: nothing_here, 500: failed},
     )
+
+
+def _other_ways_in(services: Services, sign_in: SignIn, gate: Gate, frame: Frame) -> list[Route]:
+    join = JoinViews(services.people, gate, frame)
+    routes = [Route("/join", join.show, methods=["GET"]), Route("/join", join.take_up, methods=["POST"])]
+    if services.oidc is not None:
+        oidc = OidcViews(services.oidc, sign_in, frame)
+        routes += [
+            Route("/sign-in/oidc", oidc.leave, methods=["GET"]),
+            Route("/sign-in/oidc/answer", oidc.arrive, methods=["GET"]),
+        ]
+    return routes
 
 
 def _views(services: Services, frame: Frame) -> Mapping[str, object]:
@@ -133,6 +166,7 @@ def _views(services: Services, frame: Frame) -> Mapping[str, object]:
         "packages": PackageViews(frame, services),
         "accounts": AccountViews(frame, services),
         "settings": SettingViews(frame, services),
+        "people": PeopleViews(frame, services),
     }
 
 

@@ -41,6 +41,7 @@ PLACES = (
     Place("/keys", "Keys", "keys", P.READ),
     Place("/settings", "Settings", "settings", P.READ),
     Place("/events", "Events", "events", P.READ),
+    Place("/people", "People", "people", P.PEOPLE_READ),
 )
 
 TOLD = {
@@ -72,10 +73,17 @@ class Frame:
         banners: what is told on every page.
         installation: returns the name of this installation.
         clock: unix seconds.
+        single_sign_on: whether there is an identity provider.
     """
 
     def __init__(
-        self, assets: Assets, banners: Banners, installation: Callable[[], str], clock: Callable[[], float]
+        self,
+        assets: Assets,
+        banners: Banners,
+        installation: Callable[[], str],
+        clock: Callable[[], float],
+        *,
+        single_sign_on: bool = False,
     ) -> None:
         self._banners = banners
         self._clock = clock
@@ -101,6 +109,7 @@ class Frame:
             "asset": assets.url,
             "P": Permission,
             "version": __version__,
+            "single_sign_on": single_sign_on,
             "moment": words.moment,
             "iso": words.iso,
             "namesake": lambda names: [(name, name) for name in names],

@@ -5,17 +5,22 @@ from dataclasses import dataclass
 
 from keyfast.api.gate import Rings
 from keyfast.services.account import AccountService
+from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.command import CommandService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService
+from keyfast.services.oidc import OidcService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
+from keyfast.services.people import PeopleService
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
 from keyfast.services.rotate import RotationService
+from keyfast.services.second_factor import SecondFactors
+from keyfast.services.sessions import SessionService
 from keyfast.services.went_back import EndRecovery
 from keyfast.wire.admin import DirectoryView
 
@@ -39,4 +44,9 @@ class Services:
     packages: PackageService
     package_reports: PackageReports
     rings: Rings
+    people: PeopleService
+    codes: SecondFactors
+    sessions: SessionService
+    tokens: ApiTokenService
+    oidc: OidcService | None
     clock: Callable[[], float]

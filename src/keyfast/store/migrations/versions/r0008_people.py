@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.Text, nullable=False, server_default=""),
         sa.Column("code_sealed", sa.Text, nullable=False, server_default=""),
         sa.Column("code_step", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("subject", PlainText, nullable=False, server_default=""),
         sa.Column("invitation", sa.LargeBinary),
         sa.Column("invited_until", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("signed_in_at", sa.BigInteger, nullable=False, server_default="0"),
