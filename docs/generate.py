@@ -23,6 +23,7 @@ from typer.main import get_command
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
@@ -37,6 +38,7 @@ from keyfast.core import (
     command,
     endpoint,
     generation,
+    incident,
     package_life,
     person_life,
     rotation,
@@ -93,8 +95,9 @@ def cli() -> str:
         "again later). `--json` prints JSON for programs. A fault is one sentence on standard error, often",
         "with a second line that says what mends it.\n",
         "## `keyfast`\n",
-        "For administrators, on the server's own machine: every command but `up`, `diagnose`, `simulate`,",
-        "`server init`, `server run` and `version` speaks to the running server over the socket",
+        "For administrators, on the server's own machine: every command but `up`, `diagnose see`,",
+        "`diagnose explain`, `simulate`, `server init`, `server run` and `version` speaks to the running",
+        "server over the socket",
         "`run/admin.sock` in its data directory. The data directory is `--data`, else `KEYFAST_DATA`, else",
         "`./data` if it holds a `server.toml`, else `/var/lib/keyfast`. `keyfast up` uses `./data` unless told",
         "otherwise.\n",
@@ -241,6 +244,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "recovery": RecoveryApi,
         "rotation": RotationApi,
         "node": NodeApi,
+        "incident": IncidentApi,
         "package": PackageApi,
         "people": PeopleApi,
     }
@@ -269,6 +273,7 @@ def lifecycle(noun: str) -> str:
         "rotation": rotation,
         "person": person_life,
         "package": package_life,
+        "incident": incident,
     }[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
     states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))
