@@ -32,10 +32,12 @@ class Place:
 
 PLACES = (
     Place("/", "Overview", "overview", P.SELF),
+    Place("/incidents", "Incidents", "incidents", P.READ),
     Place("/endpoints", "Endpoints", "endpoints", P.ENDPOINT_READ),
     Place("/rotations", "Rotations", "rotations", P.READ),
     Place("/windows", "Recovery windows", "windows", P.READ),
     Place("/recovery", "Recovery", "recovery", P.READ),
+    Place("/forecast", "Forecast", "forecast", P.READ),
     Place("/packages", "Packages", "packages", P.PACKAGE_READ),
     Place("/accounts", "Accounts", "accounts", P.READ),
     Place("/keys", "Keys", "keys", P.READ),
