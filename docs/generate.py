@@ -22,6 +22,7 @@ from typer.main import get_command
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
@@ -34,6 +35,7 @@ from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
 from keyfast.api.window_api import WindowApi
 from keyfast.cli.main import app
 from keyfast.core import (
+    approval,
     change,
     command,
     endpoint,
@@ -247,6 +249,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "incident": IncidentApi,
         "package": PackageApi,
         "people": PeopleApi,
+        "approval": ApprovalApi,
     }
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"
@@ -272,6 +275,7 @@ def lifecycle(noun: str) -> str:
         "window_endpoint": window_endpoint,
         "rotation": rotation,
         "person": person_life,
+        "approval": approval,
         "package": package_life,
         "incident": incident,
     }[noun]

@@ -9,6 +9,7 @@ A refusal ("no, because") is a value, see ``core.refusal``; these are faults.
     +-- NotFoundError         the thing named does not exist
     +-- ConflictError         the thing exists in a state that forbids this
     +-- TransitionError       a lifecycle table has no such cell
+    +-- ApprovalNeededError   a second person has to agree first
     +-- NotSignedInError      nobody is known to speak, or not recently enough
     +-- ForbiddenError        the one who speaks may not do this
     +-- TrustError            something signed, sealed or proven does not hold
@@ -76,6 +77,20 @@ class TransitionError(ConflictError):
     """A lifecycle table has no such cell."""
 
     code = "no_such_transition"
+
+
+class ApprovalNeededError(ConflictError):
+    """A second person has to agree first.
+
+    Attributes:
+        approval: id of what they are to agree to.
+    """
+
+    code = "approval_needed"
+
+    def __init__(self, message: str, *, approval: str, repair: str = "") -> None:
+        super().__init__(message, repair=repair)
+        self.approval = approval
 
 
 class NotSignedInError(KeyfastError):

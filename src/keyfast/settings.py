@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from keyfast.core.role import DANGEROUS, Permission
 from keyfast.errors import UsageError
 
 FILE_NAME = "server.toml"
@@ -140,6 +141,7 @@ class Settings:
         packages: how packages are built.
         console: where people reach it from elsewhere.
         oidc: single sign-on, None for none.
+        second_person: dangerous permissions for which a second person has to agree.
     """
 
     data: Path
@@ -153,6 +155,7 @@ class Settings:
     packages: PackagesSettings = PackagesSettings()
     console: ConsoleSettings = ConsoleSettings()
     oidc: OidcSettings | None = None
+    second_person: tuple[Permission, ...] = ()
 
     @property
     def database_url(self) -> str:
@@ -209,6 +212,7 @@ def load(data: Path) -> Settings:
         packages=_packages(path, _table(path, found, "packages") or {}),
         console=_console(path, _table(path, found, "console") or {}),
         oidc=_oidc(path, _table(path, found, "oidc")),
+        second_person=_second_person(path, found.get("second_person", [])),
     )
 
 
@@ -314,6 +318,14 @@ def _oidc(path: Path, found: dict[str, object] | None) -> OidcSettings | None:
         claim=_text(path, found, "claim", "preferred_username"),
         ca=_file(path, found, "ca"),
     )
+
+
+def _second_person(path: Path, value: object) -> tuple[Permission, ...]:
+    # Deciding cannot need deciding.
+    possible = {permission.value: permission for permission in DANGEROUS - {Permission.APPROVAL_DECIDE}}
+    if not isinstance(value, list) or not all(isinstance(name, str) and name in possible for name in value):
+        raise UsageError(f"{path}: second_person must be a list of: {', '.join(sorted(possible))}")
+    return tuple(possible[name] for name in value)
 
 
 def _recovery(path: Path, found: dict[str, object]) -> RecoverySettings:

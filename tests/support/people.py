@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable
 
+from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.people_api import PeopleApi
 from keyfast.services.api_tokens import ApiTokenService
+from keyfast.services.approvals import ApprovalService
 from keyfast.services.people import PeopleService
 from keyfast.services.second_factor import SecondFactors
 from keyfast.services.sessions import SessionService
@@ -21,3 +23,8 @@ def people_api(database: Database, kek: Callable[[], Kek], clock: Callable[[], f
         SessionService(database, clock),
         ApiTokenService(database, clock, os.urandom),
     )
+
+
+def approval_api(database: Database, kek: Callable[[], Kek], clock: Callable[[], float]) -> ApprovalApi:
+    """The admin API of approvals over a store; nothing needs one."""
+    return ApprovalApi(ApprovalService(database, kek, (), clock, os.urandom))

@@ -4,26 +4,33 @@ A door finds out who calls, and there is one for each way in: the local socket's
 network's wants an API token. A browser's session has its own routes and opens none of these: no cookie is looked at.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 from urllib.parse import unquote
 
+import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message
 
 from keyfast.api import http
 from keyfast.core.caller import LOCAL, Caller, Via, denial, reason_fault, unproved
+from keyfast.core.refusal import Refusal
 from keyfast.core.role import DANGEROUS, Permission
 from keyfast.core.secret import Secret
 from keyfast.errors import ForbiddenError, NotFoundError, NotSignedInError, UsageError
-from keyfast.wire.people import REASON_HEADER
+from keyfast.services.approvals import Wanted
+from keyfast.wire.people import APPROVAL_HEADER, REASON_HEADER
 
 Door = Callable[[Request], Awaitable[Caller]]
 """Returns who calls; raises NotSignedInError for nobody."""
 
 _CALLER = "keyfast.caller"
 _MAX_TOKEN_CHARS = 200
+MAX_AGREED = 256 * 1024
+"""Bytes of the largest request that a second person can agree to."""
 _NOUNS = {"endpoint", "package"}
 """Permissions whose first word is one of these are about the one that the path names."""
 
@@ -70,19 +77,39 @@ class BearerDoor:
         return caller
 
 
+class Approvals(Protocol):
+    """Knows whether a second person agreed."""
+
+    def needs(self, caller: Caller, permission: Permission) -> bool:
+        """Tell whether one has to."""
+        ...
+
+    async def demand(self, caller: Caller, wanted: Wanted) -> None:
+        """Use an approval up; raises ApprovalNeededError or ConflictError if there is none."""
+        ...
+
+
 class Gate:
     """Lets callers pass who may.
 
     Args:
         door: finds out who calls.
-        rings: needed where callers can answer for some rings only.
         clock: unix seconds.
+        rings: needed where callers can answer for some rings only.
+        approvals: needed where a second person has to agree to something.
     """
 
-    def __init__(self, door: Door, rings: Rings | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        door: Door,
+        clock: Callable[[], float],
+        rings: Rings | None = None,
+        approvals: Approvals | None = None,
+    ) -> None:
         self._door = door
-        self._rings = rings
         self._clock = clock
+        self._rings = rings
+        self._approvals = approvals
 
     def kept(self, handler: http.Handler, permission: Permission | None) -> http.Handler:
         """Return a handler that only callers with a permission reach."""
@@ -94,10 +121,29 @@ class Gate:
             if why := denial(caller, permission):
                 raise ForbiddenError(why)
             await self._demand_ring(request, caller, permission)
-            request.scope[_CALLER] = self._with_reason(request, caller, permission)
+            caller = self._with_reason(request, caller, permission)
+            if self._approvals is not None and self._approvals.needs(caller, permission):
+                request = await self._agreed(request, caller, permission, self._approvals)
+            request.scope[_CALLER] = caller
             return await handler(request)
 
         return inner
+
+    async def _agreed(self, request: Request, caller: Caller, permission: Permission, approvals: Approvals) -> Request:
+        """Demand that a second person agreed to exactly this request; return it with its body unread."""
+        body = await http.read_body(request, http.JSON, MAX_AGREED)
+        if isinstance(body, Refusal):
+            raise UsageError(body.rule.title)
+        path, query = request.url.path, request.url.query
+        parts = (request.method, path, query, body)
+        seen = hashlib.sha256(msgspec.json.encode(parts)).digest()
+        claimed = request.headers.get(APPROVAL_HEADER, "")
+        await approvals.demand(caller, Wanted(permission, f"{request.method} {path}", seen, caller.reason, claimed))
+
+        async def again() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return Request(request.scope, again)
 
     def _with_reason(self, request: Request, caller: Caller, permission: Permission) -> Caller:
         """Demand what a dangerous act needs besides the permission."""

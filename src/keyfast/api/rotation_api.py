@@ -5,6 +5,8 @@ from starlette.responses import Response
 
 from keyfast.api import http
 from keyfast.api.admin_api import ADMINISTRATOR, MAX_PAGE, PAGE, asked, ok
+from keyfast.api.gate import caller_of
+from keyfast.core.caller import Via
 from keyfast.core.rotation_state import RotationEvent
 from keyfast.errors import NotFoundError
 from keyfast.services.rotate import RotationService
@@ -48,8 +50,10 @@ class RotationApi:
         return ok(await self._rotations.show(request.path_params["id"], limit))
 
     async def approve(self, request: Request) -> Response:
-        """``POST /admin/v1/rotations/{id}/approve``: somebody agrees."""
-        return ok(await self._rotations.approve(request.path_params["id"], (await asked(request, Approval)).name))
+        """``POST /admin/v1/rotations/{id}/approve``: somebody agrees; on the socket whoever they say they are."""
+        caller, typed = caller_of(request), (await asked(request, Approval)).name
+        name = typed if caller.via is Via.SOCKET else caller.name
+        return ok(await self._rotations.approve(request.path_params["id"], name))
 
     async def waive(self, request: Request) -> Response:
         """``POST /admin/v1/rotations/{id}/waive``: wait no more for endpoints, by name and with a reason."""

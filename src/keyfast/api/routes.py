@@ -16,8 +16,9 @@ from starlette.types import Receive, Scope, Send
 from keyfast.api import http
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi, guarded
+from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.endpoint_api import EndpointApi
-from keyfast.api.gate import Door, Gate, Rings, local_door
+from keyfast.api.gate import Approvals, Door, Gate, Rings, local_door
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
@@ -147,6 +148,9 @@ ADMIN_ROUTES: Sequence[Row] = (
         "people.confirm_code",
         P.PEOPLE_CHANGE,
     ),
+    Row("GET", "/admin/v1/approvals", Who.ADMINISTRATOR, "approval.list_", P.READ),
+    Row("POST", "/admin/v1/approvals/{id}/approve", Who.ADMINISTRATOR, "approval.approve", P.APPROVAL_DECIDE),
+    Row("POST", "/admin/v1/approvals/{id}/deny", Who.ADMINISTRATOR, "approval.deny", P.APPROVAL_DECIDE),
     Row("GET", "/admin/v1/sessions", Who.ADMINISTRATOR, "people.sessions", P.PEOPLE_READ),
     Row("POST", "/admin/v1/sessions/{id}/end", Who.ADMINISTRATOR, "people.end_session", P.PEOPLE_CHANGE),
     Row("GET", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.tokens", P.PEOPLE_READ),
@@ -183,6 +187,7 @@ class AdminHandlers:
     package: PackageApi
     people: PeopleApi
     incident: IncidentApi
+    approval: ApprovalApi
 
 
 class EndpointApp:
@@ -217,6 +222,7 @@ def admin_app(
     *,
     door: Door = local_door,
     rings: Rings | None = None,
+    approvals: Approvals | None = None,
 ) -> Starlette:
     """The admin service's application.
 
@@ -226,8 +232,9 @@ def admin_app(
         banner: returns what every answer carries in a header.
         door: finds out who calls; of itself, the local socket's.
         rings: finds the ring of an endpoint or a package, for callers who answer for some rings only.
+        approvals: knows what a second person has to agree to, None where nobody has to.
     """
-    gate = Gate(door, rings, clock)
+    gate = Gate(door, clock, rings, approvals)
 
     def nothing_here(request: Request, cause: Exception) -> Response:  # noqa: ARG001 - the framework's signature
         return http.refused(_NOTHING_HERE, int(clock()))

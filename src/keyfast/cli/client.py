@@ -19,7 +19,7 @@ import msgspec
 from keyfast.cli import output
 from keyfast.core.secret import Secret
 from keyfast.errors import EXIT_FAILED, KeyfastError, NotReadyError, UsageError
-from keyfast.wire.people import REASON_HEADER
+from keyfast.wire.people import APPROVAL_HEADER, REASON_HEADER
 from keyfast.wire.problems import read_problem
 from keyfast.wire.window import BANNER_HEADER
 
@@ -135,12 +135,14 @@ class Far:
         token: an API token, None for nobody in particular.
         ca: PEM file of the authority behind its certificate, None for the operating system's.
         reason: why something dangerous is done, empty where nothing is.
+        approval: id of a second person's approval, empty where none is needed.
     """
 
     url: str
     token: Secret | None = None
     ca: Path | None = None
     reason: str = ""
+    approval: str = ""
 
 
 class FarClient(AdminClient):
@@ -159,6 +161,8 @@ class FarClient(AdminClient):
         headers = {} if far.token is None else {"authorization": f"Bearer {far.token.reveal().decode('ascii')}"}
         if far.reason:
             headers[REASON_HEADER] = quote(far.reason, safe="")
+        if far.approval:
+            headers[APPROVAL_HEADER] = quote(far.approval, safe="")
         try:
             trusted = ssl.create_default_context(cafile=None if far.ca is None else str(far.ca))
         except (OSError, ssl.SSLError) as cause:
@@ -166,7 +170,7 @@ class FarClient(AdminClient):
         return httpx2.Client(base_url=far.url, headers=headers, verify=trusted, timeout=TIMEOUT, trust_env=False)
 
 
-def far(url: str, token_file: Path | None, ca: Path | None, reason: str) -> Far:
+def far(url: str, token_file: Path | None, ca: Path | None, reason: str, approval: str) -> Far:
     """Return where a server is, with the token from its file if there is one.
 
     Raises:
@@ -176,14 +180,14 @@ def far(url: str, token_file: Path | None, ca: Path | None, reason: str) -> Far:
         raise UsageError(f"'{url}' is not an https URL; an API token never travels without TLS")
     url = url.rstrip("/")
     if token_file is None:
-        return Far(url, None, ca, reason)
+        return Far(url, None, ca, reason, approval)
     try:
         token = token_file.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as cause:
         raise UsageError(f"cannot read {token_file}: {cause}") from cause
     if not token or not token.isprintable() or " " in token:
         raise UsageError(f"{token_file} does not hold an API token and nothing else")
-    return Far(url, Secret(token.encode("ascii")), ca, reason)
+    return Far(url, Secret(token.encode("ascii")), ca, reason, approval)
 
 
 def _said(body: bytes, status: int) -> AnsweredError:

@@ -9,6 +9,7 @@ import typer
 from keyfast import __version__
 from keyfast.cli import (
     account,
+    approval,
     diagnose,
     directory,
     endpoint,
@@ -52,6 +53,7 @@ app.add_typer(rotation.app, name="rotation")
 app.add_typer(person.app, name="person")
 app.add_typer(token.app, name="token")
 app.add_typer(session.app, name="session")
+app.add_typer(approval.app, name="approval")
 app.command()(events.events)
 app.command()(forecast.forecast)
 app.command()(simulate.simulate)
@@ -71,9 +73,12 @@ def everywhere(
         typer.Option(help="PEM file of the authority behind that server's certificate.", envvar="KEYFAST_CA"),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why; a server elsewhere demands it for dangerous acts.")] = "",
+    approval: Annotated[
+        str, typer.Option(help="Id of the approval by which this is done, once a second person agreed.")
+    ] = "",
 ) -> None:
     """Keyfast: an endpoint that was enrolled once keeps checking in."""
-    elsewhere.set(far(server, token_file, ca, reason) if server else None)
+    elsewhere.set(far(server, token_file, ca, reason, approval) if server else None)
 
 
 @app.command()

@@ -35,6 +35,7 @@ class Permission(StrEnum):
     KEY_MOVE = "key.move"
     AUDIT_READ = "audit.read"
     AUDIT_EXPORT = "audit.export"
+    APPROVAL_DECIDE = "approval.decide"
     PEOPLE_READ = "people.read"
     PEOPLE_CHANGE = "people.change"
     SETTINGS_CHANGE = "settings.change"
@@ -70,6 +71,7 @@ MEANING: Mapping[Permission, str] = {
     P.KEY_MOVE: "export, import, seal anew and remove keys, and end the caution after a restored backup",
     P.AUDIT_READ: "read and verify the audit trail",
     P.AUDIT_EXPORT: "export the audit trail",
+    P.APPROVAL_DECIDE: "decide as the second person about what one may do oneself",
     P.PEOPLE_READ: "see people, their roles, sessions and API tokens",
     P.PEOPLE_CHANGE: "add and change people, end their sessions, revoke their API tokens",
     P.SETTINGS_CHANGE: "change settings, and forget processes that are gone",
@@ -106,6 +108,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
         P.WINDOW_CLOSE,
         P.RECOVERY_LEAD,
         P.INCIDENT_ACT,
+        P.APPROVAL_DECIDE,
     },
     Role.HELPDESK: _SEES | {P.ENDPOINT_ACT, P.RECOVERY_KEY_REVEAL},
     Role.AUDITOR: _SEES | {P.AUDIT_READ, P.AUDIT_EXPORT, P.PEOPLE_READ},
@@ -136,6 +139,7 @@ DANGEROUS: frozenset[Permission] = frozenset(
         P.MODE_CHANGE,
         P.KEY_ROTATE,
         P.KEY_MOVE,
+        P.APPROVAL_DECIDE,
         P.PEOPLE_CHANGE,
         P.SETTINGS_CHANGE,
     }

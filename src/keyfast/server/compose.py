@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.console.app import Network, console_app
 from keyfast.api.console.services import Services as ConsoleServices
 from keyfast.api.endpoint_api import EndpointApi
@@ -38,6 +39,7 @@ from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
+from keyfast.services.approvals import ApprovalService
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
@@ -280,6 +282,7 @@ def admin_service(parts: Parts) -> AdminParts:
         codes=codes,
         sessions=SessionService(database, clock),
         tokens=ApiTokenService(database, clock, entropy),
+        approvals=ApprovalService(database, kek, settings.second_person, clock, entropy),
         oidc=OidcService(settings.oidc, sign_in, clock) if settings.oidc else None,
     )
     handlers = AdminHandlers(
@@ -292,10 +295,13 @@ def admin_service(parts: Parts) -> AdminParts:
         PackageApi(package, told.package_reports),
         PeopleApi(told.people, codes, told.sessions, told.tokens),
         IncidentApi(told.incidents, told.forecasts, told.diagnoses),
+        ApprovalApi(told.approvals),
     )
     roll_calls = RollCallService(database, live, evidence, _process_name(), entropy, clock)
     rotations = RotationRunner(database, ledger, acts, clock)
-    api = admin_app(handlers, clock, windows.banner, door=BearerDoor(told.tokens), rings=told.rings)
+    api = admin_app(
+        handlers, clock, windows.banner, door=BearerDoor(told.tokens), rings=told.rings, approvals=told.approvals
+    )
     return AdminParts(
         app=admin_app(handlers, clock, windows.banner),
         network=Network(api, console_app(told, sign_in, clock)),

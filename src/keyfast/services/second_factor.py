@@ -60,17 +60,19 @@ class SecondFactors:
             row = await people.by_name(conn, name)
         if row is None or row.code_step != WAITING:
             raise ConflictError("no second factor waits for a code", repair=f"keyfast person second-factor {name}")
-        if not await self.use(row, code):
+        step = self.step_of(row, code)
+        if step is None or not await self.use(row, step):
             raise UsageError("the code is wrong; is the clock of the authenticator right?")
         async with self._database.write() as conn:
             detail = {"person": name, "by": by}
             await events.add(conn, at=int(self._clock()), kind="second_factor_set", endpoint_id=None, detail=detail)
 
-    async def use(self, row: PersonRow, code: str) -> bool:
-        """Tell whether a code is right, and use it up: nobody who has seen it can use it again."""
+    def step_of(self, row: PersonRow, code: str) -> int | None:
+        """Return the step that a code belongs to, None for a wrong one; nothing is used up."""
         secret: Secret = self._kek().open(row.code_sealed, bound_to=code_bound_to(row.id))
-        step = code_step(secret, code, int(self._clock()))
-        if step is None:
-            return False
+        return code_step(secret, code, int(self._clock()))
+
+    async def use(self, row: PersonRow, step: int) -> bool:
+        """Use a step up, so that nobody who has seen its code can use it again; False if it was."""
         async with self._database.write() as conn:
             return await people.use_step(conn, row.id, step)

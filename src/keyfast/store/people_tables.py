@@ -71,3 +71,20 @@ sign_in_failure = Table(
     Column("last_at", BigInteger, nullable=False),
     Index(None, "last_at"),
 )
+
+# Acts that wait for a second person. The digest of the request is sealed: there may be a passphrase in it.
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", UuidText, primary_key=True),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("asked_by", PlainText, nullable=False),
+    Column("permission", Text, nullable=False),
+    Column("what", PlainText, nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("decided_at", BigInteger, nullable=False, server_default="0"),
+    Column("decided_by", PlainText, nullable=False, server_default=""),
+    Column("digest_sealed", Text, nullable=False),
+    Index(None, "asked_at", "id"),
+)

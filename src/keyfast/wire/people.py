@@ -8,6 +8,9 @@ from keyfast.wire.admin import View
 REASON_HEADER = "keyfast-reason"
 """Why somebody does something dangerous, percent-encoded; demanded of everybody but the local socket."""
 
+APPROVAL_HEADER = "keyfast-approval"
+"""Id of the approval by which a request is made again, where a second person has to agree."""
+
 
 class PersonLine(View, frozen=True):
     """Somebody who may sign in.
@@ -130,3 +133,21 @@ class Myself(View, frozen=True):
     rings: tuple[str, ...]
     via: str
     permissions: tuple[str, ...]
+
+
+class ApprovalLine(View, frozen=True):
+    """An act that waits, or waited, for a second person.
+
+    Attributes:
+        state: ``asked``, ``given``, ``denied``, ``used``, or ``over`` for one that is too old.
+    """
+
+    id: str
+    asked_at: int
+    asked_by: str
+    permission: str
+    what: str
+    reason: str
+    state: str
+    decided_at: int
+    decided_by: str

@@ -3,7 +3,7 @@
 import msgspec
 
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.errors import KeyfastError
+from keyfast.errors import ApprovalNeededError, KeyfastError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:keyfast:refusal:"
@@ -53,6 +53,8 @@ def fault_bytes(fault: KeyfastError) -> bytes:
     }
     if fault.repair:
         body["repair"] = fault.repair
+    if isinstance(fault, ApprovalNeededError):
+        body["approval"] = fault.approval
     return msgspec.json.encode(body)
 
 

@@ -212,6 +212,6 @@ async def test_a_route_without_a_permission_is_nobodys():
     async def handler(request):
         raise AssertionError("reached")
 
-    kept = Gate(local_door, None, lambda: NOW).kept(handler, None)
+    kept = Gate(local_door, lambda: NOW).kept(handler, None)
     with pytest.raises(ForbiddenError):
         await kept(Request({"type": "http", "headers": []}))

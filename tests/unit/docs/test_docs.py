@@ -24,6 +24,7 @@ from keyfast.services.keyring import MIN_PASSPHRASE
 from keyfast.settings import (
     ActiveDirectorySettings,
     ConsoleSettings,
+    OidcSettings,
     PackagesSettings,
     RecoverySettings,
     Settings,
@@ -84,6 +85,7 @@ def test_every_setting_has_its_heading():
         ("recovery", RecoverySettings),
         ("packages", PackagesSettings),
         ("console", ConsoleSettings),
+        ("oidc", OidcSettings),
     ],
 )
 def test_every_member_of_a_table_of_settings_has_its_heading(table, kind):

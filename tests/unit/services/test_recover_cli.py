@@ -18,7 +18,7 @@ from sqlalchemy import insert
 from tests.support import processes
 from tests.support.databases import NOW, endpoint_row
 from tests.support.fake_rotations import FakeRotations
-from tests.support.people import people_api
+from tests.support.people import approval_api, people_api
 from typer.testing import CliRunner
 
 from keyfast.api.access_api import AccessApi
@@ -107,6 +107,7 @@ async def socket(site, rotations):
             ForecastService(site.database, (), site.clock),
             diagnoses,
         ),
+        approval_api(site.database, lambda: site.kek, site.clock),
     )
     path = site.settings.admin_socket
     path.parent.mkdir()

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keyfast.api.console.account_views import AccountViews
+from keyfast.api.console.approval_views import ApprovalViews
 from keyfast.api.console.assets import PREFIX, Assets
 from keyfast.api.console.banners import Banners
 from keyfast.api.console.endpoint_views import EndpointViews
@@ -95,6 +96,9 @@ PAGES: Sequence[Row] = (
     Row("POST", "/settings/end-recovery", P.KEY_MOVE, "settings.end_recovery"),
     Row("POST", "/settings/nodes/forget", P.SETTINGS_CHANGE, "settings.forget_node"),
     Row("GET", "/events", P.READ, "settings.events"),
+    Row("GET", "/approvals", P.READ, "approvals.list_"),
+    Row("POST", "/approvals/{id}/approve", P.APPROVAL_DECIDE, "approvals.approve"),
+    Row("POST", "/approvals/{id}/deny", P.APPROVAL_DECIDE, "approvals.deny"),
     Row("GET", "/people", P.PEOPLE_READ, "people.list_"),
     Row("POST", "/people", P.PEOPLE_CHANGE, "people.add"),
     Row("POST", "/people/sessions/{id}/end", P.PEOPLE_CHANGE, "people.end_session"),
@@ -128,7 +132,7 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
         clock,
         single_sign_on=services.oidc is not None,
     )
-    gate = Gate(sign_in, frame, services.rings, clock)
+    gate = Gate(sign_in, frame, services.rings, services.approvals, clock)
     entry = SignInViews(sign_in, gate, frame)
     views = _views(services, frame)
 
@@ -177,6 +181,7 @@ def _views(services: Services, frame: Frame) -> Mapping[str, object]:
         "accounts": AccountViews(frame, services),
         "settings": SettingViews(frame, services),
         "people": PeopleViews(frame, services),
+        "approvals": ApprovalViews(frame, services),
     }
 
 

@@ -59,6 +59,10 @@ class Form:
         """Return the names of all fields, each once."""
         return tuple(dict.fromkeys(name for name, _ in self._fields))
 
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """Return everything as it was sent, secrets too: never shown, stored or logged."""
+        return self._fields
+
     def shown(self) -> tuple[tuple[str, str], ...]:
         """Return the fields that may be shown again, in order."""
         return tuple(pair for pair in self._fields if pair[0] not in SECRETS)

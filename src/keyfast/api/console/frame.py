@@ -43,6 +43,7 @@ PLACES = (
     Place("/keys", "Keys", "keys", P.READ),
     Place("/settings", "Settings", "settings", P.READ),
     Place("/events", "Events", "events", P.READ),
+    Place("/approvals", "Approvals", "good", P.READ),
     Place("/people", "People", "people", P.PEOPLE_READ),
 )
 

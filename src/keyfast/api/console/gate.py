@@ -1,9 +1,11 @@
 """Who gets in: the session's cookie, where a request comes from, permissions, and proving again who one is."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -12,11 +14,12 @@ from keyfast.api.console.forms import MAX_FORM, SECRETS, read_form
 from keyfast.api.console.frame import Frame
 from keyfast.api.console.origin import SAFE_METHODS, comes_from_here
 from keyfast.api.console.visit import Visit
-from keyfast.api.gate import Rings
+from keyfast.api.gate import Approvals, Rings
 from keyfast.core.caller import FRESH, reason_fault
 from keyfast.core.person import SignedIn, SignIn
 from keyfast.core.role import DANGEROUS, Permission
-from keyfast.errors import KeyfastError, NotFoundError, NotReadyError, UsageError
+from keyfast.errors import ApprovalNeededError, KeyfastError, NotFoundError, NotReadyError, UsageError
+from keyfast.services.approvals import Wanted
 
 COOKIE = "__Host-keyfast"
 MAX_TOKEN_CHARS = 512
@@ -46,13 +49,17 @@ class Gate:
         sign_in: knows whose a session is.
         frame: renders what is answered instead of a page.
         rings: of what paths name, for people who answer for some rings only.
+        approvals: knows what a second person has to agree to.
         clock: unix seconds.
     """
 
-    def __init__(self, sign_in: SignIn, frame: Frame, rings: Rings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, sign_in: SignIn, frame: Frame, rings: Rings, approvals: Approvals, clock: Callable[[], float]
+    ) -> None:
         self._sign_in = sign_in
         self._frame = frame
         self._rings = rings
+        self._approvals = approvals
         self._clock = clock
 
     def guarded(self, row: Row, view: View) -> http.Handler:
@@ -90,6 +97,11 @@ class Gate:
                 return await self.ask_again(visit)
             if fault := reason_fault(visit.form.text("reason")):
                 raise UsageError(fault)
+            if self._approvals.needs(visit.caller, row.permission):
+                try:
+                    await self._approvals.demand(visit.caller, _wanted(visit, row.permission))
+                except ApprovalNeededError as needed:
+                    return await self._ask_second(visit, needed)
         return await view(visit)
 
     async def _demand_ring(self, visit: Visit, permission: Permission) -> None:
@@ -119,6 +131,19 @@ class Gate:
             token, password, visit.form.text("proof_code")
         )
 
+    async def _ask_second(self, visit: Visit, needed: ApprovalNeededError) -> Response:
+        """Answer that a second person has to agree, with the same form to be sent again when they have."""
+        asked = [name for name in visit.form.names() if name in SECRETS and not name.startswith("proof_")]
+        return await self._frame.page(
+            visit,
+            "second.html",
+            status=409,
+            fields=[pair for pair in visit.form.shown() if pair[0] != "approval"],
+            again=asked,
+            approval=needed.approval,
+            action=visit.request.url.path,
+        )
+
     async def ask_again(self, visit: Visit) -> Response:
         """Answer with the same form, to be sent with a password; secrets in it must be typed anew."""
         tried = bool(visit.form.secret("proof_password").reveal())
@@ -132,6 +157,16 @@ class Gate:
             tried=tried,
             action=visit.request.url.path,
         )
+
+
+def _wanted(visit: Visit, permission: Permission) -> Wanted:
+    """What a second person agrees to: everything that was entered but what proves who one is."""
+    request, form = visit.request, visit.form
+    beside = {"reason", "approval", "proof_password", "proof_code"}
+    entered = [(name, value) for name, value in form.fields() if name not in beside]
+    digest = hashlib.sha256(msgspec.json.encode((request.method, request.url.path, entered))).digest()
+    what = f"{request.method} {request.url.path}"
+    return Wanted(permission, what, digest, form.text("reason"), form.text("approval"))
 
 
 def _to_sign_in(request: Request) -> Response:

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
-from keyfast.core.role import DANGEROUS, MEANING, Permission, Role
+from keyfast.core.role import DANGEROUS, MEANING, Permission, Role, permissions
 from keyfast.errors import UsageError
-from keyfast.wire.people import Invited, PersonChange, PersonOrder, TokenOrder
+from keyfast.wire.people import Invited, PersonChange, PersonLine, PersonOrder, TokenOrder
 
 PAGE = 100
 
@@ -54,7 +54,7 @@ class PeopleViews:
             line=line,
             tokens=await self._tokens.list_("", PAGE, line.name),
             roles=[role.value for role in Role],
-            scopes=[(scope.value, MEANING[scope], scope in DANGEROUS) for scope in Permission],
+            scopes=_scopes(line),
         )
 
     async def change(self, visit: Visit) -> Response:
@@ -110,6 +110,12 @@ class PeopleViews:
         return await self._frame.page(
             visit, "told_once.html", what=what, name=name, secret=secret, confirm=confirm, page=_page(name)
         )
+
+
+def _scopes(line: PersonLine) -> list[tuple[str, str, bool]]:
+    """What a token of somebody may be given: name, meaning, whether it is dangerous. Their own they always have."""
+    allowed = permissions(Role(line.role), ringed=bool(line.rings)) - {Permission.SELF}
+    return [(scope.value, MEANING[scope], scope in DANGEROUS) for scope in Permission if scope in allowed]
 
 
 def _role(visit: Visit) -> Role:

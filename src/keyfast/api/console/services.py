@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from keyfast.api.gate import Rings
 from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
+from keyfast.services.approvals import ApprovalService
 from keyfast.services.command import CommandService
 from keyfast.services.forecast import ForecastService
 from keyfast.services.incident import IncidentService
@@ -54,5 +55,6 @@ class Services:
     codes: SecondFactors
     sessions: SessionService
     tokens: ApiTokenService
+    approvals: ApprovalService
     oidc: OidcService | None
     clock: Callable[[], float]

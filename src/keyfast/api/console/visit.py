@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from keyfast.api.console.forms import Form
+from keyfast.core.caller import Caller, Via
 from keyfast.core.person import Person, SignedIn
 from keyfast.core.role import Permission
 
@@ -27,6 +28,11 @@ class Visit:
     def person(self) -> Person:
         """Who asks."""
         return self.who.person
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, as the admin API knows callers."""
+        return Caller(self.person, Via.SESSION, proved_at=self.who.proved_at, credential=self.who.session_id)
 
     @property
     def by(self) -> str:

@@ -1,4 +1,4 @@
-"""People who may sign in, their sessions and API tokens, and sign-ins that failed."""
+"""People who may sign in, their sessions and API tokens, sign-ins that failed, acts that wait for a second person."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -64,6 +64,21 @@ def upgrade() -> None:
         sa.Column("last_at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("subject", name="sign_in_failure_pkey"),
     )
+    op.create_table(
+        "approval",
+        sa.Column("id", UuidText, nullable=False),
+        sa.Column("asked_at", sa.BigInteger, nullable=False),
+        sa.Column("asked_by", PlainText, nullable=False),
+        sa.Column("permission", sa.Text, nullable=False),
+        sa.Column("what", PlainText, nullable=False),
+        sa.Column("reason", PlainText, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("decided_at", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("decided_by", PlainText, nullable=False, server_default=""),
+        sa.Column("digest_sealed", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="approval_pkey"),
+    )
+    op.create_index("approval_asked_at_id", "approval", ["asked_at", "id"])
     for table, column in (
         ("person_session", "id"),
         ("person_session", "person_id"),
