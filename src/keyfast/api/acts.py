@@ -68,6 +68,8 @@ ACTS: Mapping[str, str | Mapping[str, str]] = {
     "POST /admin/v1/recovery/resume": "rotation_started",
     "POST /admin/v1/recovery/finish": "recovery_finished",
     "POST /admin/v1/incidents/{id}/close": "incident_closed",
+    "POST /admin/v1/approvals/{id}/approve": "approval_given",
+    "POST /admin/v1/approvals/{id}/deny": "approval_denied",
     "POST /admin/v1/join": "person_joined",
     "POST /admin/v1/people": "person_added",
     "POST /admin/v1/people/{name}": "person_changed",

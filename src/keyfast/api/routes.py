@@ -172,6 +172,12 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.tokens", P.PEOPLE_READ),
     Row("POST", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.create_token", P.PEOPLE_CHANGE),
     Row("POST", "/admin/v1/tokens/{id}/revoke", Who.ADMINISTRATOR, "people.revoke_token", P.PEOPLE_CHANGE),
+    Row("GET", "/admin/v1/incidents", Who.ADMINISTRATOR, "incident.list_", P.READ),
+    Row("GET", "/admin/v1/incidents/{id}", Who.ADMINISTRATOR, "incident.show", P.READ),
+    Row("POST", "/admin/v1/incidents/{id}/close", Who.ADMINISTRATOR, "incident.close", P.INCIDENT_ACT),
+    Row("GET", "/admin/v1/roll-call", Who.ADMINISTRATOR, "incident.roll_call", P.READ),
+    Row("GET", "/admin/v1/forecast", Who.ADMINISTRATOR, "incident.forecast", P.READ),
+    Row("GET", "/admin/v1/diagnosis", Who.ADMINISTRATOR, "incident.diagnosis", P.READ),
     Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect", P.READ),
 )
 
@@ -195,10 +201,10 @@ class AdminHandlers:
     rotation: RotationApi
     node: NodeApi
     package: PackageApi
-    incident: IncidentApi
     notification: NotificationApi
     audit: AuditApi
     people: PeopleApi
+    incident: IncidentApi
     approval: ApprovalApi
 
 

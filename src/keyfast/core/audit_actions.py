@@ -40,6 +40,7 @@ class Rule:
 _ROTATION = Rule("rotation", "rotation", ("kind", "ring", "reason"), by_itself=True)
 _ENDPOINT = Rule("endpoint")
 _PACKAGE = Rule("package", "package")
+_APPROVAL = Rule("approval", "approval", ("what", "asked_by", "decided_by"))
 _PERSON = Rule("person", "person", ("role", "rings"))
 
 ACTIONS: Mapping[str, Rule] = {
@@ -75,6 +76,10 @@ ACTIONS: Mapping[str, Rule] = {
     ),
     **{f"rotation_{event.value}": _ROTATION for event in RotationEvent},
     "incident_closed": Rule("incident", "incident", ("state", "silent")),
+    "approval_asked": _APPROVAL,
+    "approval_given": _APPROVAL,
+    "approval_denied": _APPROVAL,
+    "approval_used": _APPROVAL,
     "person_added": _PERSON,
     "person_changed": _PERSON,
     "person_reset": _PERSON,

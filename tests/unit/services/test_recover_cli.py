@@ -92,7 +92,7 @@ async def socket(site, rotations):
     evidence = ServerEvidence(site.live, site.settings.tls, site.directory.grace_s, site.clock)
     diagnoses = ServerDiagnosisService(site.database, site.live, evidence, site.settings.tls, site.clock)
     handlers = AdminHandlers(
-        AdminApi(
+        admin=AdminApi(
             site.live,
             ReportService(site.database, site.clock),
             keyring,
@@ -100,21 +100,21 @@ async def socket(site, rotations):
             EndRecovery(site.live, site.database, site.clock),
             site.clock,
         ),
-        AccessApi(modes, site.accounts, DirectoryView("fake", "CORP", (), ()), None),
-        WindowApi(windows),
-        RecoveryApi(options),
-        RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
-        NodeApi(NodeService(site.database, site.clock)),
-        PackageApi(packages, PackageReports(site.database, packages, workshop, site.clock)),
-        IncidentApi(
+        access=AccessApi(modes, site.accounts, DirectoryView("fake", "CORP", (), ()), None),
+        window=WindowApi(windows),
+        recovery=RecoveryApi(options),
+        rotation=RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
+        node=NodeApi(NodeService(site.database, site.clock)),
+        package=PackageApi(packages, PackageReports(site.database, packages, workshop, site.clock)),
+        incident=IncidentApi(
             IncidentService(site.database, site.live, evidence, options, site.clock),
             ForecastService(site.database, (), site.clock),
             diagnoses,
         ),
-        NotificationApi(NotificationService(site.database, site.clock)),
-        AuditApi(AuditService(site.live, site.database, Seals(lambda: site.kek), "server", site.clock)),
-        people_api(site.database, lambda: site.kek, site.clock),
-        approval_api(site.database, lambda: site.kek, site.clock),
+        notification=NotificationApi(NotificationService(site.database, site.clock)),
+        audit=AuditApi(AuditService(site.live, site.database, Seals(lambda: site.kek), "server", site.clock)),
+        people=people_api(site.database, lambda: site.kek, site.clock),
+        approval=approval_api(site.database, lambda: site.kek, site.clock),
     )
     path = site.settings.admin_socket
     path.parent.mkdir()

@@ -33,7 +33,7 @@ class EndpointViews:
     async def list_(self, visit: Visit) -> Response:
         """``GET /endpoints``: in order of name; an id leads to its endpoint at once."""
         text = visit.query("q")[:MAX_NAME]
-        found = ids.parse_endpoint_id(text)
+        found = ids.parse_endpoint_id(text.lower())
         if found is not None:
             return go(f"/endpoints/{found}")
         limit = http.query_int(visit.request.query_params, "limit", PAGE, 4 * PAGE)

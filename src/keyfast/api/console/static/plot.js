@@ -22,7 +22,7 @@ document.querySelectorAll("[data-plot]").forEach(async (place) => {
     legend: { live: true },
     tzDate: (moment) => uPlot.tzDate(new Date(moment * 1000), "Etc/UTC"),
     series: [{ value: (_, moment) => (moment ? whole(moment) : "") }, ...series.map((one, number) => ({
-      label: one.label, stroke: strokes[number % 4], width: 2, scale: one.label, points: { show: true },
+      label: one.label, stroke: strokes[number % 4], width: 2, scale: one.label, points: { show: at.length < 60 },
     }))],
     axes: [{ ...axis, values: (_, moments) => moments.map(said) }, ...series.slice(0, 2).map((one, number) => ({
       ...axis, scale: one.label, side: number ? 1 : 3, stroke: strokes[number], grid: number ? { show: false } : axis.grid,
