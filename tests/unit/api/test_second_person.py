@@ -51,7 +51,7 @@ class Desk(Office):
             return Response("done")
 
         gate = Gate(BearerDoor(self.tokens), self.clock, None, self.approvals)
-        app = Starlette(routes=[Route(path, guarded(gate.kept(act, permission)), methods=["POST"])])
+        app = Starlette(routes=[Route(path, guarded(gate.known(gate.allowed(act, permission))), methods=["POST"])])
         sent = {
             "authorization": f"Bearer {token}",
             "content-type": "application/json",
