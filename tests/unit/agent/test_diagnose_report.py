@@ -216,6 +216,48 @@ def test_a_command_is_that_of_the_system(system, command):
     assert bool(found.options[0].command) == bool(command)
 
 
+@pytest.mark.parametrize(
+    ("system", "folder", "command"),
+    [
+        (
+            "linux",
+            "",
+            (
+                "systemctl stop keyfast-agent; mv /var/lib/keyfast-agent/client-database"
+                " /var/lib/keyfast-agent/client-database.kept && keyfast-agent install --bundle FOLDER;"
+                " systemctl start keyfast-agent"
+            ),
+        ),
+        (
+            "linux",
+            "/tmp/a b",
+            (
+                "mv '/tmp/a b/client-database' '/tmp/a b/client-database.kept' &&"
+                " keyfast-agent install --bundle FOLDER --state-dir '/tmp/a b'"
+            ),
+        ),
+        (
+            "darwin",
+            "",
+            (
+                "mv '/Library/Application Support/Keyfast/Agent/client-database'"
+                " '/Library/Application Support/Keyfast/Agent/client-database.kept' &&"
+                " keyfast-agent install --bundle FOLDER"
+            ),
+        ),
+        ("win32", "", ""),
+    ],
+)
+def test_what_cannot_be_read_is_kept_aside_by_the_command_that_is_given(system, folder, command):
+    for how in (ClientDatabase.DAMAGED, ClientDatabase.SEALED):
+        facts = Facts(NOW, system, Memory(how, fault="x", repair="bring it back"), folder=folder)
+        options = report_of(facts).findings[0].options
+        assert [(option.sentence, option.command) for option in options] == [
+            ("bring it back", ""),
+            ("keep aside what cannot be read, and install a package again", command),
+        ]
+
+
 def test_every_look_has_its_line():
     what = [line.what for line in looked(WELL)]
     assert what == [

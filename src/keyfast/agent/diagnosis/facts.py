@@ -219,6 +219,7 @@ class Facts(msgspec.Struct, frozen=True):
         probed: None if nothing could be asked.
         past: None if the client database could not be read.
         unseen: collectors that did not end in time or failed, and why.
+        folder: of the client database, where it is not the usual one.
     """
 
     wall: int
@@ -232,6 +233,7 @@ class Facts(msgspec.Struct, frozen=True):
     probed: Probed | None = None
     past: Past | None = None
     unseen: tuple[tuple[str, str], ...] = ()
+    folder: str = ""
 
 
 def line(what: str, how: How, detail: str) -> Line:

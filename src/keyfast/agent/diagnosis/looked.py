@@ -134,7 +134,8 @@ def _past(past: Past) -> Line:
         why = f"{past.trouble} ({past.refusal_detail})" if past.refusal_detail else past.trouble
         return line("check-ins", How.NOT_OK, f"{seen}; {past.failures} tries failed since: {why}")
     good = bool(past.last_success_at)
-    return line("check-ins", _how(good=good), f"{seen}; next in {past.next_s} s")
+    before = f"; the last refusal before was {past.refusal}" if past.refusal else ""
+    return line("check-ins", _how(good=good), f"{seen}; next in {past.next_s} s{before}")
 
 
 def _utc(seconds: int) -> str:

@@ -47,6 +47,7 @@ def evidence_of(facts: Facts) -> Evidence:
             visible(facts.memory.fault, _LONGEST),
             visible(facts.memory.repair, _LONGEST),
             facts.system,
+            facts.folder,
         ),
     )
 
