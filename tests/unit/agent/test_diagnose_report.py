@@ -202,6 +202,8 @@ def test_the_servers_own_words_are_told_where_they_say_more():
 def test_commands_name_this_endpoint():
     commands = [option.command for option in report_of(refused("revoked")).findings[0].options]
     assert commands == [f"keyfast endpoint reinstate {ID}"]
+    elsewhere = seen(folder="/tmp/a b", probed=replace(WELL.probed, server_seq=9))
+    assert report_of(elsewhere).findings[0].options[0].command == "keyfast-agent check-in --state-dir '/tmp/a b'"
     unknown = replace(refused("revoked"), past=None)
     assert "ID" in report_of(unknown).findings[0].options[0].command
 

@@ -163,7 +163,7 @@ class Probed(msgspec.Struct, frozen=True):
         kind: class of the refusal, may be one that this version does not know.
         detail: the server's sentence, or why it was not asked.
         repair: the server's advice.
-        status: HTTP status of the last answer, 0 if there was none.
+        status: HTTP status of the answer; of one that no server was reached by, that of whoever else answered, or 0.
         server_seq: number of the last check-in that the server has of this identity, -1 if it did not say.
         password_kept: no password was presented, since it was refused a short while ago.
     """
