@@ -20,7 +20,6 @@ from keyfast.agent.loop import Agent
 from keyfast.agent.package import Verdict, read_bundle, refusal_of
 from keyfast.agent.platform import LocalDatabase, here
 from keyfast.agent.running import agent_over, keep_running
-from keyfast.agent.self_check import look, told
 from keyfast.agent.status import Status, five_lines, status_of
 from keyfast.core.package import BUNDLE_FILE
 from keyfast.errors import (
@@ -155,6 +154,8 @@ def _without_record(options: argparse.Namespace, reason: str, repair: str, **mor
 
 def self_check(options: argparse.Namespace) -> int:
     """Say whether this endpoint has reached its server, and if not, why."""
+    from keyfast.agent.self_check import look, told  # noqa: PLC0415 - an agent that runs does not need it
+
     found = look(here(), options.state_dir, options.package_dir, options.wait, system_clock())
     _print(msgspec.json.encode(found).decode() if options.json else told(found))
     return EXIT_DONE if found.contact else EXIT_NOT_FINISHED

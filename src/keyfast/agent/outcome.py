@@ -72,10 +72,12 @@ class Unreached:
 
     Attributes:
         untrusted: a server was there, and its certificate did not hold.
+        status: HTTP status with which something else answered, 0 if nothing did.
     """
 
     why: str
     untrusted: bool = False
+    status: int = 0
 
 
 Outcome = Answered | Refused | Unreached
@@ -105,7 +107,7 @@ def read_outcome(status: int, headers: Mapping[str, str], body: bytes) -> Outcom
     if not kind and status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) and wait:
         kind = RefusalClass.NOT_READY
     if not kind:
-        return Unreached(f"something that is not a Keyfast server answered with status {status}")
+        return Unreached(f"something that is not a Keyfast server answered with status {status}", status=status)
     heard = Heard(nonce, problem.server_time if 0 < problem.server_time < limits.TIME_MAX else 0)
     detail = problem.detail or oauth.error_description or problem.title
     return Refused(kind[:64], heard, detail[:300], problem.repair[:300], problem.expected_seq, wait)

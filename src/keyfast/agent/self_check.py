@@ -1,25 +1,22 @@
 """Self-check: has this endpoint reached its server, and if not, where does the way end? Changes nothing."""
 
-import socket
-import ssl
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
 from keyfast.agent import package
 from keyfast.agent.client_database import Record
 from keyfast.agent.clock import Clock
+from keyfast.agent.diagnosis import network
+from keyfast.agent.diagnosis.facts import How
+from keyfast.agent.diagnosis.looked import way_lines
 from keyfast.agent.package import refusal_of
 from keyfast.agent.platform import Platform
 from keyfast.agent.routes import Route, routes
 from keyfast.agent.status import status_of
-from keyfast.agent.tls import strict_context
-from keyfast.errors import ClientDatabaseError, TrustError
+from keyfast.errors import ClientDatabaseError
 
-TIMEOUT = 5.0
-"""Seconds for each step of the way to a server."""
 _POLL = 0.5
 
 
@@ -111,26 +108,9 @@ def _service(platform: Platform) -> Step:
 
 def reach(way: Route) -> list[Step]:
     """Take the way to one server step by step, until it ends: name, connection, TLS."""
-    parts = urlsplit(way.url)
-    host, port = parts.hostname or "", parts.port or 443
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as cause:
-        return [Step("DNS", good=False, detail=f"{host} has no address: {cause.strerror}")]
-    addresses = ", ".join(dict.fromkeys(str(one[4][0]) for one in found))
-    steps = [Step("DNS", good=True, detail=f"{host} is {addresses}")]
-    try:
-        connection = socket.create_connection((host, port), TIMEOUT)
-    except OSError as cause:
-        return [*steps, Step("TCP", good=False, detail=f"{host}:{port} does not answer: {cause}")]
-    with connection:
-        steps.append(Step("TCP", good=True, detail=f"{host}:{port} answers"))
-        try:
-            with strict_context(way.ca).wrap_socket(connection, server_hostname=host) as secured:
-                steps.append(Step("TLS", good=True, detail=f"{secured.version()}, its certificate holds"))
-        except (ssl.SSLError, OSError, TrustError) as cause:
-            steps.append(Step("TLS", good=False, detail=f"{host}:{port}: {cause}"))
-    return steps
+    seen = network.looked_up(way)
+    seen = network.way(way, seen) if seen.resolves else seen
+    return [Step(one.what, good=one.how is How.OK, detail=one.detail) for one in way_lines(seen)]
 
 
 def told(found: SelfCheck) -> str:

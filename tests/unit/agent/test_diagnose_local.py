@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import msgspec
 import pytest
 from tests.support import processes
-from tests.support.agent import MODULE
+from tests.support.agent import MODULE, RealAgent
 from tests.support.fake_platform import FakePlatform
+from tests.support.fake_server import FakeServer
 from tests.support.require import require
 
 from keyfast.agent.diagnosis import local
@@ -73,3 +76,25 @@ def test_proxies_are_shown_without_what_a_person_logs_on_with():
 
 def test_facts_can_be_written_down():
     assert msgspec.json.encode(local.proxy(dict))
+
+
+def test_the_command_that_is_given_for_a_damaged_database_carries_it_out(tmp_path):
+    agent = RealAgent(tmp_path / "the state").install(FakeServer(("https://localhost:1",)).bundle())
+    (agent.state / "client-database").write_bytes(os.urandom(3000))
+    report = json.loads(agent.do("diagnose", "--json").stdout)
+    command = report["findings"][0]["options"][1]["command"]
+    assert report["findings"][0]["code"] == "client-database-damaged"
+    bundle = agent.state.with_name(agent.state.name + ".bundle")
+    program = tmp_path / "keyfast-agent"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {MODULE} "$@"\n')
+    program.chmod(0o700)
+    done = subprocess.run(
+        ["sh", "-c", command.replace("FOLDER", f"'{bundle}'")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=processes.environment(PATH=f"{tmp_path}:{os.environ['PATH']}"),
+    )
+    assert (done.returncode, done.stdout) == (0, "installed\n"), done.stderr
+    assert len((agent.state / "client-database.kept").read_bytes()) == 3000
+    assert json.loads(agent.do("diagnose", "--json").stdout)["looked"][0]["how"] == "ok"

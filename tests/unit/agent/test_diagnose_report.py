@@ -202,6 +202,8 @@ def test_the_servers_own_words_are_told_where_they_say_more():
 def test_commands_name_this_endpoint():
     commands = [option.command for option in report_of(refused("revoked")).findings[0].options]
     assert commands == [f"keyfast endpoint reinstate {ID}"]
+    elsewhere = seen(folder="/tmp/a b", probed=replace(WELL.probed, server_seq=9))
+    assert report_of(elsewhere).findings[0].options[0].command == "keyfast-agent check-in --state-dir '/tmp/a b'"
     unknown = replace(refused("revoked"), past=None)
     assert "ID" in report_of(unknown).findings[0].options[0].command
 
@@ -214,6 +216,48 @@ def test_a_command_is_that_of_the_system(system, command):
     found = report_of(seen(system=system, hellos=(Hello(Who.OURS, NOW, 7200),))).findings[0]
     assert found.options[0].command.startswith(command)
     assert bool(found.options[0].command) == bool(command)
+
+
+@pytest.mark.parametrize(
+    ("system", "folder", "command"),
+    [
+        (
+            "linux",
+            "",
+            (
+                "systemctl stop keyfast-agent; mv /var/lib/keyfast-agent/client-database"
+                " /var/lib/keyfast-agent/client-database.kept && keyfast-agent install --bundle FOLDER;"
+                " systemctl start keyfast-agent"
+            ),
+        ),
+        (
+            "linux",
+            "/tmp/a b",
+            (
+                "mv '/tmp/a b/client-database' '/tmp/a b/client-database.kept' &&"
+                " keyfast-agent install --bundle FOLDER --state-dir '/tmp/a b'"
+            ),
+        ),
+        (
+            "darwin",
+            "",
+            (
+                "mv '/Library/Application Support/Keyfast/Agent/client-database'"
+                " '/Library/Application Support/Keyfast/Agent/client-database.kept' &&"
+                " keyfast-agent install --bundle FOLDER"
+            ),
+        ),
+        ("win32", "", ""),
+    ],
+)
+def test_what_cannot_be_read_is_kept_aside_by_the_command_that_is_given(system, folder, command):
+    for how in (ClientDatabase.DAMAGED, ClientDatabase.SEALED):
+        facts = Facts(NOW, system, Memory(how, fault="x", repair="bring it back"), folder=folder)
+        options = report_of(facts).findings[0].options
+        assert [(option.sentence, option.command) for option in options] == [
+            ("bring it back", ""),
+            ("keep aside what cannot be read, and install a package again", command),
+        ]
 
 
 def test_every_look_has_its_line():

@@ -137,7 +137,7 @@ def test_the_command_says_it_and_writes_it_down(tmp_path, capsys):
     target = tmp_path / "report"
     assert main.main(["diagnose", "--state-dir", str(tmp_path / "state"), "--to", str(target)]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("No package was installed")
+    assert out.startswith("The machine's client database holds nothing")
     assert target.read_text() == out
     assert main.main(["diagnose", "--state-dir", str(tmp_path / "state"), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["verdict"] == "found"

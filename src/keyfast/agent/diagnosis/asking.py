@@ -156,7 +156,7 @@ class Asker:
         try:
             evidence.check_probe(record, msgspec.json.decode(outcome.body, type=ProbeAnswer), trial.id, challenge)
         except (TrustError, msgspec.DecodeError, UnicodeDecodeError) as cause:
-            return replace(told, said=Said.UNREACHED, detail=f"its answer is not trusted: {cause}")
+            return replace(told, said=Said.UNREACHED, detail=f"its answer is not trusted: {cause}", status=0)
         return replace(told, server_seq=await self._seq(record, route))
 
     async def _named(self, record: Record, route: Route, outcome: Outcome) -> Outcome:
@@ -212,7 +212,7 @@ class Asker:
         if isinstance(outcome, Answered):
             return Probed(Said.ACCEPTED, route.url, status=self._status)
         if isinstance(outcome, Unreached):
-            return Probed(Said.UNREACHED, route.url, detail=outcome.why, status=self._status)
+            return Probed(Said.UNREACHED, route.url, detail=outcome.why, status=outcome.status)
         return Probed(Said.REFUSED, route.url, outcome.kind, outcome.detail, outcome.repair, self._status)
 
 

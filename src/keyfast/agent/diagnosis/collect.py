@@ -95,19 +95,9 @@ async def collect(means: Means) -> Facts:
         record = (await looking.beside("client database", lambda: local.memory(platform, state), nothing))[1] or record
     wall = int(means.clock.now().wall)
     past = _past(record, means.clock) if record else None
-    return Facts(
-        wall,
-        sys.platform,
-        memory,
-        disk,
-        service,
-        proxy,
-        ways,
-        hellos,
-        probed,
-        past,
-        tuple(dict(looking.unseen).items()),
-    )
+    unseen = tuple(dict(looking.unseen).items())
+    folder = "" if state == platform.state() else str(state.absolute())
+    return Facts(wall, sys.platform, memory, disk, service, proxy, ways, hellos, probed, past, unseen, folder)
 
 
 async def _servers(looking: _Looking, record: Record) -> tuple[tuple[Way, ...], tuple[Hello, ...], Probed | None]:

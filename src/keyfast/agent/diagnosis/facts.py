@@ -163,7 +163,7 @@ class Probed(msgspec.Struct, frozen=True):
         kind: class of the refusal, may be one that this version does not know.
         detail: the server's sentence, or why it was not asked.
         repair: the server's advice.
-        status: HTTP status of the last answer, 0 if there was none.
+        status: HTTP status of the answer; of one that no server was reached by, that of whoever else answered, or 0.
         server_seq: number of the last check-in that the server has of this identity, -1 if it did not say.
         password_kept: no password was presented, since it was refused a short while ago.
     """
@@ -219,6 +219,7 @@ class Facts(msgspec.Struct, frozen=True):
         probed: None if nothing could be asked.
         past: None if the client database could not be read.
         unseen: collectors that did not end in time or failed, and why.
+        folder: of the client database, where it is not the usual one.
     """
 
     wall: int
@@ -232,6 +233,7 @@ class Facts(msgspec.Struct, frozen=True):
     probed: Probed | None = None
     past: Past | None = None
     unseen: tuple[tuple[str, str], ...] = ()
+    folder: str = ""
 
 
 def line(what: str, how: How, detail: str) -> Line:

@@ -29,7 +29,7 @@ def _lines(facts: Facts) -> Iterator[Line]:
     if "proxy" not in unseen:
         yield _proxy(facts)
     for number, way in enumerate(facts.ways):
-        yield from _way(way)
+        yield from way_lines(way)
         if number < len(facts.hellos):
             yield _hello(way, facts.hellos[number])
     yield _clock(facts)
@@ -80,7 +80,8 @@ def _proxy(facts: Facts) -> Line:
     return line("proxy", How.OK, f"{names} is set on this system; the agent does not use it and goes directly")
 
 
-def _way(way: Way) -> Iterator[Line]:
+def way_lines(way: Way) -> Iterator[Line]:
+    """Return a line for each step of the way to a server, up to where it ends."""
     if not way.resolves:
         yield line("DNS", _how(good=way.resolves), way.detail or way.url)
         return
@@ -134,7 +135,8 @@ def _past(past: Past) -> Line:
         why = f"{past.trouble} ({past.refusal_detail})" if past.refusal_detail else past.trouble
         return line("check-ins", How.NOT_OK, f"{seen}; {past.failures} tries failed since: {why}")
     good = bool(past.last_success_at)
-    return line("check-ins", _how(good=good), f"{seen}; next in {past.next_s} s")
+    before = f"; the last refusal before was {past.refusal}" if past.refusal else ""
+    return line("check-ins", _how(good=good), f"{seen}; next in {past.next_s} s{before}")
 
 
 def _utc(seconds: int) -> str:

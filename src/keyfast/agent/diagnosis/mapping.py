@@ -34,7 +34,7 @@ def evidence_of(facts: Facts) -> Evidence:
     return Evidence(
         product=Product.KEYFAST,
         now=time or facts.wall,
-        affected=Affected(Scope.MACHINE, past.endpoint or "this machine", 1),
+        affected=Affected(Scope.MACHINE, visible(past.endpoint) or "this machine", 1),
         reach=_reach(facts, way, hello),
         tls=_tls(way, time),
         account=Account(visible(past.account)),
@@ -47,6 +47,7 @@ def evidence_of(facts: Facts) -> Evidence:
             visible(facts.memory.fault, _LONGEST),
             visible(facts.memory.repair, _LONGEST),
             facts.system,
+            facts.folder,
         ),
     )
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from shlex import quote
 
 import msgspec
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from keyfast.errors import EXIT_DONE, EXIT_FAILED, EXIT_NOT_FINISHED
 
 WELL = "Nothing is wrong here: the server takes this endpoint's access."
 _ID = re.compile(r"\bID\b")
+_OURS, _FOLDER = "keyfast-agent ", " --state-dir "
 
 
 class Verdict(StrEnum):
@@ -54,13 +56,13 @@ def report_of(facts: Facts) -> Report:
     """Judge what was seen."""
     lines, evidence = looked(facts), evidence_of(facts)
     endpoint = visible(facts.past.endpoint) if facts.past else ""
-    findings = tuple(_about(endpoint, finding) for finding in diagnose(evidence))
+    findings = tuple(_about(facts, finding) for finding in diagnose(evidence))
     first = findings[0]
     if first.code != CANNOT_TELL:
         return Report(Verdict.FOUND, _told(first, evidence.refusal_said), endpoint, findings, lines)
     if _is_well(facts):
         return Report(Verdict.WELL, WELL, endpoint, findings[1:], lines)
-    first = _without_cause(first, facts, lines)
+    first = _about(facts, _without_cause(first, facts, lines))
     return Report(Verdict.CANNOT_TELL, first.cause, endpoint, (first, *findings[1:]), lines)
 
 
@@ -72,12 +74,19 @@ def _told(first: Finding, said: str) -> str:
     return f"{first.cause} It says: {said}."
 
 
-def _about(endpoint: str, finding: Finding) -> Finding:
-    """Put this endpoint's id into the commands; they go to a shell, so what is no id does not."""
-    if parse_endpoint_id(endpoint) is None:
-        return finding
-    options = (replace(one, command=_ID.sub(endpoint, one.command)) for one in finding.options)
+def _about(facts: Facts, finding: Finding) -> Finding:
+    """Make commands those of this endpoint: its id, and its folder where that is not the usual one."""
+    options = (replace(one, command=_here(facts, one.command)) for one in finding.options)
     return replace(finding, options=tuple(options))
+
+
+def _here(facts: Facts, command: str) -> str:
+    endpoint = facts.past.endpoint if facts.past else ""
+    if parse_endpoint_id(endpoint):  # it goes to a shell: what is no id does not
+        command = _ID.sub(endpoint, command)
+    if facts.folder and command.startswith(_OURS) and _FOLDER not in command:
+        command += f"{_FOLDER}{quote(facts.folder)}"
+    return command
 
 
 def _is_well(facts: Facts) -> bool:
@@ -89,7 +98,7 @@ def _without_cause(first: Finding, facts: Facts, lines: Sequence[Line]) -> Findi
     """Say what this endpoint does not know, in place of what might be collected elsewhere."""
     probed = facts.probed
     if probed is not None and probed.said is Said.NOT_ASKED:
-        told = probed.detail
+        told = visible(probed.detail)
     else:
         bad = [one for how in (How.NOT_OK, How.NOT_SEEN) for one in lines if one.how is how]
         told = f"{bad[0].what} is {bad[0].how}: {bad[0].detail}" if bad else "nothing that was looked at explains it"
@@ -101,5 +110,5 @@ def _next(facts: Facts) -> Iterator[Option]:
     if facts.memory.database is None and facts.memory.repair:
         yield Option(visible(facts.memory.repair), Effort.MINUTES, "none")
     yield Option("try a check-in, and look again", Effort.MINUTES, "none", "keyfast-agent check-in")
-    shown = f"keyfast endpoint show {endpoint}" if parse_endpoint_id(endpoint) else "keyfast endpoint list"
+    shown = "keyfast endpoint show ID" if parse_endpoint_id(endpoint) else "keyfast endpoint list"
     yield Option("look at what the server has on record of this endpoint", Effort.MINUTES, "none", shown)

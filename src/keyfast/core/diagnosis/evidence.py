@@ -63,12 +63,14 @@ class Machine(msgspec.Struct, frozen=True):
         said: what was said of it when it was read; safe to show.
         repair: what helps, by whoever could not read it.
         system: ``linux``, ``darwin`` or ``win32``; empty if not known.
+        folder: of the client database, where it is not the usual one.
     """
 
     database: ClientDatabase | None = None
     said: str = ""
     repair: str = ""
     system: str = ""
+    folder: str = ""
 
 
 class Reach(msgspec.Struct, frozen=True):

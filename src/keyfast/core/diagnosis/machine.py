@@ -1,8 +1,13 @@
 """Rules about the client's own state on the machine: without it nothing is ever sent."""
 
+from shlex import quote
+
 from keyfast.core.diagnosis.evidence import ClientDatabase, Evidence, Product
 from keyfast.core.diagnosis.finding import Confidence, Effort, Option, Stage
 from keyfast.core.diagnosis.rule import Options, Rule, Sign, Source, is_value
+from keyfast.core.package import LINUX, MACOS
+
+_FOLDERS = {"linux": LINUX.state, "darwin": MACOS.state}
 
 
 def _database(how: ClientDatabase, what: str) -> Sign:
@@ -13,13 +18,13 @@ def _bring_back(sentence: str) -> Options:
     """Bring back what is missing, in the words of whoever could not read it; else begin anew with a package."""
 
     def options(evidence: Evidence) -> tuple[Option, ...]:
-        count, repair = evidence.affected.count, evidence.machine.repair
-        first = Option(sentence, Effort.HOURS, "none known; the machine stays who it is", repair, count)
+        count, told = evidence.affected.count, evidence.machine.repair or sentence
+        first = Option(told, Effort.HOURS, "none known; the machine stays who it is", "", count)
         anew = Option(
             "keep aside what cannot be read, and install a package again",
             Effort.MINUTES,
             "the machine enrols as a new one; its old record, with the recovery keys, stays on the server",
-            _package(evidence),
+            _anew(evidence),
             count,
         )
         return first, anew
@@ -33,16 +38,32 @@ def _install(evidence: Evidence) -> tuple[Option, ...]:
 
 
 def _package(evidence: Evidence) -> str:
-    return "keyfast-agent install --bundle FOLDER" if evidence.product is Product.KEYFAST else ""
+    if evidence.product is not Product.KEYFAST:
+        return ""
+    folder = evidence.machine.folder
+    return "keyfast-agent install --bundle FOLDER" + (f" --state-dir {quote(folder)}" if folder else "")
+
+
+def _anew(evidence: Evidence) -> str:
+    """Move the file aside and install; the agent of a service must not hold it meanwhile. Registries have no file."""
+    place = evidence.machine.folder or _FOLDERS.get(evidence.machine.system or "linux", "")
+    if not place or evidence.product is not Product.KEYFAST:
+        return ""
+    file = f"{place}/client-database"
+    command = f"mv {quote(file)} {quote(f'{file}.kept')} && {_package(evidence)}"
+    if evidence.machine.folder or place != LINUX.state:
+        return command
+    return f"systemctl stop keyfast-agent; {command}; systemctl start keyfast-agent"
 
 
 RULES = (
     Rule(
         "client-not-installed",
         Stage.REACH,
-        "No package was installed on the machine: it does not know a server yet.",
+        "The machine's client database holds nothing: no package was installed, and it knows no server.",
         "The program is there and its client database holds nothing. It was never given a package, the package was"
-        " refused, or the state folder is another one than the service uses.",
+        " refused, or the state folder is another one than the service uses. A file of nothing but zeros, which a power"
+        " cut may leave of a first write, counts as empty too.",
         (_database(ClientDatabase.ABSENT, "the client database holds nothing"),),
         _install,
         "Whether a package lies there, and why it is not taken (keyfast-agent status).",
