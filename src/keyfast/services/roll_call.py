@@ -19,6 +19,7 @@ from keyfast.core.incident import Incident, looked, opened
 from keyfast.core.roll_call import EVERYBODY, Group, Key, Kind, RollCall
 from keyfast.core.schedule import BACKOFF_CAP
 from keyfast.core.silence import Known, Suspect, explain
+from keyfast.core.visible import visible
 from keyfast.services.follow import follow
 from keyfast.services.live import LiveState
 from keyfast.services.server_evidence import ServerEvidence, Shape, shape_of
@@ -217,7 +218,7 @@ async def _tell(
     detail = {
         "incident": seen.id,
         "group": seen.kind.value,
-        "name": seen.name,
+        "name": visible(seen.name),
         "state": seen.state.value,
         "silent": seen.silent,
         "endpoints": seen.endpoints,

@@ -179,3 +179,26 @@ def test_a_beginning_lies_among_what_was_missed(missed, heard, interval_s):
         assert 1 <= found.count <= silent
         assert 0 < found.sudden <= 1
         assert found.width_s >= STEP
+
+
+@given(
+    st.randoms(use_true_random=False), st.floats(0, 1), st.sampled_from([{}, {"ring": "r1"}, {"account": "CORP\\a"}])
+)
+def test_what_is_named_is_silent_and_others_are_not(chance, share, like):
+    machines = fleet(chance.randrange(1000), each=5)
+    for machine in machines:
+        if chance.random() < share and all(machine.more[name] == value for name, value in like.items()):
+            machine.until = NOW - HOUR
+    call = RollCall(NOW)
+    call.count(machine.line(NOW) for machine in machines)
+    found = explain(call.groups, Known(NOW, INTERVAL))
+    if found is None:
+        return
+    group, every = call.groups[found.key], call.groups[EVERYBODY]
+    assert group.silent >= 3
+    assert group.silent / group.endpoints >= 0.25
+    if found.key != EVERYBODY:
+        rest = every.endpoints - group.endpoints
+        assert rest > 0
+        assert group.silent / group.endpoints - (every.silent - group.silent) / rest >= 0.25
+    assert NOW - 2 * HOUR < found.onset.at <= NOW
