@@ -90,6 +90,12 @@ _SERVERS = ("servers", "endpoints")
 
 RULES: Mapping[str, Rule] = {
     "window_opened": Rule("a recovery window was opened: {reason}", ("window",), ("deadline", "endpoints", "by")),
+    "window_closing": Rule(
+        "a recovery window is about to expire; {unproven} endpoints are missing",
+        ("window",),
+        ("deadline",),
+        quiet_s=24 * HOUR,
+    ),
     "window_closed": Rule("a recovery window was closed; {unproven} endpoints are missing", ("window",), ("by",)),
     "window_expired": Rule("a recovery window expired; {unproven} endpoints are missing", ("window",), ("missing",)),
     "recovery_begun": Rule("the recovery of {account} began", ("account", "rotation"), ("way", "to", "by")),
