@@ -79,13 +79,17 @@ def test_the_trail_from_the_first_act_to_a_broken_record(audited, keyfast, tmp_p
     keyfast("audit", "export", "--from", "3", "--to", str(tmp_path / "trail"))
     assert (tmp_path / "trail").read_text() == lines[2] + "\n"
     assert (tmp_path / "trail").stat().st_mode & 0o777 == 0o600
+    whole = tmp_path / "whole"
+    keyfast("audit", "export", "--to", str(whole))
+    code, said, _ = keyfast("audit", "verify", "--file", str(whole), "--installation", installation)
+    assert (code, said) == (0, f"intact up to record 3, head 3:{entries[2].hash}\n")
     # 4. A head is kept; the trail grows, by more than is verified at once.
     kept = keyfast("audit", "head")[1].strip()
     assert kept == f"3:{entries[2].hash}"
     assert json.loads(keyfast("audit", "head", "--json")[1])["installation"] == installation
     asyncio.run(grow(audited, STRETCH + 7))
     code, said, _ = keyfast("audit", "verify", "--head", kept)
-    assert (code, said.split(", head")[0]) == (0, f"intact: {STRETCH + 10:,} records, not sealed")
+    assert (code, said.split(", head")[0]) == (0, f"intact up to record {STRETCH + 10:,}, not sealed")
     with pytest.raises(KeyfastError, match="a head is NUMBER:HASH"):
         keyfast("audit", "verify", "--head", "3")
     code, _, told = keyfast("audit", "verify", "--head", f"3:{'0' * 64}")

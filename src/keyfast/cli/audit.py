@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from keyfast.cli import output
+from keyfast.cli.audit_file import verified_file
 from keyfast.cli.client import AdminClient
 from keyfast.cli.events import described
 from keyfast.cli.options import Data, Json, client
@@ -86,21 +87,29 @@ def show(
 def verify(
     data: Data = None,
     head: Annotated[str, typer.Option(help="A head that was kept, NUMBER:HASH; it must still be on the trail.")] = "",
+    file: Annotated[Path | None, typer.Option(help="Verify an export of JSON lines instead; needs no server.")] = None,
+    installation: Annotated[
+        str, typer.Option(help="With --file: id of the installation; without it the first record is taken as it is.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Verify the whole trail; ends with 1 and names the first record that does not fit."""
     kept = _kept(head)
-    admin = client(data)
-    found = _verified(admin)
-    if not found.broken and kept is not None:
-        found = _compared(admin, found, kept)
+    if file is not None:
+        found = verified_file(file, installation, kept)
+    else:
+        admin = client(data)
+        found = _verified(admin)
+        if not found.broken and kept is not None:
+            found = _compared(admin, found, kept)
     if json:
         output.as_json(found)
     elif found.broken:
         output.errors.print(f"[red]broken:[/] {escape(found.sentence)}", soft_wrap=True)
     else:
         sealed = f"sealed up to record {found.sealed:,}" if found.sealed else "not sealed"
-        told = f"intact: {found.upto.number:,} records, {sealed}, head {found.upto.number}:{found.upto.hash}"
+        parts = [f"intact up to record {found.upto.number:,}", *([] if file else [sealed])]
+        told = f"{', '.join(parts)}, head {found.upto.number}:{found.upto.hash}"
         output.console.print(told, soft_wrap=True)
     if found.broken:
         raise typer.Exit(EXIT_FAILED)

@@ -90,6 +90,12 @@ _SERVERS = ("servers", "endpoints")
 
 RULES: Mapping[str, Rule] = {
     "window_opened": Rule("a recovery window was opened: {reason}", ("window",), ("deadline", "endpoints", "by")),
+    "window_closing": Rule(
+        "a recovery window is about to expire; {unproven} endpoints are missing",
+        ("window",),
+        ("deadline",),
+        quiet_s=24 * HOUR,
+    ),
     "window_closed": Rule("a recovery window was closed; {unproven} endpoints are missing", ("window",), ("by",)),
     "window_expired": Rule("a recovery window expired; {unproven} endpoints are missing", ("window",), ("missing",)),
     "recovery_begun": Rule("the recovery of {account} began", ("account", "rotation"), ("way", "to", "by")),
@@ -109,8 +115,10 @@ RULES: Mapping[str, Rule] = {
     "generation_refused": Rule("a password of {account} on record does not work any more", ("account", "generation")),
     "directory_unreachable": Rule("the domain controller {server} cannot be read", ("server",), ("reason",)),
     "server_went_back": Rule("this server was restored from a backup", ("from", "to")),
-    "incident_opened": Rule("an incident began: {sentence}", ("incident",), ("cause", "endpoints")),
-    "incident_closed": Rule("an incident is over: {sentence}", ("incident",), ("cause", "endpoints")),
+    "incident_opened": Rule(
+        "{silent} of {endpoints} endpoints of {group} {name} are silent", ("incident",), ("cause",)
+    ),
+    "incident_closed": Rule("an incident is over: {state}", ("incident",), ("silent", "by")),
     "notification_tested": Rule("this is a test, ordered by {by}", ("test",), quiet_s=0),
 }
 """Every event of which somebody is told."""

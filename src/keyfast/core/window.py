@@ -17,6 +17,8 @@ from keyfast.core.window_endpoint import Counts
 SHORTEST = 5 * 60
 LONGEST = 7 * 86_400
 """Seconds for which a window may be open."""
+CLOSING = 15 * 60
+"""Seconds before the deadline in which people are told that it is near."""
 ANY = "any"
 """Instead of address ranges: from wherever."""
 MAX_RANGES = 64
@@ -81,6 +83,11 @@ def step(state: WindowState, event: WindowEvent) -> WindowState:
 def is_over(window: Window, now: int) -> bool:
     """Tell whether the deadline has passed; at the deadline itself it has."""
     return now >= window.deadline
+
+
+def is_closing(window: Window, now: int) -> bool:
+    """Tell whether the deadline is near; never for a window that is open for no longer than that."""
+    return window.deadline - CLOSING <= now and window.opened_at < window.deadline - CLOSING
 
 
 def covers(window: Window, endpoint_id: str, ring: str, address: str, now: int, *, account: str = "") -> bool:

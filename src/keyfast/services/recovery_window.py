@@ -16,6 +16,7 @@ from keyfast.core.window import (
     WindowState,
     banner,
     canonical_range,
+    is_closing,
     is_over,
     may_close,
     opening_fault,
@@ -56,6 +57,7 @@ class RecoveryWindowService:
         self._clock = clock
         self._page = page
         self._after = ""
+        self._warned_of = ""
 
     async def open_(self, order: WindowOrder, by: str) -> WindowView:
         """Open a window.
@@ -159,9 +161,12 @@ class RecoveryWindowService:
             row = await windows.not_closed(conn)
         if row is None:
             return
-        if is_over(row.window, int(self._clock())):
+        now = int(self._clock())
+        if is_over(row.window, now):
             await self._expire(row)
             return
+        if is_closing(row.window, now) and self._warned_of != row.window.id:
+            await self._warn(row, now)
         for _ in range(PAGES_A_TICK):
             self._after = await self._settle_page(row.window, self._after)
             if not self._after:
@@ -188,6 +193,14 @@ class RecoveryWindowService:
                 for event, who in happened.items():
                     await windows.tell(conn, window.id, who, event, at=now)
         return rows[-1].endpoint_id if len(rows) == self._page else ""
+
+    async def _warn(self, row: WindowRow, now: int) -> None:
+        """Tell that the deadline is near; told again by a server that is started anew before it."""
+        async with self._database.write() as conn:
+            counts = await windows.counts(conn, row.window.id)
+            detail = {"window": row.window.id, "deadline": row.window.deadline, "unproven": counts.unproven}
+            await events.add(conn, at=now, kind="window_closing", endpoint_id=None, detail=detail)
+        self._warned_of = row.window.id
 
     async def _expire(self, row: WindowRow) -> None:
         """Callers are refused since the deadline; put the end on record, with who is missing."""

@@ -11,6 +11,7 @@ from tests.support.databases import NOW, endpoint_row
 from keyfast.core.command import CommandState
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mode
+from keyfast.core.window import CLOSING
 from keyfast.errors import ConflictError, NotFoundError, UsageError
 from keyfast.services.recovery_window import RecoveryWindowService, account_named
 from keyfast.services.window_gate import WindowGate, reached
@@ -203,6 +204,24 @@ async def test_it_is_closed_when_all_are_back(site, windows, fleet):
     assert (detail["proven"], detail["unproven"], detail["missing"]) == (3, 0, [])
     with pytest.raises(ConflictError, match="closed already"):
         await windows.close(WindowClose(), "admin")
+
+
+async def test_people_are_told_once_that_the_deadline_is_near(site, windows, fleet):
+    await windows.open_(ORDER, "admin")
+    site.clock.now += 60 * ORDER.minutes - CLOSING - 1
+    await windows.tick()
+    assert await site.events("window_closing") == []
+    site.clock.now += 1
+    for _ in range(3):
+        await windows.tick()
+    ((_, detail),) = await site.events("window_closing")
+    assert detail["unproven"] == 3
+
+
+async def test_of_a_short_window_nobody_is_told_that(site, windows, fleet):
+    await windows.open_(replace_order(minutes=CLOSING // 60), "admin")
+    await windows.tick()
+    assert await site.events("window_closing") == []
 
 
 async def test_it_is_not_closed_over_the_missing_unless_they_are_given_up(site, windows, fleet):
