@@ -271,7 +271,7 @@ def admin_service(parts: Parts) -> AdminParts:
         RotationApi(planner),
         NodeApi(told.nodes),
         PackageApi(package, told.package_reports),
-        PeopleApi(told.people, codes, told.sessions, told.tokens),
+        PeopleApi(told.people, codes, told.passkeys, told.sessions, told.tokens),
         ApprovalApi(told.approvals),
     )
     rotations = RotationRunner(database, ledger, acts, clock)
