@@ -218,7 +218,7 @@ def test_everything_works_without_a_script(site):
             page = browser.page
             await browser.sign_in("ada")
             await page.get_by_role("link", name="Endpoints").click()
-            await page.get_by_label("Name begins with, or id").fill("pc-00003")
+            await page.get_by_label("Name begins with").fill("pc-00003")
             await page.get_by_role("button", name="Find").click()
             await page.get_by_role("link", name="pc-00003").click()
             await page.get_by_role("button", name="Check in now").click()

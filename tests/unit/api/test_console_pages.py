@@ -29,6 +29,16 @@ def test_a_name_is_found_by_how_it_begins_and_an_id_at_once(town, ada):
     assert "No endpoint is like that" in ada.get("/endpoints?state=pending").text
 
 
+def test_an_endpoint_is_found_by_its_computer_and_by_its_account(town, ada):
+    number = town.endpoints[0].record.endpoint_id
+    told = town.run(town.site._admin.console.reports.show(number)).hardware["smbios_uuid"]
+    assert f"/endpoints/{number}" in ada.get(f"/endpoints?q={told.lower().replace(' ', '+')}").text
+    assert f"/endpoints/{number}" not in town.browser("rita").get(f"/endpoints?q={told.replace(' ', '+')}").text
+    assert f"/endpoints/{number}" in ada.get("/endpoints?account=LOCAL%5Csvc-a").text
+    assert f"/endpoints/{number}" not in ada.get("/endpoints?account=LOCAL%5Cnobody").text
+    assert "Its endpoints" in ada.get("/accounts/show?account=LOCAL%5Csvc-a").text
+
+
 def test_pages_follow_each_other_by_key(tmp_path):
     town = ConsoleTown(tmp_path / "data")
     for _ in range(3):
