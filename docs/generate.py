@@ -24,6 +24,7 @@ from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
 from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.endpoint_api import EndpointApi
+from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
@@ -39,6 +40,7 @@ from keyfast.core import (
     command,
     endpoint,
     generation,
+    incident,
     package_life,
     person_life,
     rotation,
@@ -95,8 +97,9 @@ def cli() -> str:
         "again later). `--json` prints JSON for programs. A fault is one sentence on standard error, often",
         "with a second line that says what mends it.\n",
         "## `keyfast`\n",
-        "For administrators, on the server's own machine: every command but `up`, `diagnose`, `simulate`,",
-        "`server init`, `server run` and `version` speaks to the running server over the socket",
+        "For administrators, on the server's own machine: every command but `up`, `diagnose see`,",
+        "`diagnose explain`, `simulate`, `server init`, `server run` and `version` speaks to the running",
+        "server over the socket",
         "`run/admin.sock` in its data directory. The data directory is `--data`, else `KEYFAST_DATA`, else",
         "`./data` if it holds a `server.toml`, else `/var/lib/keyfast`. `keyfast up` uses `./data` unless told",
         "otherwise.\n",
@@ -243,6 +246,7 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         "recovery": RecoveryApi,
         "rotation": RotationApi,
         "node": NodeApi,
+        "incident": IncidentApi,
         "package": PackageApi,
         "people": PeopleApi,
         "approval": ApprovalApi,
@@ -273,6 +277,7 @@ def lifecycle(noun: str) -> str:
         "person": person_life,
         "approval": approval,
         "package": package_life,
+        "incident": incident,
     }[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
     states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))

@@ -52,12 +52,12 @@ def faults(listed: Path) -> Iterator[str]:
     for name, sha256 in known.items():
         path = listed.with_name(name)
         if not path.is_file():
-            yield f"{path.relative_to(ROOT)}: missing; run scripts/vendor.py"
+            yield f"{path}: missing; run scripts/vendor.py"
         elif hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            yield f"{path.relative_to(ROOT)}: not the file that {listed.name} writes down"
+            yield f"{path}: not the file that {listed.name} writes down"
     for path in sorted(listed.parent.iterdir()):
         if path.name not in known.keys() | NO_FILES:
-            yield f"{path.relative_to(ROOT)}: {listed.name} does not know it"
+            yield f"{path}: {listed.name} does not know it"
 
 
 def _fetch(listed: Path, package: dict[str, Any], *, trust: bool) -> None:

@@ -16,7 +16,8 @@ from keyfast.services.live import LiveState
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
 from keyfast.services.report import ReportService
-from keyfast.services.windows_check_in import WindowsCheckInService
+from keyfast.services.traffic import TrafficCounter
+from keyfast.services.windows_check_in import LOG_ON, WindowsCheckInService
 from keyfast.services.windows_logon import Challenge, LoggedOn
 from keyfast.trust.roles import TIME_TYP
 from keyfast.wire import limits, messages
@@ -25,7 +26,6 @@ MAX_CHALLENGE = 64
 TELL_AGAIN_SECONDS = 60
 MAX_TOLD = 64
 _log = logging.getLogger(__name__)
-_LOG_ON = Refusal(RefusalClass.UNAUTHENTICATED, "log on with the client authentication account")
 
 
 class EndpointApi:
@@ -39,6 +39,7 @@ class EndpointApi:
         reports: ReportService,
         recoveries: RecoverService,
         probes: ProbeService,
+        traffic: TrafficCounter,
         clock: Callable[[], float],
     ) -> None:
         self._live = live
@@ -48,13 +49,23 @@ class EndpointApi:
         self._reports = reports
         self._recoveries = recoveries
         self._probes = probes
+        self._traffic = traffic
         self._clock = clock
 
     async def check_in(self, request: Request) -> Response:
         """``POST /endpoint/v1/check-in``: one request in the steady state."""
         signed = http.signed_request(request)
         service = self._check_ins if signed.presents_token else self._windows
-        return await self._answered(request, signed, limits.MAX_CHECK_IN_BYTES, service.check_in)
+
+        async def counted(signed: SignedRequest, body: bytes) -> Reply:
+            reply = await service.check_in(signed, body)
+            if not isinstance(reply.outcome, Refusal):
+                self._traffic.checked_in()
+            elif reply.outcome != LOG_ON:  # a leg on the way
+                self._traffic.refused(reply.outcome.kind)
+            return reply
+
+        return await self._answered(request, signed, limits.MAX_CHECK_IN_BYTES, counted)
 
     async def probe_access(self, request: Request) -> Response:
         """``POST /endpoint/v1/probe``: an endpoint tries a new access as it will check in with it."""
@@ -94,7 +105,7 @@ class EndpointApi:
             view = messages.Probed(Mode.WINDOWS.value, found.mechanism.value, found.account)
             return http.with_challenges(http.answer(messages.encode(view)), (found.answer,) if found.answer else ())
         if isinstance(found, Challenge):
-            return http.refused(_LOG_ON, int(self._clock()), challenges=found.lines)
+            return http.refused(LOG_ON, int(self._clock()), challenges=found.lines)
         return http.refused(found, int(self._clock()), challenges=self._windows.offers(found))
 
     async def self_(self, request: Request) -> Response:

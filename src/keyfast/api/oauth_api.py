@@ -19,6 +19,7 @@ from keyfast.errors import NotReadyError
 from keyfast.services.enrol import EnrolService
 from keyfast.services.live import LiveState
 from keyfast.services.tokens import TokenService
+from keyfast.services.traffic import TrafficCounter
 from keyfast.wire import limits, messages, problems
 
 K = RefusalClass
@@ -49,10 +50,18 @@ MAX_FIELDS = 32
 class OAuthApi:
     """Handlers of ``/oauth`` and of the metadata document."""
 
-    def __init__(self, live: LiveState, enrol: EnrolService, tokens: TokenService, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        live: LiveState,
+        enrol: EnrolService,
+        tokens: TokenService,
+        traffic: TrafficCounter,
+        clock: Callable[[], float],
+    ) -> None:
         self._live = live
         self._enrol = enrol
         self._tokens = tokens
+        self._traffic = traffic
         self._clock = clock
 
     async def metadata(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
@@ -88,6 +97,7 @@ class OAuthApi:
         except NotReadyError as fault:
             return self._refused(http.not_ready(fault))
         if isinstance(outcome, Refusal):
+            self._traffic.refused(outcome.kind)
             return self._refused(outcome)
         return http.answer(messages.encode(outcome), self._nonce())
 

@@ -19,6 +19,7 @@ from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.gate import Approvals, Door, Gate, Rings, local_door
+from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
@@ -163,6 +164,12 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.tokens", P.PEOPLE_READ),
     Row("POST", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.create_token", P.PEOPLE_CHANGE),
     Row("POST", "/admin/v1/tokens/{id}/revoke", Who.ADMINISTRATOR, "people.revoke_token", P.PEOPLE_CHANGE),
+    Row("GET", "/admin/v1/incidents", Who.ADMINISTRATOR, "incident.list_", P.READ),
+    Row("GET", "/admin/v1/incidents/{id}", Who.ADMINISTRATOR, "incident.show", P.READ),
+    Row("POST", "/admin/v1/incidents/{id}/close", Who.ADMINISTRATOR, "incident.close", P.INCIDENT_ACT),
+    Row("GET", "/admin/v1/roll-call", Who.ADMINISTRATOR, "incident.roll_call", P.READ),
+    Row("GET", "/admin/v1/forecast", Who.ADMINISTRATOR, "incident.forecast", P.READ),
+    Row("GET", "/admin/v1/diagnosis", Who.ADMINISTRATOR, "incident.diagnosis", P.READ),
     Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect", P.READ),
 )
 
@@ -187,6 +194,7 @@ class AdminHandlers:
     node: NodeApi
     package: PackageApi
     people: PeopleApi
+    incident: IncidentApi
     approval: ApprovalApi
 
 

@@ -1,4 +1,4 @@
-"""``keyfast diagnose``: why clients are silent, from what their site exported. Nothing is installed or changed."""
+"""``keyfast diagnose``: why clients are silent, from what a site exported or this server knows. Nothing is changed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from keyfast.cli import output
-from keyfast.cli.options import Json
+from keyfast.cli.options import Data, Json, client
 from keyfast.errors import EXIT_FAILED, UsageError
+from keyfast.wire.incident import ServerDiagnosis
 
 app = typer.Typer(no_args_is_help=True, help="Find out why clients are silent, and what can be done.")
 
@@ -65,6 +66,18 @@ def see(
         site.show(report)
     if not report.machines:
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def server(data: Data = None, json: Json = False) -> None:
+    """Look at this server: database, nodes, certificate, modes, directory, accounts, traffic; and what is found."""
+    from keyfast.cli import diagnose_text  # noqa: PLC0415 - slow to import
+
+    report = client(data).get("/admin/v1/diagnosis", ServerDiagnosis)
+    if json:
+        output.as_json(report)
+    else:
+        diagnose_text.show_server(report, output.console)
 
 
 @app.command()

@@ -9,8 +9,10 @@ from rich.text import Text
 from keyfast.core.diagnosis.engine import CANNOT_TELL
 from keyfast.core.diagnosis.finding import Confidence, Finding, Option, Weight
 from keyfast.see.report import GroupReport, SiteReport, SourceLine
+from keyfast.wire.incident import ServerDiagnosis
 
 _COLOUR = {Confidence.CERTAIN: "bold red", Confidence.LIKELY: "yellow", Confidence.POSSIBLE: "dim"}
+_CHECKED = {"good": "green", "bad": "bold red", "unknown": "yellow"}
 _FULL = 1
 """Findings that are shown with all their options; of the others, what they are."""
 
@@ -23,6 +25,17 @@ def show(report: SiteReport, console: Console) -> None:
         _group(group, console)
     for note in report.notes:
         console.print(Text(note, "yellow"))
+
+
+def show_server(report: ServerDiagnosis, console: Console) -> None:
+    """Print what a server found about itself."""
+    for check in report.checks:
+        line = Text.assemble((f"{check.state:8}", _CHECKED.get(check.state, "")), (check.what, "bold"))
+        console.print(line.append(f": {check.sentence}"), soft_wrap=True)
+    for subject in report.subjects:
+        console.print(Text(f"\n{subject.subject}", "bold"))
+        for number, found in enumerate(subject.findings):
+            finding(found, console, full=number < _FULL or _is_cause(found))
 
 
 def moment(unix: int) -> str:
@@ -45,18 +58,27 @@ def _group(group: GroupReport, console: Console) -> None:
     console.print(Padding(Text(_names(group), "dim"), (0, 0, 0, 2), expand=False))
     for note in group.notes:
         console.print(Padding(Text(note, "yellow"), (0, 0, 0, 2), expand=False))
-    for number, finding in enumerate(group.findings):
-        if number < _FULL or (finding.weight is Weight.CAUSE and finding.confidence is not Confidence.POSSIBLE):
-            _finding(finding, console)
-        else:
-            line = Text.assemble((f"{finding.confidence} ", _COLOUR[finding.confidence]), finding.cause)
-            line.append(f" [{finding.code}]", "dim")
-            console.print(Padding(line, (0, 0, 0, 2), expand=False))
+    for number, found in enumerate(group.findings):
+        finding(found, console, full=number < _FULL or _is_cause(found))
     for point in group.timeline:
         console.print(Padding(Text(f"{moment(point.at)}  {point.what}"), (0, 0, 0, 2), expand=False))
 
 
-def _finding(finding: Finding, console: Console) -> None:
+def finding(finding: Finding, console: Console, *, full: bool) -> None:
+    """Print a finding: in full, or in one line."""
+    if full:
+        _whole(finding, console)
+        return
+    line = Text.assemble((f"{finding.confidence} ", _COLOUR[finding.confidence]), finding.cause)
+    line.append(f" [{finding.code}]", "dim")
+    console.print(Padding(line, (0, 0, 0, 2), expand=False))
+
+
+def _is_cause(found: Finding) -> bool:
+    return found.weight is Weight.CAUSE and found.confidence is not Confidence.POSSIBLE
+
+
+def _whole(finding: Finding, console: Console) -> None:
     sure = "" if finding.code == CANNOT_TELL else f"{finding.confidence} "
     head = Text.assemble((sure, _COLOUR[finding.confidence]), (finding.cause, "bold"))
     head.append(f" [{finding.code}]", "dim")

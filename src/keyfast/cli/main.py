@@ -14,6 +14,8 @@ from keyfast.cli import (
     directory,
     endpoint,
     events,
+    forecast,
+    incident,
     keys,
     mode,
     output,
@@ -46,12 +48,14 @@ app.add_typer(account.app, name="account")
 app.add_typer(directory.app, name="directory")
 app.add_typer(diagnose.app, name="diagnose")
 app.add_typer(window.app, name="window")
+app.add_typer(incident.app, name="incident")
 app.add_typer(rotation.app, name="rotation")
 app.add_typer(person.app, name="person")
 app.add_typer(token.app, name="token")
 app.add_typer(session.app, name="session")
 app.add_typer(approval.app, name="approval")
 app.command()(events.events)
+app.command()(forecast.forecast)
 app.command()(simulate.simulate)
 app.command()(recover.recover)
 

@@ -1,5 +1,7 @@
 """Build the services of each process from its parts. The only place that knows all of them."""
 
+import contextlib
+import os
 import random
 import secrets
 import socket
@@ -18,6 +20,7 @@ from keyfast.api.console.app import Network, console_app
 from keyfast.api.console.services import Services as ConsoleServices
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.gate import BearerDoor
+from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.package_api import PackageApi
@@ -27,9 +30,11 @@ from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
 from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
+from keyfast.core.forecast import Thing
 from keyfast.core.mode import Mechanism
 from keyfast.core.person import SignIn
 from keyfast.directory.local import LocalDirectory
+from keyfast.errors import NotReadyError
 from keyfast.server.packages import open_workshop
 from keyfast.server.windows import cache_key, open_directory, open_doors
 from keyfast.services.account import AccountService
@@ -41,7 +46,9 @@ from keyfast.services.check_in import CheckInService
 from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
 from keyfast.services.enrolment_refusals import EnrolmentRefusals
+from keyfast.services.forecast import CertificateFile, ForecastService
 from keyfast.services.founding import Opened, open_installation
+from keyfast.services.incident import IncidentService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
 from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
@@ -61,6 +68,7 @@ from keyfast.services.refusal_tally import RefusalTally
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
 from keyfast.services.rings import StoredRings
+from keyfast.services.roll_call import RollCallService
 from keyfast.services.rotate import RotationService
 from keyfast.services.rotation_access import RotationTargets
 from keyfast.services.rotation_acts import RotationActs
@@ -70,9 +78,12 @@ from keyfast.services.rotation_password import PasswordSetter
 from keyfast.services.rotation_profile import ProfileSigner
 from keyfast.services.rotation_runner import RotationRunner
 from keyfast.services.second_factor import SecondFactors
+from keyfast.services.server_diagnosis import ServerDiagnosisService
+from keyfast.services.server_evidence import ServerEvidence
 from keyfast.services.sessions import SessionService
 from keyfast.services.sign_in import SignInService
 from keyfast.services.tokens import TokenService
+from keyfast.services.traffic import TrafficCounter
 from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
 from keyfast.services.went_back import EndRecovery, WentBack
 from keyfast.services.window_gate import WindowGate
@@ -123,12 +134,15 @@ class CheckInParts:
     writer: GroupCommit
     identities: Identities
     tally: RefusalTally
+    traffic: TrafficCounter
     doors: Doors
     voice: NodeVoice
 
     async def close(self) -> None:
         """Drain what was accepted, then let go of everything."""
         await self.writer.close()
+        with contextlib.suppress(NotReadyError):
+            await self.traffic.flush()
         await self.identities.close()
         if self.doors.ntlm is not None:
             await self.doors.ntlm.close()
@@ -140,6 +154,7 @@ async def check_in_service(parts: Parts, *, gap_s: float = GAP) -> CheckInParts:
     clock = parts.clock
     doors = open_doors(parts.settings, open_directory(parts.settings, parts.database, clock))
     tally = RefusalTally(parts.database, clock)
+    traffic = TrafficCounter(parts.database, _process_name(), clock)
     writer = await open_writer(parts.settings.database_url, gap_s=gap_s)
     identities = open_identities(parts.settings.database_url)
     database, live, windows = parts.database, parts.live, WindowGate(parts.live, parts.database)
@@ -169,16 +184,19 @@ async def check_in_service(parts: Parts, *, gap_s: float = GAP) -> CheckInParts:
     )
     probes = ProbeService(live, database, identities, windows_mode, windows, clock)
     handlers = EndpointHandlers(
-        endpoint=EndpointApi(live, check_ins, windows_mode, ReportService(database, clock), recoveries, probes, clock),
+        endpoint=EndpointApi(
+            live, check_ins, windows_mode, ReportService(database, clock), recoveries, probes, traffic, clock
+        ),
         oauth=OAuthApi(
             live,
             enrolments,
             TokenService(live, database, SeenOnce(), refusals, clock, entropy),
+            traffic,
             clock,
         ),
     )
     voice = NodeVoice(live, database, f"{socket.gethostname()}:{parts.settings.port}", clock)
-    return CheckInParts(EndpointApp(handlers, clock), writer, identities, tally, doors, voice)
+    return CheckInParts(EndpointApp(handlers, clock), writer, identities, tally, traffic, doors, voice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +220,7 @@ class AdminParts:
     rotations: RotationRunner
     packages: PackageService
     console: ConsoleServices
+    roll_calls: RollCallService
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -236,6 +255,8 @@ def admin_service(parts: Parts) -> AdminParts:
     always = settings.recovery.device_key == "always"
     workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
+    evidence = ServerEvidence(live, settings.tls, directory.grace_s, clock)
+    options = RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)
     codes, passwords = SecondFactors(database, kek, clock), Passwords()
     sign_in = SignInService(database, codes, passwords, clock, entropy)
     told = ConsoleServices(
@@ -248,11 +269,14 @@ def admin_service(parts: Parts) -> AdminParts:
         accounts=accounts,
         directory=_directory_view(settings, directory, mechanisms),
         windows=windows,
-        recovery=RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always),
+        recovery=options,
         rotations=planner,
         nodes=NodeService(database, clock),
         packages=package,
         package_reports=PackageReports(database, package, workshop, clock),
+        incidents=IncidentService(database, live, evidence, options, clock),
+        forecasts=ForecastService(database, _certificates(settings), clock),
+        diagnoses=ServerDiagnosisService(database, live, evidence, settings.tls, clock),
         clock=clock,
         rings=StoredRings(database),
         people=PeopleService(database, passwords, clock, entropy),
@@ -272,8 +296,10 @@ def admin_service(parts: Parts) -> AdminParts:
         NodeApi(told.nodes),
         PackageApi(package, told.package_reports),
         PeopleApi(told.people, codes, told.passkeys, told.sessions, told.tokens),
+        IncidentApi(told.incidents, told.forecasts, told.diagnoses),
         ApprovalApi(told.approvals),
     )
+    roll_calls = RollCallService(database, live, evidence, _process_name(), entropy, clock)
     rotations = RotationRunner(database, ledger, acts, clock)
     api = admin_app(
         handlers, clock, windows.banner, door=BearerDoor(told.tokens), rings=told.rings, approvals=told.approvals
@@ -290,7 +316,26 @@ def admin_service(parts: Parts) -> AdminParts:
         rotations=rotations,
         packages=package,
         console=told,
+        roll_calls=roll_calls,
     )
+
+
+def _certificates(settings: Settings) -> list[CertificateFile]:
+    """The certificates of a server that may end."""
+    folder, chosen = settings.tls, settings.packages.signing_certificate
+    found = [
+        CertificateFile(Thing.SERVER_CERTIFICATE, folder / "server.pem", folder / "ca.key.sealed"),
+        CertificateFile(Thing.AUTHORITY, folder / "ca.pem"),
+        CertificateFile(Thing.SIGNING_CERTIFICATE, chosen or settings.package_signing / "msi" / "signer.pem"),
+    ]
+    if settings.directory is not None and settings.directory.ca is not None:
+        found.append(CertificateFile(Thing.DIRECTORY_AUTHORITY, settings.directory.ca))
+    return found
+
+
+def _process_name() -> str:
+    """A name that no other process has, here or on another node."""
+    return f"{socket.gethostname()}:{os.getpid()}:{entropy(4).hex()}"
 
 
 def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:

@@ -43,7 +43,13 @@ async def check_in(settings: Settings) -> None:
     )
     renewing = asyncio.create_task(_renew_certificate(parts, server.stop))
     _tune_garbage_collection()
-    await _serve(server, parts, service.tally.follow(_tally_failed), service.voice.follow(_voice_failed))
+    await _serve(
+        server,
+        parts,
+        service.tally.follow(_tally_failed),
+        service.traffic.follow(_traffic_failed),
+        service.voice.follow(_voice_failed),
+    )
     renewing.cancel()
     await service.voice.leave()
     await service.close()
@@ -74,6 +80,7 @@ async def admin(settings: Settings) -> None:
         service.watch.follow(_watch_failed),
         service.windows.follow(_window_failed),
         service.rotations.follow(_rotation_failed),
+        service.roll_calls.follow(_roll_call_failed),
     )
     await service.directory.close()
     await parts.database.close()
@@ -129,6 +136,14 @@ def _rotation_failed(cause: Exception) -> None:
 
 def _tally_failed(cause: Exception) -> None:
     log.get().error("tally_failed", reason=str(cause)[:300])
+
+
+def _traffic_failed(cause: Exception) -> None:
+    log.get().error("traffic_failed", reason=str(cause)[:300])
+
+
+def _roll_call_failed(cause: Exception) -> None:
+    log.get().error("roll_call_failed", reason=str(cause)[:300])
 
 
 def _voice_failed(cause: Exception) -> None:

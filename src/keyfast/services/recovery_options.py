@@ -281,7 +281,9 @@ class RecoveryOptionsService:
 
     async def _view(self, view: AccountView, situation: Situation) -> SituationView:
         async with self._database.read() as conn:
-            silent = await recoveries.silent(conn, view.account, now=int(self._clock()), limit=SILENT_SHOWN)
+            # While nothing is broken hardly anybody is silent, and looking for some would read every endpoint.
+            broken, now = situation.stranded > 0, int(self._clock())
+            silent = await recoveries.silent(conn, view.account, now=now, limit=SILENT_SHOWN) if broken else []
             refused = await recoveries.refusals(conn, view.account)
         return SituationView(
             account=view.account,

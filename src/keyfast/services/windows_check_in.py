@@ -37,7 +37,7 @@ from keyfast.wire.messages import Registered
 DOUBT_SECONDS = 60
 """Longest time for which a refused password keeps the others of its generation waiting for the watch."""
 RETRY_SECONDS = 30
-_LOG_ON = Refusal(RefusalClass.UNAUTHENTICATED, "log on with the client authentication account")
+LOG_ON = Refusal(RefusalClass.UNAUTHENTICATED, "log on with the client authentication account")
 _NO_TOKEN = Refusal(RefusalClass.UNAUTHENTICATED, "no access token", expected="Authorization: DPoP <access token>")
 
 
@@ -137,7 +137,7 @@ class WindowsCheckInService:
     def _told(self, letter: Letter, request: SignedRequest, reply: Reply, account: str = "") -> Reply:
         """Tell of a refusal to let somebody join; everything else passes."""
         message, refusal = letter.message, reply.outcome
-        if message.join is not None and isinstance(refusal, Refusal) and refusal != _LOG_ON:
+        if message.join is not None and isinstance(refusal, Refusal) and refusal != LOG_ON:
             name = message.inventory.hostname if message.inventory else ""
             held = (account, message.credential_generation)
             self._refusals.tell(refusal, Knock(message.join.statement, name, request.address, *held))
@@ -294,7 +294,7 @@ class WindowsCheckInService:
         return Reply(refusal, live.nonces.issue(now), self.offers(refusal))
 
     def _challenge(self, live: Live, lines: tuple[str, ...], now: int) -> Reply:
-        return Reply(_LOG_ON, live.nonces.issue(now), lines)
+        return Reply(LOG_ON, live.nonces.issue(now), lines)
 
 
 def _proof(live: Live, request: SignedRequest, body: bytes) -> Proof | Refusal:

@@ -7,7 +7,7 @@ import httpx2
 from starlette.types import ASGIApp, Message
 
 ADDRESS = ("127.0.0.1", 123)
-"""Where every request comes from."""
+"""Where a request comes from that does not say otherwise (extension ``client``)."""
 
 
 class Door(httpx2.AsyncBaseTransport):
@@ -61,6 +61,6 @@ def _scope(request: httpx2.Request) -> dict[str, Any]:
         "raw_path": request.url.raw_path.partition(b"?")[0],
         "query_string": request.url.query,
         "server": (request.url.host, request.url.port),
-        "client": ADDRESS,
+        "client": request.extensions.get("client", ADDRESS),
         "root_path": "",
     }

@@ -109,6 +109,11 @@ class Site:
             await self._admin.rotations.tick()
         await self._parts.live.refresh()
 
+    async def roll_call(self) -> None:
+        """Make a whole roll call, if one is due; none of the other jobs waits for it."""
+        await self._check_in.traffic.flush()
+        await self._admin.roll_calls.now()
+
     async def backup(self, to: Path) -> None:
         """Copy the database as a backup does."""
         database = self.settings.data / "keyfast.db"

@@ -167,6 +167,20 @@ async def tokens(conn: AsyncConnection, package_ids: Collection[str]) -> dict[st
     return {row.package_id: row for row in rows}
 
 
+async def ending(conn: AsyncConnection, *, now: int, until: int, limit: int) -> list[EnrolmentTokenRow]:
+    """Return the enrolment tokens of packages in use that end in a time, those that end first at the top."""
+    columns = enrolment_token.c
+    found = (
+        select(enrolment_token)
+        .join(package, package.c.id == columns.package_id)
+        .where(columns.revoked_at.is_(None), package.c.state == PackageState.READY.value)
+        .where(columns.expires_at > now, columns.expires_at <= until)
+        .order_by(columns.expires_at, columns.jti)
+        .limit(limit)
+    )
+    return [EnrolmentTokenRow(*row) for row in await conn.execute(found)]
+
+
 async def lists(conn: AsyncConnection, package_id: str, serials: Collection[str]) -> bool:
     """Tell whether a package's allow-list names one of these."""
     columns = package_serial.c

@@ -2,9 +2,11 @@
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -79,6 +81,49 @@ def days_left(cert_pem: bytes, now: datetime) -> int:
         TrustError: it is not a certificate.
     """
     return (_load(cert_pem).not_valid_after_utc - now).days
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What a certificate says of itself; times in unix seconds.
+
+    Attributes:
+        begins_at, ends_at: when it is valid.
+        names: DNS names and IP addresses, as text.
+    """
+
+    begins_at: int
+    ends_at: int
+    names: frozenset[str]
+
+
+def facts(cert_pem: bytes) -> CertificateFacts:
+    """Read a certificate; of several the first.
+
+    Raises:
+        TrustError: it is not one.
+    """
+    found = _load(cert_pem)
+    told: list[object] = []
+    for extension in found.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            told += extension.value.get_values_for_type(x509.DNSName)
+            told += extension.value.get_values_for_type(x509.IPAddress)
+    begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
+    return CertificateFacts(int(begins.timestamp()), int(ends.timestamp()), frozenset(map(str, told)))
+
+
+def signed_by(cert_pem: bytes, authority_pem: bytes) -> bool:
+    """Tell whether an authority signed a certificate.
+
+    Raises:
+        TrustError: one of them is not a certificate.
+    """
+    try:
+        _load(cert_pem).verify_directly_issued_by(_load(authority_pem))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _builder(

@@ -28,7 +28,7 @@ class SituationView(View, frozen=True):
         endpoints: how many authenticate with it.
         stranded: how many of them hold what is not accepted.
         proven: newest credential generation that works, 0 for none.
-        silent: names of some that missed a check-in.
+        silent: names of some that missed a check-in; not looked for while none is stranded.
         refusals: refused logons by reason, as far as they are recent.
         ways: in the order in which they are recommended; empty if nothing is broken.
     """

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from keyfast.api.access_api import AccessApi
 from keyfast.api.admin_api import AdminApi
+from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
@@ -40,6 +41,8 @@ from keyfast.core.secret import Secret
 from keyfast.errors import KeyfastError, UsageError
 from keyfast.server.packages import open_workshop
 from keyfast.services.command import CommandService
+from keyfast.services.forecast import ForecastService
+from keyfast.services.incident import IncidentService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService
@@ -50,6 +53,8 @@ from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
 from keyfast.services.rotate import RotationService
 from keyfast.services.rotation_ledger import RotationLedger
+from keyfast.services.server_diagnosis import ServerDiagnosisService
+from keyfast.services.server_evidence import ServerEvidence
 from keyfast.services.went_back import EndRecovery
 from keyfast.store import endpoints
 from keyfast.store.tables import credential_use
@@ -79,6 +84,8 @@ async def socket(site, rotations):
     keyring = KeyringService(site.live, site.database, site.kek, site.settings.kek_file, site.clock)
     commands = CommandService(site.live, site.database, site.clock)
     ledger = RotationLedger(site.database, site.clock)
+    evidence = ServerEvidence(site.live, site.settings.tls, site.directory.grace_s, site.clock)
+    diagnoses = ServerDiagnosisService(site.database, site.live, evidence, site.settings.tls, site.clock)
     handlers = AdminHandlers(
         AdminApi(
             site.live,
@@ -95,6 +102,11 @@ async def socket(site, rotations):
         NodeApi(NodeService(site.database, site.clock)),
         PackageApi(packages, PackageReports(site.database, packages, workshop, site.clock)),
         people_api(site.database, lambda: site.kek, site.clock),
+        IncidentApi(
+            IncidentService(site.database, site.live, evidence, options, site.clock),
+            ForecastService(site.database, (), site.clock),
+            diagnoses,
+        ),
         approval_api(site.database, lambda: site.kek, site.clock),
     )
     path = site.settings.admin_socket

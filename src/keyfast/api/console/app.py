@@ -20,6 +20,7 @@ from keyfast.api.console.frame import Frame
 from keyfast.api.console.gate import Gate, Row, View
 from keyfast.api.console.headers import SafeHeaders
 from keyfast.api.console.home_views import HomeViews
+from keyfast.api.console.incident_views import IncidentViews
 from keyfast.api.console.package_views import PackageViews
 from keyfast.api.console.passkey_views import MyViews, PasskeySignIn
 from keyfast.api.console.people_views import PeopleViews
@@ -39,6 +40,14 @@ LONG_FORM = 8 * 1024 * 1024
 
 PAGES: Sequence[Row] = (
     Row("GET", "/", P.SELF, "home.overview"),
+    Row("GET", "/traffic.json", P.READ, "incidents.traffic"),
+    Row("GET", "/incidents", P.READ, "incidents.list_"),
+    Row("GET", "/incidents/{id}", P.READ, "incidents.show"),
+    Row("GET", "/incidents/{id}/live", P.READ, "incidents.live"),
+    Row("GET", "/incidents/{id}/course.json", P.READ, "incidents.course"),
+    Row("POST", "/incidents/{id}/close", P.INCIDENT_ACT, "incidents.close"),
+    Row("GET", "/forecast", P.READ, "incidents.forecast"),
+    Row("GET", "/diagnosis", P.READ, "incidents.diagnosis"),
     Row("GET", "/endpoints", P.ENDPOINT_READ, "endpoints.list_"),
     Row("GET", "/endpoints/{id}", P.ENDPOINT_READ, "endpoints.show"),
     Row("POST", "/endpoints/{id}/check-in-now", P.ENDPOINT_ACT, "endpoints.check_in_now"),
@@ -120,7 +129,7 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
         clock: unix seconds.
     """
     assets = Assets()
-    banners = Banners(services.live, services.accounts, services.rotations, clock)
+    banners = Banners(services.live, services.accounts, services.rotations, services.incidents, clock)
     frame = Frame(
         assets,
         banners,
@@ -173,6 +182,7 @@ def _other_ways_in(services: Services, sign_in: SignIn, gate: Gate, frame: Frame
 def _views(services: Services, frame: Frame) -> Mapping[str, object]:
     return {
         "home": HomeViews(frame, services),
+        "incidents": IncidentViews(frame, services),
         "endpoints": EndpointViews(frame, services),
         "rotations": RotationViews(frame, services),
         "windows": WindowViews(frame, services),

@@ -4,16 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keyfast.core.account import AccountCondition as C
+from keyfast.core.incident import IncidentState
 from keyfast.core.rotation_state import ENDED, RotationState
 from keyfast.core.way_out import UNUSABLE
 from keyfast.core.window import is_over
 from keyfast.errors import KeyfastError
 from keyfast.services.account import AccountService
+from keyfast.services.incident import IncidentService
 from keyfast.services.live import LiveState
 from keyfast.services.rotate import RotationService
 
 KEPT_SECONDS = 5
 _ROTATIONS = 20
+_INCIDENTS = 20
 _OUTAGE = UNUSABLE | {C.CHANGED}
 _AHEAD = frozenset({C.EXPIRES_SOON, C.ACCOUNT_EXPIRES_SOON, C.LAGGING, C.OVER_PRIVILEGED})
 _CALM = frozenset({RotationState.DRAFT.value, *(state.value for state in ENDED)})
@@ -36,15 +39,22 @@ class Banners:
         live: recovery window and whether the server went back in time.
         accounts: verdicts on what was last read.
         rotations: those that are running.
+        incidents: those that are open.
         clock: unix seconds.
     """
 
     def __init__(
-        self, live: LiveState, accounts: AccountService, rotations: RotationService, clock: Callable[[], float]
+        self,
+        live: LiveState,
+        accounts: AccountService,
+        rotations: RotationService,
+        incidents: IncidentService,
+        clock: Callable[[], float],
     ) -> None:
         self._live = live
         self._accounts = accounts
         self._rotations = rotations
+        self._incidents = incidents
         self._clock = clock
         self._read_at = float("-inf")
         self._stored: tuple[Banner, ...] = ()
@@ -71,9 +81,21 @@ class Banners:
 
     async def _read(self) -> tuple[Banner, ...]:
         try:
-            return (*await self._of_accounts(), *await self._of_rotations())
+            found = (await self._of_incidents(), await self._of_accounts(), await self._of_rotations())
+            return tuple(banner for banners in found for banner in banners)
         except KeyfastError as fault:  # the page itself may have more to say
             return (Banner("bad", f"Not everything could be read: {fault.message}", "/", "Try again"),)
+
+    async def _of_incidents(self) -> list[Banner]:
+        found = []
+        for line in await self._incidents.list_("", _INCIDENTS):
+            if line.state == IncidentState.OPEN.value:
+                told = f"{line.silent:,} of {line.endpoints:,} endpoints are silent: {line.told}."
+                found.append(Banner("bad", told, f"/incidents/{line.id}", "What happened"))
+            elif line.state == IncidentState.RECOVERING.value:
+                told = f"Endpoints come back; {line.silent:,} are silent still: {line.told}."
+                found.append(Banner("warn", told, f"/incidents/{line.id}", "Watch it"))
+        return found
 
     async def _of_accounts(self) -> list[Banner]:
         found = []

@@ -32,10 +32,12 @@ class Place:
 
 PLACES = (
     Place("/", "Overview", "overview", P.SELF),
+    Place("/incidents", "Incidents", "incidents", P.READ),
     Place("/endpoints", "Endpoints", "endpoints", P.ENDPOINT_READ),
     Place("/rotations", "Rotations", "rotations", P.READ),
     Place("/windows", "Recovery windows", "windows", P.READ),
     Place("/recovery", "Recovery", "recovery", P.READ),
+    Place("/forecast", "Forecast", "forecast", P.READ),
     Place("/packages", "Packages", "packages", P.PACKAGE_READ),
     Place("/accounts", "Accounts", "accounts", P.READ),
     Place("/keys", "Keys", "keys", P.READ),
@@ -104,7 +106,7 @@ class Frame:
             "titled": words.titled,
             "size": words.size,
             "span": words.span,
-            "lines": lambda text: Markup(escape(text)),  # noqa: S704 - escaped, with its line breaks
+            "lines": _lines,
         }
         self._environment.globals |= {
             "asset": assets.url,
@@ -172,6 +174,11 @@ def go(path: str, told: str = "") -> Response:
     """Answer a form: look at this page now, so that going back or reloading sends nothing twice."""
     joint = "&" if "?" in path else "?"
     return RedirectResponse(f"{path}{joint}told={told}" if told else path, 303)
+
+
+def _lines(text: str) -> Markup:
+    """Show a text of several lines; in every other place a line break is written out."""
+    return Markup("\n").join(escape(visible(line, words.LONGEST)) for line in text.splitlines())
 
 
 def _shown(value: object) -> object:

@@ -7,16 +7,19 @@ from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.role import Permission
+from keyfast.core.roll_call import Kind
 
 SHOWN = 8
+MINUTES = 60
+AHEAD_DAYS = 60
 _WAITING = (EndpointState.PENDING, EndpointState.CLONE_SUSPECT)
 
 
 class HomeViews:
     """Handlers of ``/``.
 
-    Everything here is read by an index and cut to a handful. How many endpoints check in, and how many are silent
-    and why, is not counted here: such figures come from tables that are kept while endpoints check in.
+    Everything here is read by an index and cut to a handful; what is counted was counted by the last roll call, or
+    while endpoints checked in.
     """
 
     def __init__(self, frame: Frame, services: Services) -> None:
@@ -32,9 +35,15 @@ class HomeViews:
             for state in _WAITING
             for line in await self._services.reports.list_page(after="", limit=SHOWN, name="", state=state)
         ]
+        counted = await self._services.incidents.roll_call(MINUTES)
+        ahead = await self._services.forecasts.forecast(AHEAD_DAYS)
         return await self._frame.page(
             visit,
             "overview.html",
+            counted=counted,
+            silent=[line for line in counted.groups if line.silent and line.group != Kind.EVERYBODY.value][:SHOWN],
+            traffic=counted.traffic[::-1],
+            endings=ahead.endings[:SHOWN],
             waiting=waiting[:SHOWN],
             accounts=await self._services.accounts.list_(),
             rotations=await self._services.rotations.list_(SHOWN),

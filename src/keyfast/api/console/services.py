@@ -8,6 +8,8 @@ from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.approvals import ApprovalService
 from keyfast.services.command import CommandService
+from keyfast.services.forecast import ForecastService
+from keyfast.services.incident import IncidentService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
 from keyfast.services.modes import ModeService
@@ -22,6 +24,7 @@ from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
 from keyfast.services.rotate import RotationService
 from keyfast.services.second_factor import SecondFactors
+from keyfast.services.server_diagnosis import ServerDiagnosisService
 from keyfast.services.sessions import SessionService
 from keyfast.services.went_back import EndRecovery
 from keyfast.wire.admin import DirectoryView
@@ -45,6 +48,9 @@ class Services:
     nodes: NodeService
     packages: PackageService
     package_reports: PackageReports
+    incidents: IncidentService
+    forecasts: ForecastService
+    diagnoses: ServerDiagnosisService
     rings: Rings
     people: PeopleService
     codes: SecondFactors

@@ -8,11 +8,28 @@ LONGEST = 4096
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 GOOD = frozenset(
-    {"active", "healthy", "open", "ready", "done", "proven", "verified", "applied", "protected", "on", "current"}
+    {
+        "active",
+        "good",
+        "resolved",
+        "healthy",
+        "open",
+        "ready",
+        "done",
+        "proven",
+        "verified",
+        "applied",
+        "protected",
+        "on",
+        "current",
+    }
 )
 WARN = frozenset(
     {
         "building",
+        "given_up",
+        "later",
+        "recovering",
         "canary",
         "checking",
         "clone_suspect",
@@ -38,6 +55,8 @@ WARN = frozenset(
 )
 BAD = frozenset(
     {
+        "bad",
+        "cause",
         "disabled",
         "emergency",
         "expired",

@@ -44,6 +44,7 @@ class Scope(StrEnum):
     ACCOUNT = "account"
     PACKAGE = "package"
     SITE = "site"
+    GROUP = "group"
     EVERYBODY = "everybody"
 
 

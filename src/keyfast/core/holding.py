@@ -1,0 +1,78 @@
+"""What a group of endpoints holds, against what the server accepts now."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from keyfast.core.generation import GONE
+from keyfast.core.logon import GenerationStanding, offer
+from keyfast.core.mode import Mechanism, Mode, Modes
+from keyfast.core.refusal import Refusal
+from keyfast.core.roll_call import Key, Kind, credential_name, credential_of
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """One thing held, and what is accepted of its kind; sentences.
+
+    Attributes:
+        accepted: whether what is held is accepted; None if that is no question of accepting.
+    """
+
+    held: str
+    accepts: str
+    accepted: bool | None = None
+
+
+def accepted_generations(standings: Sequence[GenerationStanding], now: int) -> tuple[int, ...]:
+    """Return the generations of an account with which a logon would be offered now, by some mechanism."""
+    return tuple(found.generation for found in standings if not isinstance(_offered(found, now), Refusal))
+
+
+def refused_credentials(standings: Mapping[str, Sequence[GenerationStanding]], now: int) -> frozenset[Key]:
+    """Return the groups whose credential is known to be refused, and not by a decision of this server."""
+    return frozenset(
+        (Kind.CREDENTIAL, credential_name(account, found.generation))
+        for account, held in standings.items()
+        for found in held
+        if found.state not in GONE and isinstance(_offered(found, now), Refusal)
+    )
+
+
+def closed_modes(modes: Modes) -> frozenset[Key]:
+    """Return the groups whose authentication mode is open for nobody."""
+    return frozenset((Kind.MODE, found.value) for found in Mode if not modes.anywhere(found))
+
+
+def credential(name: str, standings: Sequence[GenerationStanding], now: int) -> Holding:
+    """Say what a group holds that has one generation of an account's password."""
+    account, generation = credential_of(name)
+    good = accepted_generations(standings, now)
+    accepts = f"generation {_listed(good)} of {account}" if good else f"no generation of {account} on record"
+    return Holding(f"generation {generation} of {account}", accepts, generation in good)
+
+
+def profile(name: str, in_force: Mapping[Mode, int]) -> Holding:
+    """Say what a group holds that has one access profile."""
+    told = ", ".join(f"{seq} for {mode}" for mode, seq in sorted(in_force.items())) or "none"
+    return Holding(f"access profile {name}", f"access profiles in force: {told}", int(name) in in_force.values())
+
+
+def mode(name: str, modes: Modes) -> Holding:
+    """Say what a group holds that uses one authentication mode."""
+    rings = sorted(ring or "every other ring" for ring, found in modes.rows if found.value == name)
+    every = sorted({found.value for _, found in modes.rows})
+    accepts = f"mode {name} is open for {', '.join(rings)}" if rings else f"open modes: {_listed(every)}"
+    return Holding(f"authentication mode {name}", accepts, bool(rings))
+
+
+def ring(name: str, modes: Modes) -> Holding:
+    """Say what is open for a ring."""
+    return Holding(f"ring {name}", f"open modes: {_listed(sorted(found.value for found in modes.open_for(name)))}")
+
+
+def _offered(standing: GenerationStanding, now: int) -> tuple[Mechanism, ...] | Refusal:
+    return offer(standing, tuple(Mechanism), now)
+
+
+def _listed(found: Sequence[object]) -> str:
+    return ", ".join(map(str, found)) or "none"
