@@ -29,6 +29,14 @@ class ConsoleTown(Town):
         self.sign_in = FakeSignIn(self.time)
         self.app = console_app(self.site._admin.console, self.sign_in, self.time)
 
+    def falls_silent(self) -> str:
+        """Time passes in which nobody checks in, and roll calls are made; return the incident's page."""
+        for _ in range(40):
+            self.let_pass(7200)
+            self.run(self.site.roll_call())
+        (line,) = self.run(self.site._admin.console.incidents.list_("", 5))
+        return f"/incidents/{line.id}"
+
     def browser(self, name: str = "") -> "Browser":
         """Somebody in front of a browser, signed in under a name if one is given."""
         browser = Browser(self)

@@ -63,6 +63,7 @@ from keyfast.services.notify import NotificationService, Notifier
 from keyfast.services.oidc import OidcService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
+from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
@@ -293,7 +294,8 @@ def admin_service(parts: Parts) -> AdminParts:
         sessions=SessionService(database, clock),
         tokens=ApiTokenService(database, clock, entropy),
         approvals=ApprovalService(database, kek, settings.second_person, clock, entropy),
-        oidc=OidcService(settings.oidc, sign_in, clock) if settings.oidc else None,
+        passkeys=PasskeyService(database, settings.console.home, sign_in, clock, entropy),
+        oidc=OidcService(settings.oidc, settings.console.home, sign_in, clock) if settings.oidc else None,
     )
     handlers = AdminHandlers(
         admin=AdminApi(live, told.reports, keyring, told.commands, told.end_recovery, clock),
@@ -305,7 +307,7 @@ def admin_service(parts: Parts) -> AdminParts:
         package=PackageApi(package, told.package_reports),
         notification=NotificationApi(NotificationService(database, clock)),
         audit=AuditApi(AuditService(live, database, seals, socket.gethostname(), clock)),
-        people=PeopleApi(told.people, codes, told.sessions, told.tokens),
+        people=PeopleApi(told.people, codes, told.passkeys, told.sessions, told.tokens),
         incident=IncidentApi(told.incidents, told.forecasts, told.diagnoses),
         approval=ApprovalApi(told.approvals),
     )

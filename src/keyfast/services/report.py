@@ -10,7 +10,7 @@ from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import ConflictError, NotFoundError
 from keyfast.services.package_origin import origin
-from keyfast.store import commands, endpoints, events, rotation_targets
+from keyfast.store import commands, endpoint_serials, endpoints, events, rotation_targets
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord
 from keyfast.trust.access_token import AccessToken
@@ -18,6 +18,7 @@ from keyfast.wire.admin import CommandLine, EndpointDetail, EndpointLine, EventL
 from keyfast.wire.messages import Inventory, Protection, SelfRecord
 
 HISTORY = 20
+COPIES = 50
 
 
 class ReportService:
@@ -28,11 +29,29 @@ class ReportService:
         self._clock = clock
 
     async def list_page(
-        self, *, after: str, limit: int, name: str, state: EndpointState | None, rings: Sequence[str] = ()
+        self,
+        *,
+        after: str,
+        limit: int,
+        name: str,
+        state: EndpointState | None,
+        rings: Sequence[str] = (),
+        account: str = "",
     ) -> list[EndpointLine]:
         """One page of endpoints in order of name, by key, so that every page costs the same; of some rings, or all."""
         async with self._database.read() as conn:
-            rows = await endpoints.list_page(conn, after=after, limit=limit, name_prefix=name, state=state, rings=rings)
+            rows = await endpoints.list_page(
+                conn, after=after, limit=limit, name_prefix=name, state=state, rings=rings, account_key=account
+            )
+            documents = await endpoints.inventories(conn, [row.endpoint.id for row in rows])
+        return [self._line(row, documents.get(row.endpoint.id)) for row in rows]
+
+    async def on_computer(self, serial: str, rings: Sequence[str] = ()) -> list[EndpointLine]:
+        """Endpoints on the computer with a serial number or an SMBIOS UUID; those of some rings, or all."""
+        async with self._database.read() as conn:
+            numbers = await endpoint_serials.found(conn, serial, limit=COPIES)
+            known = [await endpoints.get(conn, number) for number in numbers]
+            rows = [row for row in known if row is not None and (not rings or row.endpoint.ring in rings)]
             documents = await endpoints.inventories(conn, [row.endpoint.id for row in rows])
         return [self._line(row, documents.get(row.endpoint.id)) for row in rows]
 

@@ -13,7 +13,7 @@ from keyfast.core.check_in import NO_DIGEST
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mode
 from keyfast.errors import ConflictError
-from keyfast.store import tables
+from keyfast.store import endpoint_serials, tables
 from keyfast.store.statements import insert_once
 from keyfast.store.tables import device_key, endpoint, package, presence
 
@@ -117,6 +117,7 @@ async def insert(conn: AsyncConnection, row: EndpointRow, state: EndpointState) 
     if not await insert_once(conn, device_key, key):
         raise ConflictError("this device key is on record already")
     await conn.execute(sa.insert(endpoint).values(asdict(row) | {"mode": row.mode.value}))
+    await endpoint_serials.remember(conn, row.id, row.hardware)
     blank = {"head": NO_DIGEST, "displaced": NO_DIGEST, "inventory_digest": NO_DIGEST}
     await conn.execute(sa.insert(presence).values(endpoint_id=row.id, state=state.value, **blank))
 
@@ -151,10 +152,11 @@ async def list_page(
     name_prefix: str = "",
     state: EndpointState | None = None,
     rings: Sequence[str] = (),
+    account_key: str = "",
 ) -> list[EndpointRecord]:
     """Return endpoints in order of name, beginning after ``after`` (an id; empty for the first page).
 
-    Only those of some ``rings``, unless there are none.
+    Only those of some ``rings``, or of an account, if any are named.
     """
     page = _records().order_by(endpoint.c.name, endpoint.c.id).limit(limit)
     if after:
@@ -164,6 +166,8 @@ async def list_page(
         page = page.where(tuple_(endpoint.c.name, endpoint.c.id) > (last.endpoint.name, last.endpoint.id))
     if name_prefix:
         page = page.where(endpoint.c.name >= name_prefix, endpoint.c.name < name_prefix + "\U0010ffff")
+    if account_key:
+        page = page.where(endpoint.c.account_key == account_key)
     if state is not None:
         page = await _in_state(conn, page, state)
     return [_record(row) for row in await conn.execute(_of_rings(page, rings, limit) if rings else page)]

@@ -8,10 +8,10 @@ that a check-in changes.
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
 
 from keyfast.store.metadata import metadata
-from keyfast.store.people_tables import api_token, approval, person, person_session, sign_in_failure
+from keyfast.store.people_tables import api_token, approval, passkey, person, person_session, sign_in_failure
 from keyfast.store.types import BigId, JsonText, PlainText, UuidText
 
-__all__ = ("api_token", "approval", "metadata", "person", "person_session", "sign_in_failure")
+__all__ = ("api_token", "approval", "metadata", "passkey", "person", "person_session", "sign_in_failure")
 
 installation = Table(
     "installation",
@@ -209,7 +209,17 @@ endpoint = Table(
     Column("mode", Text, nullable=False, server_default="oauth"),
     Index(None, "name", "id"),
     Index(None, "ring", "name", "id"),
+    Index(None, "account_key", "name", "id"),
     Index(None, "package_id", "registered_at", "id"),
+)
+
+# By which names the computer of an endpoint is found, as ``core.serials.plain`` spells them.
+endpoint_serial = Table(
+    "endpoint_serial",
+    metadata,
+    Column("serial", PlainText, primary_key=True),
+    Column("endpoint_id", UuidText, primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 # Endpoints that came to a credential by a command; those that came by a package are counted with its token.

@@ -29,6 +29,16 @@ def test_a_name_is_found_by_how_it_begins_and_an_id_at_once(town, ada):
     assert "No endpoint is like that" in ada.get("/endpoints?state=pending").text
 
 
+def test_an_endpoint_is_found_by_its_computer_and_by_its_account(town, ada):
+    number = town.endpoints[0].record.endpoint_id
+    told = town.run(town.site._admin.console.reports.show(number)).hardware["smbios_uuid"]
+    assert f"/endpoints/{number}" in ada.get(f"/endpoints?q={told.lower().replace(' ', '+')}").text
+    assert f"/endpoints/{number}" not in town.browser("rita").get(f"/endpoints?q={told.replace(' ', '+')}").text
+    assert f"/endpoints/{number}" in ada.get("/endpoints?account=LOCAL%5Csvc-a").text
+    assert f"/endpoints/{number}" not in ada.get("/endpoints?account=LOCAL%5Cnobody").text
+    assert "Its endpoints" in ada.get("/accounts/show?account=LOCAL%5Csvc-a").text
+
+
 def test_pages_follow_each_other_by_key(tmp_path):
     town = ConsoleTown(tmp_path / "data")
     for _ in range(3):
@@ -205,4 +215,40 @@ def test_the_recovery_of_a_changed_password_in_three_steps(tmp_path):
     assert "all hold what is accepted" in ada.get("/recovery").text
     assert ada.post("/recovery/resume", reason="x").status_code == 409
     assert ada.get("/recovery/way?account=x&way=y").status_code == 404
+    town.close()
+
+
+def test_an_incident_from_the_banner_to_the_last_word(tmp_path):
+    town = ConsoleTown(tmp_path / "data", "windows")
+    for _ in range(12):
+        town.join()
+    ada = town.browser("ada")
+    assert "There was none yet" in ada.get("/incidents").text
+    assert "not yet" in ada.get("/").text
+    for _ in range(6):
+        town.time.now += 43_200
+        for endpoint in town.endpoints:
+            town.visit(endpoint)
+        town.let_pass(10)
+        town.run(town.site.roll_call())
+    assert sum(ada.get("/traffic.json").json()["series"][0]["values"]) > 0
+    for password in ("Changed-Once-1", "Changed-Twice-2"):
+        town.run(town.site.set_password(ACCOUNT, password))
+        town.let_pass(4000)
+    page = town.falls_silent()
+    assert page in ada.get("/").text
+    text = ada.get(page).text
+    assert "12 endpoints went silent" in text
+    assert "/recovery/way?account=LOCAL%5Csvc-a&amp;way=device-key" in text
+    assert "not accepted" in text
+    assert "pc-000" in ada.get(f"{page}/live?state=open").text
+    assert ada.get(f"{page}/live?state=recovering").headers["hx-refresh"] == "true"
+    course = ada.get(f"{page}/course.json").json()
+    assert course["at"] == sorted(set(course["at"]))
+    assert "What was looked at" in ada.get("/diagnosis").text
+    assert "certificate" in ada.get("/forecast").text
+    assert town.browser("anna").post(f"{page}/close").status_code == 403
+    assert place(ada.post(f"{page}/close")) == page
+    assert "given up" in ada.get("/incidents").text
+    assert ada.post(f"{page}/close").status_code == 409
     town.close()

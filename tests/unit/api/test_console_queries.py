@@ -41,6 +41,8 @@ def pages(town):
             "/endpoints?q=pc-0",
             "/endpoints?state=active",
             "/endpoints?state=pending",
+            "/endpoints?account=LOCAL%5Csvc-a&q=pc-&state=active",
+            "/endpoints?q=no-such-serial",
             f"/endpoints?q=pc-&state=active&after={endpoint}",
         ],
         "/endpoints/{id}": [f"/endpoints/{endpoint}"],

@@ -1,5 +1,7 @@
 """Endpoints: find some, look at one, decide about it."""
 
+from urllib.parse import urlencode
+
 from starlette.responses import Response
 
 from keyfast.api import http
@@ -9,6 +11,7 @@ from keyfast.api.console.visit import Visit
 from keyfast.core import ids
 from keyfast.core.endpoint import TABLE, EndpointEvent, EndpointState
 from keyfast.core.mode import Mode
+from keyfast.core.role import Permission
 from keyfast.errors import NotFoundError, UsageError
 
 PAGE = 50
@@ -29,21 +32,22 @@ class EndpointViews:
         self._live = services.live
         self._reports = services.reports
         self._commands = services.commands
+        self._accounts = services.accounts
 
     async def list_(self, visit: Visit) -> Response:
-        """``GET /endpoints``: in order of name; an id leads to its endpoint at once."""
-        text = visit.query("q")[:MAX_NAME]
+        """``GET /endpoints``: in order of name; an id, or what nobody is called but a computer has, leads there."""
+        text, state = visit.query("q")[:MAX_NAME], _state(visit.query("state"))
         found = ids.parse_endpoint_id(text.lower())
         if found is not None:
             return go(f"/endpoints/{found}")
         limit = http.query_int(visit.request.query_params, "limit", PAGE, 4 * PAGE)
+        account, rings = visit.query("account") if visit.may(Permission.READ) else "", visit.person.rings
         lines = await self._reports.list_page(
-            after=visit.query("after"),
-            limit=limit + 1,
-            name=text,
-            state=_state(visit.query("state")),
-            rings=visit.person.rings,
+            after=visit.query("after"), limit=limit + 1, name=text, state=state, rings=rings, account=account
         )
+        if not lines and text:
+            lines = await self._reports.on_computer(text, rings)
+        asked = {"q": text, "state": visit.query("state"), "account": account, "limit": visit.query("limit")}
         return await self._frame.page(
             visit,
             "endpoints.html",
@@ -51,8 +55,11 @@ class EndpointViews:
             more=lines[limit - 1].id if len(lines) > limit else "",
             q=text,
             state=visit.query("state"),
+            account=account,
+            again=urlencode({name: word for name, word in asked.items() if word}),
             after=visit.query("after"),
-            states=tuple(state.value for state in EndpointState),
+            states=tuple(known.value for known in EndpointState),
+            accounts=[line.account for line in await self._accounts.list_()] if visit.may(Permission.READ) else [],
         )
 
     async def show(self, visit: Visit) -> Response:

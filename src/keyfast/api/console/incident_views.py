@@ -83,7 +83,7 @@ def _series(traffic: tuple[MinuteLine, ...], now: int) -> dict[str, object]:
     return {
         "at": at,
         "series": [
-            {"label": "Check-ins a minute", "values": check_ins},
-            {"label": "Refusals a minute", "values": refused},
+            {"label": "Check-ins a minute", "unit": "a minute", "values": check_ins},
+            {"label": "Refusals a minute", "unit": "a minute", "values": refused},
         ],
     }

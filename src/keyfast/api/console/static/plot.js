@@ -15,6 +15,7 @@ document.querySelectorAll("[data-plot]").forEach(async (place) => {
   const whole = (moment) => { const date = new Date(moment * 1000); return `${day(date)} ${clock(date)} UTC`; };
   const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
   const strokes = [colour("--accent"), colour("--warn"), colour("--good"), colour("--bad")];
+  const scales = [...new Set(series.map((one) => one.unit || one.label))];
   place.hidden = false;
   const plot = new uPlot({
     width: place.clientWidth,
@@ -22,10 +23,11 @@ document.querySelectorAll("[data-plot]").forEach(async (place) => {
     legend: { live: true },
     tzDate: (moment) => uPlot.tzDate(new Date(moment * 1000), "Etc/UTC"),
     series: [{ value: (_, moment) => (moment ? whole(moment) : "") }, ...series.map((one, number) => ({
-      label: one.label, stroke: strokes[number % 4], width: 2, scale: one.label, points: { show: at.length < 60 },
+      label: one.label, stroke: strokes[number % 4], width: 2, scale: one.unit || one.label, points: { show: at.length < 60 },
     }))],
-    axes: [{ ...axis, values: (_, moments) => moments.map(said) }, ...series.slice(0, 2).map((one, number) => ({
-      ...axis, scale: one.label, side: number ? 1 : 3, stroke: strokes[number], grid: number ? { show: false } : axis.grid,
+    axes: [{ ...axis, values: (_, moments) => moments.map(said) }, ...scales.slice(0, 2).map((scale, number) => ({
+      ...axis, scale, side: number ? 1 : 3, grid: number ? { show: false } : axis.grid,
+      stroke: scales.length > 1 ? strokes[number] : axis.stroke,
     }))],
   }, [at, ...series.map((one) => one.values)], place);
   new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: 240 })).observe(place);
