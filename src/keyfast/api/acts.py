@@ -77,6 +77,7 @@ ACTS: Mapping[str, str | Mapping[str, str]] = {
     "POST /admin/v1/people/{name}/disable": "person_disabled",
     "POST /admin/v1/people/{name}/enable": "person_enabled",
     "POST /admin/v1/people/{name}/second-factor/confirm": "second_factor_set",
+    "POST /admin/v1/people/{name}/passkeys/{id}/remove": "passkey_removed",
     "POST /admin/v1/sessions/{id}/end": "session_ended",
     "POST /admin/v1/tokens": "api_token_created",
     "POST /admin/v1/tokens/{id}/revoke": "api_token_revoked",

@@ -29,12 +29,14 @@ class Rule:
         named: the particular that names this thing; empty where it is the event's endpoint, or the installation.
         fields: other particulars that may be written down.
         by_itself: the server also does it by itself; without a person it is nobody's act otherwise.
+        own: whom it names did it, over the network, before any request was theirs.
     """
 
     subject: str
     named: str = ""
     fields: tuple[str, ...] = ()
     by_itself: bool = False
+    own: bool = False
 
 
 _ROTATION = Rule("rotation", "rotation", ("kind", "ring", "reason"), by_itself=True)
@@ -86,6 +88,10 @@ ACTIONS: Mapping[str, Rule] = {
     "person_disabled": _PERSON,
     "person_enabled": _PERSON,
     "person_joined": _PERSON,
+    "signed_in": Rule("person", "person", ("address", "session", "way"), own=True),
+    "signed_out": Rule("person", "person", own=True),
+    "passkey_added": Rule("person", "person", ("passkey", "name"), own=True),
+    "passkey_removed": Rule("person", "person", ("passkey",)),
     "second_factor_set": Rule("person", "person"),
     "session_ended": Rule("session", "session"),
     "api_token_created": Rule("API token", "token", ("name", "person", "scopes")),
@@ -115,6 +121,8 @@ def act_of(kind: str, at: int, endpoint_id: str | None, detail: Mapping[str, Any
     if rule is None:
         return None
     by = str(detail.get("by") or "")
+    if actor is None and rule.own:
+        actor = Actor(str(detail.get(rule.named) or ""), Via.HTTPS)
     if actor is None and (by or rule.by_itself):
         actor = Actor(by or KEYFAST, Via.SERVER)
     if actor is None:

@@ -9,7 +9,7 @@ from keyfast.core.serials import shown
 from keyfast.store.types import PlainText, UuidText
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
