@@ -284,7 +284,7 @@ class RecoveryOptionsService:
             # While nothing is broken hardly anybody is silent, and looking for some would read every endpoint.
             broken, now = situation.stranded > 0, int(self._clock())
             silent = await recoveries.silent(conn, view.account, now=now, limit=SILENT_SHOWN) if broken else []
-            refused = await recoveries.refusals(conn, view.account)
+            refused = await recoveries.refusals(conn, view.account) if broken else {}
         return SituationView(
             account=view.account,
             condition=view.condition,
