@@ -1,12 +1,16 @@
 """Every route by which an administrator changes something leaves one record of its act; what is refused, one too."""
 
 import asyncio
+import base64
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from tests.support.mortal_site import DeadError, Fate, MortalSite
 from tests.support.town import ACCOUNT, Town
 from tests.support.witness import founded
@@ -15,12 +19,24 @@ from keyfast.api.acts import ACTS, CHANGE_NOTHING, demand_listed
 from keyfast.api.routes import ADMIN_ROUTES
 from keyfast.core.audit import AuditRecord, Entry
 from keyfast.core.audit_actions import ACTIONS
+from keyfast.core.caller import Caller, Via
 from keyfast.core.endpoint import EndpointState
+from keyfast.core.incident import Incident, IncidentState
+from keyfast.core.person import Person
+from keyfast.core.role import Permission, Role
+from keyfast.core.roll_call import Kind
+from keyfast.core.secret import Secret
+from keyfast.errors import ApprovalNeededError
+from keyfast.server.compose import AdminParts
+from keyfast.services.approvals import Wanted
 from keyfast.simulation.endpoint import Endpoint
 from keyfast.simulation.habits import DAY
 from keyfast.simulation.moments import VirtualTime
 from keyfast.simulation.run import START
-from keyfast.store import endpoints, installations
+from keyfast.store import endpoints, incidents, installations, passkeys
+from keyfast.store import people as store_people
+from keyfast.store.incidents import IncidentRow
+from keyfast.store.passkeys import PasskeyRow
 from keyfast.wire.admin import Changed, ModeLine
 from keyfast.wire.audit import Verified
 
@@ -29,7 +45,12 @@ OTHER, SECRET, NEWER = "svc-b", "Second-Passw0rd-9", "Third-Passw0rd-9"
 PASSPHRASE = "a long passphrase of five words"
 HOLDS = {"soak_s": 0, "drain_s": 0, "refused_s": 0, "backup_s": 0, "publish_s": 0, "restart_proof": False}
 ALL_AT_ONCE = {"canary_percent": 100, "canary_most": 9}
+PERSON = "alice"
+ADMINISTRATOR = ("local administrator", "local socket", "administrator")
+INVITED = ("whoever has the invitation", "https", "")
 WINDOW = {"reason": "they went silent", "minutes": 60, "ranges": ["any"], "account": ACCOUNT}
+PASSKEY = "3f2f6f3c-6a49-4b8f-9d3c-1c7f1d1f0a01"
+SILENCE = Incident("3f2f6f3c-6a49-4b8f-9d3c-1c7f1d1f0a02", Kind.SITE, "192.0.2.0/24", IncidentState.OPEN, *(1,) * 8)
 
 
 class Story:
@@ -39,9 +60,13 @@ class Story:
         self.town = town
         self.done: set[tuple[str, str]] = set()
 
+    @property
+    def admin(self) -> AdminParts:
+        return self.town.site._admin
+
     def call(self, method: str, path: str, body: object = None) -> httpx2.Response:
         async def asked() -> httpx2.Response:
-            transport = httpx2.ASGITransport(self.town.site._admin.app)
+            transport = httpx2.ASGITransport(self.admin.app)
             async with httpx2.AsyncClient(transport=transport, base_url="http://keyfast") as http:
                 return await http.request(method, path, json=body)
 
@@ -57,15 +82,16 @@ class Story:
         """Call a route; exactly one record of its act is left, and all that it left is of one request."""
         before = len(self.trail())
         method, _, path = route.partition(" ")
-        place = path.replace("{id}", ident).replace("{event}", part).replace("{act}", part)
+        place = path.replace("{id}", ident).replace("{event}", part).replace("{act}", part).replace("{name}", PERSON)
         answer = self.call(method, place, body if body is not None or method == "GET" else {})
         assert answer.is_success, answer.text
         known = ACTS[route]
         action = known if isinstance(known, str) else known[part]
         left = self.trail(before)
         (record,) = [record for record in left if record.action == action]
+        who = INVITED if route.endswith("/join") else ADMINISTRATOR
         assert {(found.actor, found.via, found.role, found.outcome, found.request) for found in left} == {
-            ("local administrator", "local socket", "administrator", "done", record.request)
+            (*who, "done", record.request)
         }
         assert record.subject_kind == ACTIONS[action].subject
         assert bool(record.subject) is (record.subject_kind != "installation")
@@ -105,6 +131,9 @@ def test_every_route_leaves_one_record_of_its_act(story):
     keys(story)
     accounts_and_modes(story)
     packages(story)
+    people(story)
+    approvals(story)
+    an_incident(story)
     first = story.town.join()
     about_an_endpoint(story, first.record.endpoint_id)
     about_the_server(story)
@@ -144,6 +173,59 @@ def packages(story: Story) -> None:
     made = story.act("POST /admin/v1/packages", {"mode": "oauth"})
     story.act("GET /admin/v1/packages/{id}/file", ident=made["id"])
     story.act("POST /admin/v1/packages/{id}/revoke", ident=made["id"])
+
+
+def people(story: Story) -> None:
+    """Somebody is invited, comes, proves more, and is switched off and on again."""
+    one = "POST /admin/v1/people/{name}"
+    invited = story.act("POST /admin/v1/people", {"name": PERSON, "role": "operator"})
+    story.act("POST /admin/v1/join", {"code": invited["code"], "password": PASSPHRASE})
+    story.act(one, {"role": "administrator"})
+    made = story.act("POST /admin/v1/tokens", {"person": PERSON, "name": "t", "scopes": ["read"], "days": 1})
+    story.act("POST /admin/v1/tokens/{id}/revoke", ident=made["line"]["id"])
+    begun = story.town.run(story.admin.sign_in.begin(PERSON, Secret(PASSPHRASE.encode()), "", "192.0.2.1"))
+    assert [(record.action, record.actor, record.via) for record in story.trail()][-1] == ("signed_in", PERSON, "https")
+    story.act("POST /admin/v1/sessions/{id}/end", ident=begun.id)
+    secret = story.call("POST", f"/admin/v1/people/{PERSON}/second-factor").json()["uri"]
+    story.act(f"{one}/second-factor/confirm", {"code": code_of(secret, story.town.time.now)})
+    passkey = story.town.run(with_a_passkey(story))
+    story.act(f"{one}/passkeys/{{id}}/remove", ident=passkey)
+    for part in ("reset", "disable", "enable"):
+        story.act(f"{one}/{part}")
+
+
+def code_of(uri: str, now: float) -> str:
+    """What an authenticator shows that was given the URI."""
+    (secret,) = parse_qs(urlsplit(uri).query)["secret"]
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    return TOTP(key, 6, SHA1(), 30, enforce_key_length=False).generate(int(now)).decode()  # noqa: S303 - RFC 6238
+
+
+async def with_a_passkey(story: Story) -> str:
+    async with story.town.site._parts.database.write() as conn:
+        row = await store_people.by_name(conn, PERSON)
+        assert row is not None
+        assert await passkeys.add(conn, PasskeyRow(b"c", PASSKEY, row.id, "key", b"k", 0, 1))
+    return PASSKEY
+
+
+def approvals(story: Story) -> None:
+    """What two others ask for is agreed to, or not."""
+    asking = Caller(Person("1", PERSON, Role.ADMINISTRATOR), Via.TOKEN)
+    for act in ("approve", "deny"):
+        wanted = Wanted(Permission.WINDOW_OPEN, "POST /admin/v1/windows/open", b"digest", "they are silent", "")
+        with pytest.raises(ApprovalNeededError) as needed:
+            story.town.run(story.admin.console.approvals.demand(asking, wanted))
+        story.act(f"POST /admin/v1/approvals/{{id}}/{act}", ident=needed.value.approval)
+
+
+def an_incident(story: Story) -> None:
+    async def opened() -> None:
+        async with story.town.site._parts.database.write() as conn:
+            await incidents.put(conn, IncidentRow(SILENCE, ()))
+
+    story.town.run(opened())
+    story.act("POST /admin/v1/incidents/{id}/close", ident=SILENCE.id)
 
 
 def about_an_endpoint(story: Story, ident: str) -> None:
@@ -193,8 +275,10 @@ def rotations_that_come_to_nothing(story: Story) -> None:
     rotation = planned(story)
     story.act("POST /admin/v1/rotations/{id}/{act}", part="start", ident=rotation)
     story.reach(rotation, "canary")
-    for part in ("pause", "resume", "hasten", "roll-back"):
+    for part in ("pause", "resume"):
         story.act("POST /admin/v1/rotations/{id}/{act}", part=part, ident=rotation)
+    story.act("POST /admin/v1/rotations/{id}/hasten", ident=rotation)
+    story.act("POST /admin/v1/rotations/{id}/{act}", part="roll-back", ident=rotation)
     story.reach(rotation, "abandoned", *story.town.endpoints)
 
 
@@ -206,9 +290,9 @@ def a_rotation(story: Story, present: Endpoint) -> None:
     named = {"endpoints": [away.record.endpoint_id], "reason": "in a cupboard"}
     story.act("POST /admin/v1/rotations/{id}/waive", named, ident=rotation)
     story.reach(rotation, "draining", present)
-    for part in ("retire", "retrust", "retire", "finish"):
+    for part in ("", "retrust", "", "finish"):
         settled(story, present)
-        story.act("POST /admin/v1/rotations/{id}/{act}", part=part, ident=rotation)
+        story.act(f"POST /admin/v1/rotations/{{id}}/{'{act}' if part else 'retire'}", part=part, ident=rotation)
     story.reach(rotation, "done", present)
 
 
