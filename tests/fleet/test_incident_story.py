@@ -6,7 +6,7 @@ import pytest
 from tests.support.quiet_fleet import ALPHA, BETA, CHANGED, INTERVAL, ROLL_CALL, QuietFleet
 
 from keyfast.cli.incident import draw
-from keyfast.wire.admin import Changed, EventLine, ModeOrder
+from keyfast.wire.admin import Changed, EventLine, KeyLine, ModeOrder
 from keyfast.wire.incident import RollCallView
 from keyfast.wire.recovery import RecoveryOrder, RecoveryStatus
 
@@ -110,6 +110,7 @@ def test_a_mode_that_was_closed_is_named(fleet):
     assert [held.accepted for held in view.holdings] == [False], view
 
 
+@pytest.mark.slow
 def test_a_weekend_is_none(fleet):
     lane = fleet.lane("192.0.2.7")
     alpha = fleet.install(16, ALPHA, lane)
@@ -124,3 +125,15 @@ def test_a_weekend_is_none(fleet):
     fleet.switch_on(alpha)
     fleet.pass_time(HOUR)
     assert fleet.incidents() == []
+
+
+@pytest.mark.slow
+def test_a_token_key_that_is_gone_silences_nobody(fleet):
+    fleet.install(8, "", fleet.lane("192.0.2.7"))
+    fleet.pass_time(HOUR)
+    for _ in range(3):
+        fleet.run(fleet.site.post("/admin/v1/keys/rotate", list[KeyLine], {"role": "token"}))
+    fleet.pass_time(3 * HOUR)
+    assert fleet.incidents() == []
+    told = fleet.run(fleet.site.get("/admin/v1/roll-call", RollCallView))
+    assert (told.endpoints, told.silent) == (8, 0)

@@ -37,10 +37,10 @@ class IncidentApi:
         return ok(await self._incidents.close(request.path_params["id"], ADMINISTRATOR))
 
     async def roll_call(self, request: Request) -> Response:
-        """``GET /admin/v1/roll-call?minutes=``: who is silent, by what they have in common, and the traffic."""
-        return ok(
-            await self._incidents.roll_call(http.query_int(request.query_params, "minutes", MINUTES, MAX_MINUTES))
-        )
+        """``GET /admin/v1/roll-call?minutes=&limit=``: who is silent, by what they have in common, and the traffic."""
+        query = request.query_params
+        minutes = http.query_int(query, "minutes", MINUTES, MAX_MINUTES)
+        return ok(await self._incidents.roll_call(minutes, http.query_int(query, "limit", PAGE, MAX_PAGE)))
 
     async def forecast(self, request: Request) -> Response:
         """``GET /admin/v1/forecast?days=``: what will end, the first first."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from keyfast.core.generation import GONE
+from keyfast.core.generation import GONE, GenerationState
 from keyfast.core.logon import GenerationStanding, offer
 from keyfast.core.mode import Mechanism, Mode, Modes
 from keyfast.core.refusal import Refusal
@@ -24,8 +24,8 @@ class Holding(msgspec.Struct, frozen=True):
 
 
 def accepted_generations(standings: Sequence[GenerationStanding], now: int) -> tuple[int, ...]:
-    """Return the generations of an account with which a logon would be offered now, by some mechanism."""
-    return tuple(found.generation for found in standings if not isinstance(_offered(found, now), Refusal))
+    """Return the generations of an account with which a logon can succeed now, by some mechanism."""
+    return tuple(found.generation for found in standings if _accepted(found, now))
 
 
 def refused_credentials(standings: Mapping[str, Sequence[GenerationStanding]], now: int) -> frozenset[Key]:
@@ -34,7 +34,7 @@ def refused_credentials(standings: Mapping[str, Sequence[GenerationStanding]], n
         (Kind.CREDENTIAL, credential_name(account, found.generation))
         for account, held in standings.items()
         for found in held
-        if found.state not in GONE and isinstance(_offered(found, now), Refusal)
+        if found.state not in GONE and not _accepted(found, now)
     )
 
 
@@ -70,8 +70,10 @@ def ring(name: str, modes: Modes) -> Holding:
     return Holding(f"ring {name}", f"open modes: {_listed(sorted(found.value for found in modes.open_for(name)))}")
 
 
-def _offered(standing: GenerationStanding, now: int) -> tuple[Mechanism, ...] | Refusal:
-    return offer(standing, tuple(Mechanism), now)
+def _accepted(standing: GenerationStanding, now: int) -> bool:
+    """Whether a logon can succeed by some mechanism; one that the directory denied cannot, grace or not."""
+    offered = offer(standing, tuple(Mechanism), now)
+    return standing.state is not GenerationState.REFUSED and not isinstance(offered, Refusal)
 
 
 def _listed(found: Sequence[object]) -> str:

@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from keyfast.core import machine
-from keyfast.core.roll_call import Group, Key, Kind
+from keyfast.core.roll_call import NO_END, Group, Key, Kind
 from keyfast.core.silence import Suspect
 
 RECOVERED = 0.8
@@ -102,6 +102,11 @@ class Incident(msgspec.Struct, frozen=True):
     def key(self) -> Key:
         """Its group."""
         return (self.kind, self.name)
+
+    @property
+    def explains_until(self) -> int:
+        """Until when it explains missed check-ins: once endpoints come back, who falls silent has another cause."""
+        return NO_END if self.state is IncidentState.OPEN else self.changed_at
 
     @property
     def ended(self) -> bool:

@@ -38,6 +38,8 @@ class Kind(StrEnum):
 
 Key = tuple[Kind, str]
 EVERYBODY: Key = (Kind.EVERYBODY, "")
+NO_END = 2**62
+"""Later than any check-in."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -138,11 +140,12 @@ class RollCall:
 
     Args:
         now: when the pass began: everybody is judged by the same time.
-        explained: groups of open incidents, oldest first; their silent members explain nothing else.
+        explained: groups of incidents that have not ended, the oldest first, each with the time until which it
+            explains missed check-ins of its members; whoever it explains, explains nothing else.
         most: how many groups are kept; what does not fit is counted as ``(others)`` of its kind.
     """
 
-    def __init__(self, now: int, explained: Sequence[Key] = (), most: int = MOST_GROUPS) -> None:
+    def __init__(self, now: int, explained: Sequence[tuple[Key, int]] = (), most: int = MOST_GROUPS) -> None:
         self.groups: dict[Key, Group] = {EVERYBODY: Group()}
         self._now = now
         self._first = now // STEP - HORIZON_STEPS
@@ -165,7 +168,7 @@ class RollCall:
 
     def _count_silent(self, line: Line, groups: tuple[tuple[Key, Group], ...]) -> None:
         mine = {key for key, _ in groups}
-        culprit = next((key for key in self._explained if key in mine), None)
+        culprit = next((key for key, until in self._explained if key in mine and line.next_due <= until), None)
         step = max(line.next_due // STEP, self._first)
         for key, group in groups:
             group.endpoints += 1

@@ -80,7 +80,7 @@ def onset(group: Group, now: int, interval_s: int) -> Onset | None:
     The hazard of missing a check-in is split where it changes; the beginning is where the part with the highest one
     begins, or the part before that if its hazard is high as well.
     """
-    first, missed, alive = _series(group, now, interval_s)
+    first, missed, alive = _series(group, now)
     if not missed:
         return None
     exposed = []
@@ -103,16 +103,17 @@ def _onset(first: int, parts: tuple[Segment, ...], missed: list[int], exposed: l
     return Onset((first + begin) * STEP, width, count, within / max(exposed[begin], 1))
 
 
-def _series(group: Group, now: int, interval_s: int) -> tuple[int, list[int], int]:
+def _series(group: Group, now: int) -> tuple[int, list[int], int]:
     """Return the first step, the missed check-ins from there on, and how many checked in until then.
 
-    It goes as far as all who missed a check-in are known, and leaves out those who have been silent for long.
+    Those who have been silent for longer than a week are left out. Of the last steps not everybody who missed a
+    check-in is known yet: their hazard looks smaller than it is, which moves no beginning.
     """
-    end, horizon = (now - ceil(interval_s * (1 + SPREAD))) // STEP, now // STEP - HORIZON_STEPS
-    known = {step: count for step, count in group.missed.items() if horizon < step < end}
+    horizon = now // STEP - HORIZON_STEPS
+    known = {step: count for step, count in group.missed.items() if step > horizon}
     if not known:
-        return end, [], 0
-    long = sum(count for step, count in group.missed.items() if step <= horizon)
+        return 0, [], 0
+    long = sum(group.missed.values()) - sum(known.values())
     # One step before: that nobody missed a check-in in it tells the first from the ones after it.
     first = min(known) - 1
     missed = [known.get(step, 0) for step in range(first, max(known) + 1)]

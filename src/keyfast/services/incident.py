@@ -110,8 +110,8 @@ class IncidentService:
             await events.add(conn, at=now, kind="incident_closed", endpoint_id=None, detail=detail)
         return _line(ended, row.findings)
 
-    async def roll_call(self, minutes: int) -> RollCallView:
-        """What the last roll call counted, and the traffic of the last minutes."""
+    async def roll_call(self, minutes: int, most: int) -> RollCallView:
+        """What the last roll call counted, at most so many groups of a kind, and the traffic of the last minutes."""
         now = int(self._clock())
         async with self._database.read() as conn:
             groups = await roll_calls.groups(conn)
@@ -122,7 +122,7 @@ class IncidentService:
             every.group.endpoints,
             every.group.silent,
             every.group.never,
-            _group_lines(groups, usual.hour_of_week(now)),
+            _group_lines(groups, usual.hour_of_week(now), most),
             tuple(MinuteLine(minute.at, minute.check_ins, dict(minute.refusals)) for minute in counted),
         )
 
@@ -160,19 +160,21 @@ class IncidentService:
         return tuple(_option(account, way) for way in found.ways) if found else ()
 
 
-def _group_lines(groups: Mapping[Key, Counted], hour: int) -> tuple[GroupLine, ...]:
-    ordered = sorted(groups.items(), key=lambda item: (list(Kind).index(item[0][0]), -item[1].group.silent, item[0][1]))
+def _group_lines(groups: Mapping[Key, Counted], hour: int, most: int) -> tuple[GroupLine, ...]:
+    """The groups by kind, in each those with most silent first."""
+    ordered = sorted(groups.items(), key=lambda item: (-item[1].group.silent, -item[1].group.endpoints, item[0][1]))
     return tuple(
         GroupLine(
             kind.value,
-            visible(name),
+            visible(key[1]),
             counted.group.endpoints,
             counted.group.silent,
             counted.group.never,
             usual.expected(counted.usual, hour),
             tuple(map(visible, counted.group.names)),
         )
-        for (kind, name), counted in ordered
+        for kind in Kind
+        for key, counted in [item for item in ordered if item[0][0] is kind][:most]
     )
 
 

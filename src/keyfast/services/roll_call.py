@@ -19,6 +19,7 @@ from keyfast.core.incident import Incident, looked, opened
 from keyfast.core.roll_call import EVERYBODY, Group, Key, Kind, RollCall
 from keyfast.core.schedule import BACKOFF_CAP
 from keyfast.core.silence import Known, Suspect, explain
+from keyfast.core.visible import visible
 from keyfast.services.follow import follow
 from keyfast.services.live import LiveState
 from keyfast.services.server_evidence import ServerEvidence, Shape, shape_of
@@ -118,7 +119,7 @@ class RollCallService:
             open_ = await incidents.not_ended(conn)
         expected = every.group.endpoints if every else 0
         batches = ceil(expected / self._batch * TICK_SECONDS / (self._interval * _SPREAD))
-        counts = RollCall(now, [row.incident.key for row in open_])
+        counts = RollCall(now, [(row.incident.key, row.incident.explains_until) for row in open_])
         return _Walk(turn, counts, now + LEASE_SECONDS, max(batches, 1))
 
     async def _go_on(self, walk: _Walk) -> bool:
@@ -217,7 +218,7 @@ async def _tell(
     detail = {
         "incident": seen.id,
         "group": seen.kind.value,
-        "name": seen.name,
+        "name": visible(seen.name),
         "state": seen.state.value,
         "silent": seen.silent,
         "endpoints": seen.endpoints,

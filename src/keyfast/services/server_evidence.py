@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +16,7 @@ from keyfast.core.logon import GenerationStanding
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import RefusalClass
 from keyfast.core.roll_call import EVERYBODY, Group, Key, Kind, credential_of, everybody
+from keyfast.core.visible import visible
 from keyfast.core.window import WindowState
 from keyfast.errors import TrustError
 from keyfast.services.known_account import outcomes
@@ -44,7 +46,7 @@ class Shape:
     Attributes:
         key: the group.
         count: how many are silent.
-        names: of some of them.
+        names: of some of them, safe to show.
         since: when it began (unix seconds), 0 if nothing is silent; ``width_s`` how exactly that is known.
     """
 
@@ -57,7 +59,8 @@ class Shape:
 
 def shape_of(incident: Incident) -> Shape:
     """The silence of an incident."""
-    return Shape(incident.key, incident.silent, incident.names, incident.began_at, incident.width_s)
+    names = tuple(map(visible, incident.names))
+    return Shape(incident.key, incident.silent, names, incident.began_at, incident.width_s)
 
 
 class ServerEvidence:
@@ -136,10 +139,10 @@ class ServerEvidence:
             found = tls.facts(pem)
         except (OSError, TrustError):
             return Tls()
-        hosts = {origin.removeprefix("https://").rsplit(":", 1)[0].strip("[]") for origin in live.origins}
+        hosts = {urlsplit(origin).hostname for origin in live.origins}
         if found.ends_at <= now:
             fault = TlsFault.EXPIRED
-        elif not hosts <= found.names and not any(name.startswith("*.") for name in found.names):
+        elif not hosts <= {name.lower() for name in found.names} and not any("*" in name for name in found.names):
             fault = TlsFault.WRONG_NAME
         else:
             fault = TlsFault.NONE
@@ -200,4 +203,4 @@ def _reach(shape: Shape, groups: Mapping[Key, Group], refusals: Mapping[RefusalC
 
 def _shown(key: Key) -> str:
     kind, name = key
-    return "all endpoints" if kind is Kind.EVERYBODY else f"{kind} {name}"
+    return "all endpoints" if kind is Kind.EVERYBODY else f"{kind} {visible(name)}"

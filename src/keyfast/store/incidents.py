@@ -47,10 +47,8 @@ async def not_ended(conn: AsyncConnection) -> list[IncidentRow]:
 
 
 async def ended_since(conn: AsyncConnection, since: int) -> list[IncidentRow]:
-    """Return incidents opened since then (unix seconds) that have ended."""
-    columns = incident.c
-    recent = select(columns.document).where(columns.opened_at >= since, columns.ended_at.is_not(None))
-    return await _rows(conn, recent)
+    """Return the incidents that have ended since then (unix seconds), oldest first; there are few in all."""
+    return await _rows(conn, select(incident.c.document).where(incident.c.ended_at >= since))
 
 
 async def get(conn: AsyncConnection, incident_id: str) -> IncidentRow | None:

@@ -94,7 +94,12 @@ class MinuteLine(View, frozen=True):
 
 
 class RollCallView(View, frozen=True):
-    """What the last roll call counted, and the traffic since (unix seconds; 0: none was made yet)."""
+    """What the last roll call counted, and the traffic of the last minutes.
+
+    Attributes:
+        counted_at: when it began (unix seconds), 0 if none was made yet.
+        groups: by kind, in each those with most silent first; not more of a kind than were asked for.
+    """
 
     counted_at: int
     endpoints: int

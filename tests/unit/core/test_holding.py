@@ -22,6 +22,7 @@ def standing(number, state, **more):
     [
         (S.PROVEN, {}, True, False),
         (S.REFUSED, {}, False, True),
+        (S.REFUSED, {"grace_ends_at": NOW + 1}, False, True),
         (S.IN_QUESTION, {}, False, True),
         (S.IN_QUESTION, {"grace_ends_at": NOW + 1}, True, False),
         (S.PROVEN, {"unusable": Logon.LOCKED}, False, True),

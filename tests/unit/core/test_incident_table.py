@@ -21,7 +21,7 @@ from keyfast.core.incident import (
     opened,
     step,
 )
-from keyfast.core.roll_call import Group, Kind
+from keyfast.core.roll_call import NO_END, Group, Kind
 from keyfast.core.silence import Onset, Suspect
 from keyfast.errors import TransitionError
 
@@ -87,6 +87,13 @@ def test_it_grows_recovers_and_ends(silent, states):
 def test_what_was_usual_when_it_opened_is_no_part_of_it():
     assert course(50, 6, 6, usual=0.1) == ["recovering", "resolved"]
     assert course(50, 6, 6) == ["recovering", "recovering"]
+
+
+def test_while_it_recovers_it_explains_no_new_silence():
+    found = incident()
+    assert found.explains_until == NO_END
+    found, _ = looked(found, Group(60, 10), NOW + 300)
+    assert (found.state, found.explains_until) == (IncidentState.RECOVERING, NOW + 300)
 
 
 def test_nobody_is_left_in_its_group():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyfast.core import roll_call, usual
-from keyfast.core.roll_call import EVERYBODY, OTHERS, STEP, Kind, Line, RollCall, site_of
+from keyfast.core.roll_call import EVERYBODY, NO_END, OTHERS, STEP, Kind, Line, RollCall, site_of
 
 NOW = 1_800_000_000
 I = 900  # noqa: E741 - the interval
@@ -65,7 +65,9 @@ def test_one_that_never_checked_in_is_not_silent():
 def test_a_silence_that_is_explained_explains_nothing_else():
     culprit = (Kind.MODE, "windows")
     found = counted(
-        line(silent=True, mode="windows", ring="r"), line(silent=True, mode="oauth", ring="r"), explained=(culprit,)
+        line(silent=True, mode="windows", ring="r"),
+        line(silent=True, mode="oauth", ring="r"),
+        explained=((culprit, NO_END),),
     )
     ring, own = found[Kind.RING, "r"], found[culprit]
     assert (ring.silent, ring.unexplained, ring.judged) == (2, 1, 1)
@@ -75,8 +77,15 @@ def test_a_silence_that_is_explained_explains_nothing_else():
 
 def test_the_older_of_two_incidents_explains():
     one, other = (Kind.MODE, "windows"), (Kind.RING, "r")
-    found = counted(line(silent=True, mode="windows", ring="r"), explained=(one, other))
+    found = counted(line(silent=True, mode="windows", ring="r"), explained=((one, NO_END), (other, NO_END)))
     assert (found[one].unexplained, found[other].unexplained) == (1, 0)
+
+
+def test_who_falls_silent_after_an_incident_began_to_recover_has_another_cause():
+    recovering = (EVERYBODY, NOW - 10 * I)
+    old = Line("old", NOW - 20 * I, NOW - 19 * I, ring="r")
+    found = counted(old, line(silent=True, ring="r"), explained=(recovering,))
+    assert (found[Kind.RING, "r"].silent, found[Kind.RING, "r"].explained) == (2, 1)
 
 
 def test_groups_names_and_steps_are_bounded():
@@ -97,6 +106,9 @@ def test_groups_names_and_steps_are_bounded():
         ("192.0.2.7", "192.0.2.0/24"),
         ("::ffff:192.0.2.7", "192.0.2.0/24"),
         ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("192.0.2", ""),
+        ("\N{ARABIC-INDIC DIGIT ONE}.2.3.4", ""),
         ("", ""),
         ("unix:", ""),
     ],
@@ -121,7 +133,7 @@ LINES = st.builds(
 )
 
 
-@given(st.lists(LINES), st.sampled_from([(), ((Kind.RING, "a"),), (EVERYBODY,)]))
+@given(st.lists(LINES), st.sampled_from([(), (((Kind.RING, "a"), NOW - I),), ((EVERYBODY, NO_END),)]))
 def test_the_parts_add_up(lines, explained):
     found = counted(*lines, explained=explained)
     modes = [group for (kind, _), group in found.items() if kind is Kind.MODE]

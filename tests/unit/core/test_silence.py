@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyfast.core.roll_call import EVERYBODY, STEP, Group, Kind, Line, RollCall
+from keyfast.core.roll_call import EVERYBODY, NO_END, STEP, Group, Kind, Line, RollCall
 from keyfast.core.silence import Known, explain, onset
 
 NOW = 1_800_000_000
@@ -49,7 +49,7 @@ def fleet(seed=1, each=20):
 
 
 def judged(machines, now=NOW, explained=(), **known):
-    call = RollCall(now, explained)
+    call = RollCall(now, [(key, NO_END) for key in explained])
     call.count(machine.line(now) for machine in machines)
     return explain(call.groups, Known(now, INTERVAL, **known))
 
@@ -161,13 +161,13 @@ def test_two_are_no_fleet():
     assert judged(silenced(fleet()[:2], NOW - HOUR)) is None
 
 
-def test_a_silence_too_young_to_be_known_has_no_beginning():
-    group = Group(10, 3, missed={(NOW - 60) // STEP: 3})
+def test_long_silences_have_no_beginning():
+    group = Group(10, 3, missed={NOW // STEP - 5000: 3})
     assert onset(group, NOW, INTERVAL) is None
 
 
 @given(
-    st.dictionaries(st.integers(NOW // STEP - 3000, NOW // STEP), st.integers(1, 30), max_size=40),
+    st.dictionaries(st.integers(NOW // STEP - 2015, NOW // STEP), st.integers(1, 30), max_size=40),
     st.integers(0, 100),
     st.integers(1, 86_400),
 )
@@ -179,3 +179,26 @@ def test_a_beginning_lies_among_what_was_missed(missed, heard, interval_s):
         assert 1 <= found.count <= silent
         assert 0 < found.sudden <= 1
         assert found.width_s >= STEP
+
+
+@given(
+    st.randoms(use_true_random=False), st.floats(0, 1), st.sampled_from([{}, {"ring": "r1"}, {"account": "CORP\\a"}])
+)
+def test_what_is_named_is_silent_and_others_are_not(chance, share, like):
+    machines = fleet(chance.randrange(1000), each=5)
+    for machine in machines:
+        if chance.random() < share and all(machine.more[name] == value for name, value in like.items()):
+            machine.until = NOW - HOUR
+    call = RollCall(NOW)
+    call.count(machine.line(NOW) for machine in machines)
+    found = explain(call.groups, Known(NOW, INTERVAL))
+    if found is None:
+        return
+    group, every = call.groups[found.key], call.groups[EVERYBODY]
+    assert group.silent >= 3
+    assert group.silent / group.endpoints >= 0.25
+    if found.key != EVERYBODY:
+        rest = every.endpoints - group.endpoints
+        assert rest > 0
+        assert group.silent / group.endpoints - (every.silent - group.silent) / rest >= 0.25
+    assert NOW - 2 * HOUR < found.onset.at <= NOW

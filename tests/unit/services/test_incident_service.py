@@ -160,13 +160,14 @@ async def test_an_incident_is_given_up_once(site, service):
 
 
 async def test_a_roll_call_and_the_traffic_are_told(site, service):
-    assert (await service.roll_call(60)).groups == ()
+    assert (await service.roll_call(60, 50)).groups == ()
     await opened(site, (Kind.RING, "lab"))
     async with site.database.write() as conn:
         await traffic.put(conn, "n", Minute(NOW - 60, 5, {"pending": 1}))
-    told = await service.roll_call(60)
+    told = await service.roll_call(60, 50)
     assert (told.endpoints, told.silent, told.counted_at) == (20, 6, NOW)
     assert [(line.group, line.silent) for line in told.groups] == [("ring", 6), ("everybody", 6)]
+    assert (await service.roll_call(60, 0)).groups == ()
     assert [(minute.check_ins, minute.refusals) for minute in told.traffic] == [(5, {"pending": 1})]
 
 
