@@ -98,10 +98,17 @@ class ConsoleSettings:
     Attributes:
         listen: address.
         port: TCP port; 0 serves the local socket only.
+        url: how browsers reach it; empty for this machine and this port.
     """
 
     listen: str = "127.0.0.1"
     port: int = 0
+    url: str = ""
+
+    @property
+    def home(self) -> str:
+        """URL of the console."""
+        return self.url or f"https://localhost:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,6 @@ class OidcSettings:
         issuer: URL of the identity provider, exactly as it calls itself.
         client_id: what it calls this server.
         client_secret_file: file with the secret that it gave, mode 0600.
-        redirect: URL of this server's console as browsers reach it.
         claim: which claim of an identity is the name of a person here.
         ca: PEM file of the authority behind its certificate, None for the operating system's.
     """
@@ -120,7 +126,6 @@ class OidcSettings:
     issuer: str
     client_id: str
     client_secret_file: Path
-    redirect: str
     claim: str = "preferred_username"
     ca: Path | None = None
 
@@ -225,6 +230,8 @@ def write(settings: Settings) -> None:
     ]
     if settings.database:
         lines.append(f"database = {_toml(settings.database)}")
+    if settings.console.port:
+        lines += ["", "[console]", f"listen = {_toml(settings.console.listen)}", f"port = {settings.console.port}"]
     text = "\n".join(lines) + "\n"
     path = settings.data / FILE_NAME
     if not path.exists():
@@ -296,8 +303,11 @@ def _console(path: Path, found: dict[str, object]) -> ConsoleSettings:
     _demand_known(path, found, {field.name for field in fields(ConsoleSettings)})
     default = ConsoleSettings()
     port = found.get("port", default.port)
+    url = _text(path, found, "url", "").rstrip("/")
+    if url and not url.startswith("https://"):
+        raise UsageError(f"{path}: console.url must be an https URL")
     return ConsoleSettings(
-        listen=_text(path, found, "listen", default.listen), port=_port(path, port) if port != 0 else 0
+        listen=_text(path, found, "listen", default.listen), port=_port(path, port) if port != 0 else 0, url=url
     )
 
 
@@ -305,16 +315,15 @@ def _oidc(path: Path, found: dict[str, object] | None) -> OidcSettings | None:
     if found is None:
         return None
     _demand_known(path, found, {field.name for field in fields(OidcSettings)})
-    issuer, redirect = (_text(path, found, name, "") for name in ("issuer", "redirect"))
+    issuer = _text(path, found, "issuer", "")
     secret = _file(path, found, "client_secret_file")
     client = _text(path, found, "client_id", "")
-    if not (issuer.startswith("https://") and redirect.startswith("https://") and client and secret):
-        raise UsageError(f"{path}: oidc needs issuer and redirect (https), client_id and client_secret_file")
+    if not (issuer.startswith("https://") and client and secret):
+        raise UsageError(f"{path}: oidc needs issuer (https), client_id and client_secret_file")
     return OidcSettings(
         issuer=issuer,
         client_id=client,
         client_secret_file=secret,
-        redirect=redirect.rstrip("/"),
         claim=_text(path, found, "claim", "preferred_username"),
         ca=_file(path, found, "ca"),
     )

@@ -1,6 +1,7 @@
 """The first command a newcomer runs, and the second."""
 
 import contextlib
+import re
 import signal
 
 import psutil
@@ -56,6 +57,12 @@ def test_one_command_makes_this_machine_an_endpoint_and_a_second_one_goes_on(up)
         assert f"{volume.encryption.value}, protection {volume.protection.value}" in shown
     assert "next check-in" in shown
     assert detail.line.id in shown
+    assert re.search(r"console +https://localhost:\d+", shown)
+    (code,) = re.findall(r"^kfi_\S+$", shown, re.MULTILINE)
+    joined = processes.run(
+        "keyfast.cli.main", "person", "join", "--data", str(data), stdin=f"{code}\nlong enough now\n"
+    )
+    assert "admin: administrator of all rings, active" in joined.stdout, joined.stderr
 
     # 2. Ctrl-C ends all of it.
     everything = children(process)
@@ -71,6 +78,7 @@ def test_one_command_makes_this_machine_an_endpoint_and_a_second_one_goes_on(up)
     assert (again.line.id, again.thumbprint) == (detail.line.id, detail.thumbprint)
     assert again.seq >= detail.seq
     assert again.fork is None
+    assert "kfi_" not in log.read_text()
 
     # 4. kill -9 of everything, and again.
     for child in [process, *children(process).values()]:

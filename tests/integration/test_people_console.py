@@ -32,7 +32,7 @@ class Site:
         authority.cert_pem.write_to_path(folder / "provider.pem")
         tables = (
             f"[console]\nport = {self.port}\n[oidc]\nissuer = {json.dumps(provider.issuer)}\nclient_id = 'keyfast'\n"
-            f"client_secret_file = '{folder}/secret'\nredirect = '{self.url}'\nca = '{folder}/provider.pem'\n"
+            f"client_secret_file = '{folder}/secret'\nca = '{folder}/provider.pem'\n"
         )
         self.server = RunningServer(folder / "data", tables=tables)
         processes.until(self._listens, "the console")

@@ -8,6 +8,7 @@ from keyfast.api.admin_api import MAX_PAGE, PAGE, asked, ok
 from keyfast.api.gate import caller_of
 from keyfast.core.secret import Secret
 from keyfast.services.api_tokens import ApiTokenService
+from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
 from keyfast.services.second_factor import SecondFactors
 from keyfast.services.sessions import SessionService
@@ -22,9 +23,15 @@ class PeopleApi:
     """Handlers of ``/admin/v1/people``, ``sessions``, ``tokens`` and ``self``."""
 
     def __init__(
-        self, people: PeopleService, codes: SecondFactors, sessions: SessionService, tokens: ApiTokenService
+        self,
+        people: PeopleService,
+        codes: SecondFactors,
+        passkeys: PasskeyService,
+        sessions: SessionService,
+        tokens: ApiTokenService,
     ) -> None:
         self._people = people
+        self._passkeys = passkeys
         self._codes = codes
         self._sessions = sessions
         self._tokens = tokens
@@ -81,6 +88,15 @@ class PeopleApi:
         code = (await asked(request, Code)).code
         await self._codes.confirm(_name(request), code, caller_of(request).name)
         return ok(admin.Changed("confirmed"))
+
+    async def passkeys(self, request: Request) -> Response:
+        """``GET /admin/v1/people/{name}/passkeys``: oldest first; they are made in a browser."""
+        return ok(await self._passkeys.list_(_name(request)))
+
+    async def remove_passkey(self, request: Request) -> Response:
+        """``POST /admin/v1/people/{name}/passkeys/{id}/remove``."""
+        await self._passkeys.remove(_name(request), request.path_params["id"], caller_of(request).name)
+        return ok(admin.Changed("removed"))
 
     async def sessions(self, request: Request) -> Response:
         """``GET /admin/v1/sessions``: newest first."""

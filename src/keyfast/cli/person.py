@@ -10,7 +10,7 @@ from keyfast.cli import output, passwords
 from keyfast.cli.options import Data, Json, client
 from keyfast.core.role import Role
 from keyfast.wire.admin import Changed
-from keyfast.wire.people import Code, Invited, Joining, PersonChange, PersonLine, PersonOrder, SecondFactor
+from keyfast.wire.people import Code, Invited, Joining, PasskeyLine, PersonChange, PersonLine, PersonOrder, SecondFactor
 
 app = typer.Typer(no_args_is_help=True, help="People who may sign in, their roles and rings.")
 
@@ -138,6 +138,35 @@ def second_factor(
         output.console.print(escape(made.uri), soft_wrap=True)
     server.post(f"{_path(name)}/second-factor/confirm", Changed, Code(passwords.ask("Code", code_file)))
     output.console.print(f"from now on {escape(name)} needs a code to sign in")
+
+
+@app.command("passkeys")
+def passkeys_(name: Name, data: Data = None, json: Json = False) -> None:
+    """List somebody's passkeys; they make them in the console."""
+    rows = client(data).get(f"{_path(name)}/passkeys", list[PasskeyLine])
+    if json:
+        output.as_json(rows)
+        return
+    output.table(
+        ("ID", "NAME", "ADDED", "USED"),
+        ((row.id, escape(row.name), output.moment(row.created_at), output.moment(row.used_at)) for row in rows),
+        "No passkeys.",
+    )
+
+
+@app.command("remove-passkey")
+def remove_passkey(
+    name: Name,
+    passkey: Annotated[str, typer.Argument(help="Its id.")],
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Remove a passkey of somebody, for example one that was lost."""
+    changed = client(data).post(f"{_path(name)}/passkeys/{output.in_path(passkey)}/remove", Changed)
+    if json:
+        output.as_json(changed)
+    else:
+        output.console.print(f"passkey {escape(passkey)} is removed")
 
 
 def _path(name: str) -> str:

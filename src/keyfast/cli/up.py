@@ -20,11 +20,12 @@ from keyfast.agent.install import seed
 from keyfast.agent.platform import here
 from keyfast.cli import output
 from keyfast.cli.client import AdminClient
+from keyfast.core.role import Role
 from keyfast.errors import KeyfastError, NotReadyError, UsageError
 from keyfast.server import log, run
 from keyfast.server.supervisor import Child, Supervisor, python
 from keyfast.services.live import REFRESH_SECONDS
-from keyfast.settings import Settings
+from keyfast.settings import ConsoleSettings, Settings
 from keyfast.wire.admin import (
     AccountOrder,
     AccountView,
@@ -40,10 +41,13 @@ from keyfast.wire.admin import (
 )
 from keyfast.wire.bundle import Bundle
 from keyfast.wire.messages import Volume
+from keyfast.wire.people import Invited, PersonLine, PersonOrder
 
 Answer = TypeVar("Answer")
 
 READY_SECONDS = 60
+CONSOLE_PORT = 8444
+FIRST_PERSON = "admin"
 ACCOUNT = "keyfast-endpoints"
 FIRST_CHECK_IN_SECONDS = 60
 
@@ -62,7 +66,14 @@ def _settings(data: Path, port: int) -> Settings:
     data.chmod(0o700)
     if not (data / settings_room.FILE_NAME).exists():
         chosen = _free_port(port)
-        settings_room.write(replace(settings_room.Settings(data), port=chosen, urls=(f"https://localhost:{chosen}",)))
+        settings_room.write(
+            replace(
+                settings_room.Settings(data),
+                port=chosen,
+                urls=(f"https://localhost:{chosen}",),
+                console=ConsoleSettings(port=_free_port(CONSOLE_PORT)),
+            )
+        )
     return settings_room.load(data)
 
 
@@ -107,11 +118,19 @@ async def _welcome(settings: Settings, running: Supervisor, mode: Literal["oauth
             running.start(Child("agent", command, settings.data / "log" / "agent.log"))
             progress.add_task("waiting for this machine to check in")
             detail = await _until(lambda: _checked_in(client, state, started), FIRST_CHECK_IN_SECONDS)
+            invitation = await asyncio.to_thread(_first_person, client) if settings.console.port else ""
     except KeyfastError as fault:
         output.fail(fault)
         output.errors.print(f"  the logs are in {settings.data / 'log'}", soft_wrap=True)
     else:
-        _show(settings, detail)
+        _show(settings, detail, invitation)
+
+
+def _first_person(client: AdminClient) -> str:
+    """Invite a first administrator if there is nobody yet; return the code, which is told once."""
+    if client.get("/admin/v1/people", list[PersonLine], {"limit": 1}):
+        return ""
+    return client.post("/admin/v1/people", Invited, PersonOrder(FIRST_PERSON, Role.ADMINISTRATOR)).code
 
 
 def _windows_account(client: AdminClient) -> str:
@@ -166,8 +185,8 @@ async def _until(read: Callable[[], Answer], seconds: float) -> Answer:
         await asyncio.sleep(0.2)
 
 
-def _show(settings: Settings, detail: EndpointDetail) -> None:
-    line = detail.line
+def _show(settings: Settings, detail: EndpointDetail, invitation: str) -> None:
+    line, console = detail.line, f"https://localhost:{settings.console.port}"
     volumes = () if detail.inventory is None else detail.inventory.volumes
     output.table(
         ("", ""),
@@ -180,7 +199,8 @@ def _show(settings: Settings, detail: EndpointDetail) -> None:
             ("last check-in", output.moment(line.seen_at)),
             ("next check-in", output.moment(line.next_due)),
             ("endpoint API", settings.urls[0]),
-            ("administrator", "you, through the local socket (a console comes with a later version)"),
+            *([("console", f"{console} (its authority: {settings.tls / 'ca.pem'})")] if settings.console.port else []),
+            ("administrator", "you, through the local socket"),
             (
                 "look around",
                 f"keyfast --help; for example: keyfast endpoint show {line.id} --data {settings.data}",
@@ -188,6 +208,11 @@ def _show(settings: Settings, detail: EndpointDetail) -> None:
         ),
         "",
     )
+    if invitation:
+        output.console.print(
+            f"choose a password for [bold]{FIRST_PERSON}[/] on {console}/join; the invitation, this once:"
+        )
+        output.console.print(invitation, soft_wrap=True)
     output.console.print("Ctrl-C stops server and agent; the same command goes on with the same data.")
 
 

@@ -12,6 +12,7 @@ class Permission(StrEnum):
     """One thing that somebody may be allowed to do. Stored with API tokens, so never renamed."""
 
     SELF = "self"
+    SELF_CHANGE = "self.change"
     READ = "read"
     ENDPOINT_READ = "endpoint.read"
     ENDPOINT_ACT = "endpoint.act"
@@ -47,7 +48,8 @@ NAMED: Mapping[str, Permission] = {permission.value: permission for permission i
 """Each permission by its name."""
 
 MEANING: Mapping[Permission, str] = {
-    P.SELF: "one's own sign-in, password, sessions and API tokens",
+    P.SELF: "sign in, and see what one may do",
+    P.SELF_CHANGE: "add and remove one's own passkeys",
     P.READ: "everything that concerns the whole installation: rotations, windows, accounts, keys, modes, events",
     P.ENDPOINT_READ: "endpoints, their lineage, history and disks",
     P.ENDPOINT_ACT: "ask an endpoint to check in now, or to renew its key",
@@ -88,7 +90,7 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
-_SEES = frozenset({P.SELF, P.READ, P.ENDPOINT_READ, P.PACKAGE_READ})
+_SEES = frozenset({P.SELF, P.SELF_CHANGE, P.READ, P.ENDPOINT_READ, P.PACKAGE_READ})
 
 ROLES: Mapping[Role, frozenset[Permission]] = {
     Role.ADMINISTRATOR: frozenset(Permission),
@@ -118,6 +120,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
 PER_RING: frozenset[Permission] = frozenset(
     {
         P.SELF,
+        P.SELF_CHANGE,
         P.ENDPOINT_READ,
         P.ENDPOINT_ACT,
         P.ENDPOINT_JUDGE,
@@ -132,6 +135,7 @@ PER_RING: frozenset[Permission] = frozenset(
 
 DANGEROUS: frozenset[Permission] = frozenset(
     {
+        P.SELF_CHANGE,
         P.ROTATION_RETIRE,
         P.WINDOW_OPEN,
         P.RECOVERY_LEAD,

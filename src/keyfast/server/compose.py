@@ -57,6 +57,7 @@ from keyfast.services.node import NodeService, NodeVoice
 from keyfast.services.oidc import OidcService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
+from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
@@ -283,7 +284,8 @@ def admin_service(parts: Parts) -> AdminParts:
         sessions=SessionService(database, clock),
         tokens=ApiTokenService(database, clock, entropy),
         approvals=ApprovalService(database, kek, settings.second_person, clock, entropy),
-        oidc=OidcService(settings.oidc, sign_in, clock) if settings.oidc else None,
+        passkeys=PasskeyService(database, settings.console.home, sign_in, clock, entropy),
+        oidc=OidcService(settings.oidc, settings.console.home, sign_in, clock) if settings.oidc else None,
     )
     handlers = AdminHandlers(
         AdminApi(live, told.reports, keyring, told.commands, told.end_recovery, clock),
@@ -293,7 +295,7 @@ def admin_service(parts: Parts) -> AdminParts:
         RotationApi(planner),
         NodeApi(told.nodes),
         PackageApi(package, told.package_reports),
-        PeopleApi(told.people, codes, told.sessions, told.tokens),
+        PeopleApi(told.people, codes, told.passkeys, told.sessions, told.tokens),
         IncidentApi(told.incidents, told.forecasts, told.diagnoses),
         ApprovalApi(told.approvals),
     )

@@ -1,7 +1,7 @@
 """Single sign-on by OpenID Connect: the authorization code flow with PKCE, for people who are on record here.
 
-The provider says who somebody is; what they may do is decided here. What a browser is to bring back is kept in memory,
-bounded and for ten minutes, under the hash of a cookie: an answer that another browser began is nobody's.
+The provider says who somebody is; what they may do is decided here. What a browser is to bring back waits for
+ten minutes under the ticket in a cookie: an answer that another browser began is nobody's.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import secrets
 import ssl
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlencode
@@ -23,14 +22,13 @@ from keyfast.core.secret import Secret
 from keyfast.core.visible import visible
 from keyfast.errors import ForbiddenError, NotReadyError, NotSignedInError, TrustError
 from keyfast.services.sign_in import SignInService
+from keyfast.services.waiting import Waiting
 from keyfast.settings import OidcSettings
 from keyfast.trust.encoding import b64u
 from keyfast.trust.id_token import Identity, read_id_token, read_keys
 
 PATH = "/sign-in/oidc/answer"
-"""Where the provider sends the browser back to, below ``oidc.redirect``."""
-PENDING_SECONDS = 600
-MOST_PENDING = 1000
+"""Where the provider sends the browser back to, below ``console.url``."""
 KEEP_SECONDS = 3600
 TIMEOUT = 10.0
 MAX_ANSWER = 256 * 1024
@@ -61,7 +59,6 @@ class _Pending(msgspec.Struct, frozen=True):
     nonce: str
     verifier: str
     next: str
-    until: int
 
 
 class _TokenAnswer(msgspec.Struct, frozen=True):
@@ -73,15 +70,17 @@ class OidcService:
 
     Args:
         settings: which provider, and who we are to it.
+        home: URL of the console, as browsers reach it.
         sign_in: begins sessions.
         clock: unix seconds.
     """
 
-    def __init__(self, settings: OidcSettings, sign_in: SignInService, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: OidcSettings, home: str, sign_in: SignInService, clock: Callable[[], float]) -> None:
         self._settings = settings
+        self._home = home
         self._sign_in = sign_in
         self._clock = clock
-        self._pending: OrderedDict[bytes, _Pending] = OrderedDict()
+        self._pending: Waiting[_Pending] = Waiting(clock)
         self._provider: tuple[Provider, KeySet, int] | None = None
         self._reading = asyncio.Lock()
 
@@ -96,16 +95,12 @@ class OidcService:
             NotReadyError, TrustError: the provider cannot be asked, or what it says of itself does not hold.
         """
         provider, _ = await self._known()
-        now, ticket = int(self._clock()), Secret(secrets.token_urlsafe(32).encode("ascii"))
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        found = _Pending(state, nonce, verifier, next_, now + PENDING_SECONDS)
-        self._pending[_key(ticket)] = found
-        while len(self._pending) > MOST_PENDING:
-            self._pending.popitem(last=False)
+        found = _Pending(state, nonce, verifier, next_)
         query = {
             "response_type": "code",
             "client_id": self._settings.client_id,
-            "redirect_uri": self._settings.redirect + PATH,
+            "redirect_uri": self._home + PATH,
             "scope": "openid profile email",
             "state": found.state,
             "nonce": found.nonce,
@@ -114,7 +109,7 @@ class OidcService:
             **({"prompt": "login", "max_age": "0"} if again else {}),
         }
         mark = "&" if "?" in provider.authorization_endpoint else "?"
-        return Leaving(f"{provider.authorization_endpoint}{mark}{urlencode(query)}", ticket)
+        return Leaving(f"{provider.authorization_endpoint}{mark}{urlencode(query)}", self._pending.put(found))
 
     async def finish(self, ticket: str, query: Mapping[str, str], address: str) -> tuple[Session, str]:
         """Take a browser back; return its session, and where it goes.
@@ -124,9 +119,9 @@ class OidcService:
             ForbiddenError: they are nobody here, or not to come in.
             NotReadyError, TrustError: the provider cannot be asked, or what it says does not hold.
         """
-        found = self._pending.pop(_key(Secret(ticket.encode("utf-8", "replace"))), None)
+        found = self._pending.take(ticket)
         begin_anew = "the sign-in took too long or was begun elsewhere; begin again"
-        if found is None or int(self._clock()) >= found.until:
+        if found is None:
             raise NotSignedInError(begin_anew)
         if not hmac.compare_digest(found.state.encode(), query.get("state", "").encode("utf-8", "replace")):
             raise NotSignedInError(begin_anew)
@@ -155,7 +150,7 @@ class OidcService:
         form = {
             "grant_type": "authorization_code",
             "code": code,
-            "redirect_uri": self._settings.redirect + PATH,
+            "redirect_uri": self._home + PATH,
             "code_verifier": found.verifier,
         }
         body = await self._fetch("POST", provider.token_endpoint, data=form, auth=self._credentials())
@@ -225,7 +220,3 @@ class OidcService:
         if not answer.is_success:
             raise NotSignedInError(f"the identity provider refused ({answer.status_code})")
         return body
-
-
-def _key(ticket: Secret) -> bytes:
-    return hashlib.sha256(ticket.reveal()).digest()

@@ -11,7 +11,7 @@ from keyfast.core.person_life import PersonEvent, PersonState
 from keyfast.core.secret import Secret
 from keyfast.core.visible import visible
 from keyfast.errors import NotFoundError, UsageError
-from keyfast.store import api_tokens, events, people, sessions
+from keyfast.store import api_tokens, events, passkeys, people, sessions
 from keyfast.store.database import Database
 from keyfast.store.people import PersonRow
 from keyfast.trust.sign_in import INVITATION_PREFIX, Passwords, digest, new_token, password_fault
@@ -185,6 +185,7 @@ class PeopleService:
         await people.put(conn, row)
         await sessions.end_all(conn, row.id)
         await api_tokens.revoke_all(conn, row.id, int(self._clock()))
+        await passkeys.remove_all(conn, row.id)
 
     async def _happened(self, conn: AsyncConnection, kind: str, row: PersonRow, by: str) -> None:
         detail = {"person": row.name, "role": row.role.value, "rings": list(row.rings), "by": by}

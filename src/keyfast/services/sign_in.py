@@ -165,6 +165,16 @@ class SignInService:
             await people.put(conn, row)
             return await self._session_of(conn, row, address, min(proved_at, now), "provider")
 
+    async def admit_by_passkey(self, person_id: str, address: str) -> Session | None:
+        """Begin a session of somebody who has just proved who they are by a passkey; None if they are not active."""
+        now = int(self._clock())
+        async with self._database.write() as conn:
+            row = await people.get(conn, person_id, lock=True)
+            if row is None or row.state is not PersonState.ACTIVE:
+                return None
+            await people.put(conn, replace(row, signed_in_at=now))
+            return await self._session_of(conn, row, address, now, "passkey")
+
     async def _opened(self, row: PersonRow, password: Secret, address: str) -> Session | None:
         """Begin a session; None if the person was changed while the password was looked at."""
         now, hashed = int(self._clock()), row.password_hash

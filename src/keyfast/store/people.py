@@ -91,9 +91,10 @@ async def by_name(conn: AsyncConnection, name: str, *, lock: bool = False) -> Pe
     return _one((await conn.execute(found.with_for_update() if lock else found)).one_or_none())
 
 
-async def get(conn: AsyncConnection, person_id: str) -> PersonRow | None:
-    """Return the person of that id."""
-    return _one((await conn.execute(select(person).where(person.c.id == person_id))).one_or_none())
+async def get(conn: AsyncConnection, person_id: str, *, lock: bool = False) -> PersonRow | None:
+    """Return the person of that id; ``lock`` it until the transaction ends."""
+    found = select(person).where(person.c.id == person_id)
+    return _one((await conn.execute(found.with_for_update() if lock else found)).one_or_none())
 
 
 async def by_invitation(conn: AsyncConnection, digest: bytes, *, lock: bool = False) -> PersonRow | None:

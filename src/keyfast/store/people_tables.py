@@ -88,3 +88,19 @@ approval = Table(
     Column("digest_sealed", Text, nullable=False),
     Index(None, "asked_at", "id"),
 )
+
+# Public keys of people's authenticators (WebAuthn), by the id that each gave itself.
+passkey = Table(
+    "passkey",
+    metadata,
+    Column("credential", LargeBinary, primary_key=True),
+    Column("id", UuidText, nullable=False),
+    Column("person_id", UuidText, nullable=False),
+    Column("name", PlainText, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("uses", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False, server_default="0"),
+    Index(None, "id"),
+    Index(None, "person_id"),
+)

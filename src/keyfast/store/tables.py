@@ -8,10 +8,10 @@ that a check-in changes.
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
 
 from keyfast.store.metadata import metadata
-from keyfast.store.people_tables import api_token, approval, person, person_session, sign_in_failure
+from keyfast.store.people_tables import api_token, approval, passkey, person, person_session, sign_in_failure
 from keyfast.store.types import BigId, JsonText, PlainText, UuidText
 
-__all__ = ("api_token", "approval", "metadata", "person", "person_session", "sign_in_failure")
+__all__ = ("api_token", "approval", "metadata", "passkey", "person", "person_session", "sign_in_failure")
 
 installation = Table(
     "installation",

@@ -151,3 +151,12 @@ class ApprovalLine(View, frozen=True):
     state: str
     decided_at: int
     decided_by: str
+
+
+class PasskeyLine(View, frozen=True):
+    """A passkey of somebody: what proves who they are by an authenticator of theirs."""
+
+    id: str
+    name: str
+    created_at: int
+    used_at: int

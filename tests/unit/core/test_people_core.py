@@ -35,7 +35,16 @@ def test_only_administrators_change_people_keys_modes_and_settings(role):
 
 
 def test_an_auditor_changes_nothing():
-    reads = {P.SELF, P.READ, P.ENDPOINT_READ, P.PACKAGE_READ, P.AUDIT_READ, P.AUDIT_EXPORT, P.PEOPLE_READ}
+    reads = {
+        P.SELF,
+        P.SELF_CHANGE,
+        P.READ,
+        P.ENDPOINT_READ,
+        P.PACKAGE_READ,
+        P.AUDIT_READ,
+        P.AUDIT_EXPORT,
+        P.PEOPLE_READ,
+    }
     assert ROLES[Role.AUDITOR] == reads
 
 

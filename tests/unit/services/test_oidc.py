@@ -13,11 +13,13 @@ from tests.support.tls_server import served
 
 from keyfast.core.role import Role
 from keyfast.errors import ForbiddenError, KeyfastError, NotReadyError, NotSignedInError, TrustError
-from keyfast.services.oidc import KEEP_SECONDS, MAX_ANSWER, MOST_PENDING, PENDING_SECONDS, OidcService
+from keyfast.services.oidc import KEEP_SECONDS, MAX_ANSWER, OidcService
+from keyfast.services.waiting import MOST, SECONDS
 from keyfast.settings import OidcSettings
 from keyfast.store.database import Database
 from keyfast.wire.people import PersonOrder
 
+HOUSE = "https://keyfast.example.com"
 DISCOVERY = "/.well-known/openid-configuration"
 
 
@@ -52,10 +54,8 @@ async def desk(url, tmp_path):
     await office.hire()
     async with served(provider, tmp_path / "cert.pem", tmp_path / "key.pem") as port:
         provider.issuer = f"https://localhost:{port}"
-        settings = OidcSettings(
-            provider.issuer, "keyfast", tmp_path / "secret", "https://keyfast.example.com", ca=tmp_path / "ca.pem"
-        )
-        yield Desk(office, provider, OidcService(settings, office.sign_in, office.clock))
+        settings = OidcSettings(provider.issuer, "keyfast", tmp_path / "secret", ca=tmp_path / "ca.pem")
+        yield Desk(office, provider, OidcService(settings, HOUSE, office.sign_in, office.clock))
     await database.close()
 
 
@@ -169,7 +169,7 @@ async def test_an_answer_is_taken_once_and_in_time(desk):
     with pytest.raises(NotSignedInError):
         await desk.service.finish(ticket, brought, HOME)
     late = await desk.service.begin("/")
-    desk.office.now += PENDING_SECONDS
+    desk.office.now += SECONDS
     with pytest.raises(NotSignedInError):
         await desk.service.finish(late.ticket.reveal().decode(), desk.provider.log_in(late.url), HOME)
 
@@ -184,7 +184,7 @@ async def test_what_the_browser_brings_is_judged(desk, changed):
 
 async def test_what_waits_is_bounded(desk):
     first = await desk.service.begin("/")
-    for _ in range(MOST_PENDING):
+    for _ in range(MOST):
         await desk.service.begin("/")
     with pytest.raises(NotSignedInError):
         await desk.service.finish(first.ticket.reveal().decode(), desk.provider.log_in(first.url), HOME)
@@ -222,9 +222,9 @@ async def test_places_without_tls_are_not_spoken_to(desk):
 
 
 async def test_a_provider_that_cannot_be_reached_or_is_another_is_told(desk, tmp_path):
-    others = OidcSettings(desk.provider.issuer, "keyfast", tmp_path / "secret", "https://k.example.com")
+    others = OidcSettings(desk.provider.issuer, "keyfast", tmp_path / "secret")
     with pytest.raises(NotReadyError):
-        await OidcService(others, desk.office.sign_in, desk.office.clock).begin("/")
+        await OidcService(others, HOUSE, desk.office.sign_in, desk.office.clock).begin("/")
     (tmp_path / "secret").unlink()
     with pytest.raises(NotReadyError):
         await desk.enter()

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from tests.support.fake_installer import FakeInstaller
 
 from keyfast.api.admin_api import guarded
+from keyfast.api.gate import Gate, local_door
 from keyfast.api.package_api import PackageApi
 from keyfast.api.routes import ADMIN_ROUTES
 from keyfast.cli.package import _built
@@ -38,8 +39,14 @@ async def http(site, installer):
     service = PackageService(site.live, site.database, workshop, site.accounts, modes, site.clock, os.urandom)
     api = PackageApi(service, PackageReports(site.database, service, workshop, site.clock), wait_s=0.01)
     rows = [row for row in ADMIN_ROUTES if row.handler.startswith("package.")]
+    gate = Gate(local_door, site.clock)
     routes = [
-        Route(row.path, guarded(getattr(api, row.handler.partition(".")[2])), methods=[row.method]) for row in rows
+        Route(
+            row.path,
+            guarded(gate.kept(getattr(api, row.handler.partition(".")[2]), row.permission)),
+            methods=[row.method],
+        )
+        for row in rows
     ]
     transport = httpx2.ASGITransport(Starlette(routes=routes))
     async with httpx2.AsyncClient(transport=transport, base_url="http://keyfast") as client:

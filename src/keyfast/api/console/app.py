@@ -22,6 +22,7 @@ from keyfast.api.console.headers import SafeHeaders
 from keyfast.api.console.home_views import HomeViews
 from keyfast.api.console.incident_views import IncidentViews
 from keyfast.api.console.package_views import PackageViews
+from keyfast.api.console.passkey_views import MyViews, PasskeySignIn
 from keyfast.api.console.people_views import PeopleViews
 from keyfast.api.console.recovery_views import RecoveryViews
 from keyfast.api.console.rotation_views import RotationViews
@@ -96,6 +97,10 @@ PAGES: Sequence[Row] = (
     Row("POST", "/settings/end-recovery", P.KEY_MOVE, "settings.end_recovery"),
     Row("POST", "/settings/nodes/forget", P.SETTINGS_CHANGE, "settings.forget_node"),
     Row("GET", "/events", P.READ, "settings.events"),
+    Row("GET", "/me", P.SELF, "me.show"),
+    Row("POST", "/me/passkeys/begin", P.SELF_CHANGE, "me.begin"),
+    Row("POST", "/me/passkeys", P.SELF_CHANGE, "me.add"),
+    Row("POST", "/me/passkeys/{id}/remove", P.SELF_CHANGE, "me.remove"),
     Row("GET", "/approvals", P.READ, "approvals.list_"),
     Row("POST", "/approvals/{id}/approve", P.APPROVAL_DECIDE, "approvals.approve"),
     Row("POST", "/approvals/{id}/deny", P.APPROVAL_DECIDE, "approvals.deny"),
@@ -160,6 +165,11 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
 def _other_ways_in(services: Services, sign_in: SignIn, gate: Gate, frame: Frame) -> list[Route]:
     join = JoinViews(services.people, gate, frame)
     routes = [Route("/join", join.show, methods=["GET"]), Route("/join", join.take_up, methods=["POST"])]
+    passkeys = PasskeySignIn(services.passkeys, sign_in, gate, frame)
+    routes += [
+        Route("/sign-in/passkey/begin", passkeys.begin, methods=["POST"]),
+        Route("/sign-in/passkey", passkeys.use, methods=["POST"]),
+    ]
     if services.oidc is not None:
         oidc = OidcViews(services.oidc, sign_in, frame)
         routes += [
@@ -182,6 +192,7 @@ def _views(services: Services, frame: Frame) -> Mapping[str, object]:
         "settings": SettingViews(frame, services),
         "people": PeopleViews(frame, services),
         "approvals": ApprovalViews(frame, services),
+        "me": MyViews(frame, services),
     }
 
 

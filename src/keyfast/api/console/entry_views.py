@@ -9,8 +9,9 @@ from keyfast.api.console.gate import COOKIE, Gate
 from keyfast.api.console.origin import comes_from_here, local_path
 from keyfast.core.person import SignIn
 from keyfast.errors import KeyfastError
-from keyfast.services.oidc import PENDING_SECONDS, OidcService
+from keyfast.services.oidc import OidcService
 from keyfast.services.people import PeopleService
+from keyfast.services.waiting import SECONDS
 
 TICKET = "__Host-keyfast-sign-in"
 MAX_FORM = 8 * 1024
@@ -33,7 +34,7 @@ class OidcViews:
             return self._failed(fault)
         answer = RedirectResponse(leaving.url, 303)
         ticket = leaving.ticket.reveal().decode("ascii")
-        answer.set_cookie(TICKET, ticket, PENDING_SECONDS, secure=True, httponly=True, samesite="lax")
+        answer.set_cookie(TICKET, ticket, SECONDS, secure=True, httponly=True, samesite="lax")
         return answer
 
     async def arrive(self, request: Request) -> Response:

@@ -17,6 +17,7 @@ from keyfast.services.node import NodeService
 from keyfast.services.oidc import OidcService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
+from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
@@ -56,5 +57,6 @@ class Services:
     sessions: SessionService
     tokens: ApiTokenService
     approvals: ApprovalService
+    passkeys: PasskeyService
     oidc: OidcService | None
     clock: Callable[[], float]

@@ -78,6 +78,18 @@ def upgrade() -> None:
         sa.Column("digest_sealed", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="approval_pkey"),
     )
+    op.create_table(
+        "passkey",
+        sa.Column("credential", sa.LargeBinary, nullable=False),
+        sa.Column("id", UuidText, nullable=False),
+        sa.Column("person_id", UuidText, nullable=False),
+        sa.Column("name", PlainText, nullable=False),
+        sa.Column("public_key", sa.LargeBinary, nullable=False),
+        sa.Column("uses", sa.BigInteger, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("used_at", sa.BigInteger, nullable=False, server_default="0"),
+        sa.PrimaryKeyConstraint("credential", name="passkey_pkey"),
+    )
     op.create_index("approval_asked_at_id", "approval", ["asked_at", "id"])
     for table, column in (
         ("person_session", "id"),
@@ -85,6 +97,8 @@ def upgrade() -> None:
         ("person_session", "begun_at"),
         ("api_token", "id"),
         ("api_token", "person_id"),
+        ("passkey", "id"),
+        ("passkey", "person_id"),
         ("sign_in_failure", "last_at"),
     ):
         op.create_index(f"{table}_{column}", table, [column])
