@@ -1,7 +1,6 @@
 """The console in a real browser: every page, light and dark, narrow and wide; an outage mended from it; no script."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 KEY = "LOCAL\\svc-a"
 FLEET = 12
 CHANGED = "Changed-Twice-2"
-PICTURES = Path(os.environ.get("KEYFAST_PICTURES") or tempfile.mkdtemp(prefix="keyfast-console-"))
-"""Where pictures of the pages are left: an artefact of the run."""
 
 
 class Site:
@@ -24,6 +21,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.town = ConsoleTown(folder / "data", "windows")
         self.folder = folder
+        self.pictures = Path(os.environ.get("KEYFAST_PICTURES") or folder / "pictures")  # an artefact of the run
         for _ in range(FLEET):
             self.town.join()
 
@@ -96,7 +94,7 @@ def test_every_page_is_without_fault(site, size, dark, person):
     pages = site.fill()
 
     async def walk():
-        async with site.town.served(site.folder) as url, walker(url, PICTURES, size=size, dark=dark) as browser:
+        async with site.town.served(site.folder) as url, walker(url, site.pictures, size=size, dark=dark) as browser:
             await browser.open("/sign-in")
             await browser.sign_in(person)
             for name, path in pages.items():
@@ -126,7 +124,7 @@ def test_an_incident_says_who_why_and_what_to_do(site):
     page = site.town.falls_silent()
 
     async def walk():
-        async with site.town.served(site.folder) as url, walker(url, PICTURES) as browser:
+        async with site.town.served(site.folder) as url, walker(url, site.pictures) as browser:
             await browser.sign_in("ada")
             await browser.picture("overview-incident")
             await browser.page.get_by_role("link", name="What happened").click()
@@ -146,7 +144,7 @@ def test_an_outage_is_mended_in_three_clicks_and_watched_to_the_last_name(site):
     site.break_account()
 
     async def act():
-        async with site.town.served(site.folder) as url, walker(url, PICTURES) as browser:
+        async with site.town.served(site.folder) as url, walker(url, site.pictures) as browser:
             page = browser.page
             await browser.sign_in("ada")
             # 1. From the banner of any page to what broke, and the ways out.
@@ -187,7 +185,7 @@ def test_an_outage_is_mended_in_three_clicks_and_watched_to_the_last_name(site):
 
 def test_a_keyboard_is_enough(site):
     async def act():
-        async with site.town.served(site.folder) as url, walker(url, PICTURES, size="narrow") as browser:
+        async with site.town.served(site.folder) as url, walker(url, site.pictures, size="narrow") as browser:
             page = browser.page
             await page.goto(f"{url}/sign-in")
             await page.keyboard.type("ada")  # the field has the focus
@@ -214,7 +212,7 @@ def test_a_keyboard_is_enough(site):
 
 def test_everything_works_without_a_script(site):
     async def act():
-        async with site.town.served(site.folder) as url, walker(url, PICTURES, script=False) as browser:
+        async with site.town.served(site.folder) as url, walker(url, site.pictures, script=False) as browser:
             page = browser.page
             await browser.sign_in("ada")
             await page.get_by_role("link", name="Endpoints").click()
@@ -238,7 +236,7 @@ def test_everything_works_without_a_script(site):
 
 def test_another_site_can_neither_frame_it_nor_send_its_forms(site):
     async def act():
-        async with site.town.served(site.folder) as url, walker(url, PICTURES) as browser:
+        async with site.town.served(site.folder) as url, walker(url, site.pictures) as browser:
             page = browser.page
             await browser.sign_in("ada")
             await page.goto("about:blank")
