@@ -1,11 +1,16 @@
 """People on a real server: made on the local socket, let in over HTTPS by an API token, through the command line."""
 
+import base64
 import json
+import re
 import ssl
+import time
 from pathlib import Path
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from tests.support import processes
 from tests.support.server import RunningServer
 
@@ -19,7 +24,9 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.port = processes.free_port()
-        self.server = RunningServer(folder / "data", tables=f"[console]\nport = {self.port}\n")
+        self.server = RunningServer(
+            folder / "data", tables=f'second_person = ["mode.change"]\n[console]\nport = {self.port}\n'
+        )
         self.url = f"https://localhost:{self.port}"
         self.folder = folder
         processes.until(self._listens, "the console")
@@ -102,6 +109,35 @@ def test_a_dangerous_act_elsewhere_needs_a_reason(site, alice):
     made = json.loads(site.there(token, *add, options=("--reason", "she joins \u2713")).stdout)
     assert made["person"]["created_by"] == alice
     assert made["code"].startswith("kfi_")
+
+
+def test_a_second_person_agrees(site, alice):
+    token = site.token(alice, "mode.change", "read")
+    act = ("mode", "open", "windows", "--ring", "r")
+    asked = site.there(token, *act, options=("--reason", "the domain is ready"))
+    assert (asked.returncode, "a second person has to agree" in asked.stderr) == (1, True)
+    (line,) = json.loads(site.here("approval", "list", "--json").stdout)
+    assert (line["asked_by"], line["what"], line["state"]) == (alice, "POST /admin/v1/modes/open", "asked")
+    with_it = ("--reason", "the domain is ready", "--approval", line["id"])
+    assert site.there(token, *act, options=with_it).returncode == 1
+    assert "given" in site.here("approval", "approve", line["id"]).stdout
+    assert site.there(token, *act, options=with_it).returncode == 0
+    assert "used" in site.here("approval", "list").stdout
+    assert site.here("approval", "deny", line["id"]).returncode == 1
+
+
+def test_a_second_factor_is_shown_once_and_confirmed(site, alice):
+    shown = site.here("person", "second-factor", alice)
+    assert shown.returncode == 2, "no code was typed"
+    secret = re.search(r"secret=([A-Z2-7]+)", shown.stdout).group(1)
+    code = TOTP(base64.b32decode(secret), 6, SHA1(), 30).generate(int(time.time())).decode()  # noqa: S303
+    confirm = ("person", "second-factor", alice, "--confirm", "--code-file", "-")
+    assert site.here(*confirm, stdin="1").returncode == 1
+    confirmed = site.here(*confirm, stdin=code)
+    assert confirmed.returncode == 0, confirmed.stderr
+    assert site.here("person", "second-factor", alice).returncode == 1
+    assert json.loads(site.here("person", "show", alice, "--json").stdout)["second_factor"]
+    assert site.here("session", "list").stdout.strip() == "Nobody is signed in."
 
 
 def test_a_revoked_token_opens_nothing_from_then_on(site, alice):
