@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from keyfast.core import machine
-from keyfast.core.roll_call import NO_END, Group, Key, Kind
+from keyfast.core.roll_call import NO_END, Explained, Group, Key, Kind
 from keyfast.core.silence import Suspect
 
 RECOVERED = 0.8
@@ -20,6 +20,8 @@ LEFT = 0.05
 """It is over when at most this share of the most is silent beyond what is usual."""
 CALM = 2
 """Looks in a row that must find it over."""
+BEFORE = 3600
+"""Seconds before its beginning from which silence counts to it: the first are a few, and may be taken for chance."""
 MOST_POINTS = 200
 """Points of its course that are kept; every second is dropped when there are more."""
 
@@ -104,9 +106,10 @@ class Incident(msgspec.Struct, frozen=True):
         return (self.kind, self.name)
 
     @property
-    def explains_until(self) -> int:
-        """Until when it explains missed check-ins: once endpoints come back, who falls silent has another cause."""
-        return NO_END if self.state is IncidentState.OPEN else self.changed_at
+    def explains(self) -> Explained:
+        """What it explains. Once endpoints come back, who falls silent anew may have another cause."""
+        until = NO_END if self.state is IncidentState.OPEN else self.changed_at
+        return Explained(self.key, self.began_at - self.width_s - BEFORE, until)
 
     @property
     def ended(self) -> bool:
@@ -151,8 +154,8 @@ def looked(incident: Incident, group: Group, now: int) -> tuple[Incident, Incide
         group: its group now; empty if nobody is in it any more.
         now: when the roll call was made.
     """
-    silent = group.unexplained
-    beyond = silent - incident.usual * group.judged
+    silent = group.own + group.unexplained
+    beyond = silent - incident.usual * (group.endpoints - group.elsewhere)
     most = max(incident.most, silent)
     seen = msgspec.structs.replace(
         incident,

@@ -5,7 +5,7 @@ One pass over the endpoints fills one ``RollCall``. It keeps counts and a few na
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 
@@ -64,6 +64,14 @@ class Line(msgspec.Struct, frozen=True):
     refusal: str = ""
 
 
+class Explained(msgspec.Struct, frozen=True):
+    """What an incident explains: check-ins that members of its group missed in a time."""
+
+    key: Key
+    since: int
+    until: int = NO_END
+
+
 class Group(msgspec.Struct, omit_defaults=True):
     """Counts of one group.
 
@@ -71,7 +79,8 @@ class Group(msgspec.Struct, omit_defaults=True):
         endpoints: that are expected to check in.
         silent: of these, those that missed a whole check-in.
         never: of these, those that never checked in.
-        explained: of the silent, those whom an open incident of another group explains.
+        explained: of the silent, those whom an incident explains.
+        own: of these, those whom the group's own incident explains.
         missed: silent ones that nothing explains, by the step (see ``STEP``) in which the check-in was due.
         names: of some of the silent.
     """
@@ -80,6 +89,7 @@ class Group(msgspec.Struct, omit_defaults=True):
     silent: int = 0
     never: int = 0
     explained: int = 0
+    own: int = 0
     missed: dict[int, int] = {}
     names: list[str] = []
 
@@ -92,6 +102,11 @@ class Group(msgspec.Struct, omit_defaults=True):
     def judged(self) -> int:
         """The endpoints that can be judged: all but those whose silence is explained."""
         return self.endpoints - self.explained
+
+    @property
+    def elsewhere(self) -> int:
+        """The silent whom incidents of other groups explain."""
+        return self.explained - self.own
 
 
 def credential_name(account: str, generation: int) -> str:
@@ -140,16 +155,16 @@ class RollCall:
 
     Args:
         now: when the pass began: everybody is judged by the same time.
-        explained: groups of incidents that have not ended, the oldest first, each with the time until which it
-            explains missed check-ins of its members; whoever it explains, explains nothing else.
+        explained: what incidents that have not ended explain. Of several the newest that had begun by then counts,
+            and whoever is explained explains nothing else.
         most: how many groups are kept; what does not fit is counted as ``(others)`` of its kind.
     """
 
-    def __init__(self, now: int, explained: Sequence[tuple[Key, int]] = (), most: int = MOST_GROUPS) -> None:
+    def __init__(self, now: int, explained: Iterable[Explained] = (), most: int = MOST_GROUPS) -> None:
         self.groups: dict[Key, Group] = {EVERYBODY: Group()}
         self._now = now
         self._first = now // STEP - HORIZON_STEPS
-        self._explained = tuple(explained)
+        self._explained = sorted(explained, key=lambda one: -one.since)
         self._most = most
         self._alike: dict[tuple[object, ...], tuple[tuple[Key, Group], ...]] = {}
 
@@ -167,18 +182,21 @@ class RollCall:
                 group.never += never
 
     def _count_silent(self, line: Line, groups: tuple[tuple[Key, Group], ...]) -> None:
-        mine = {key for key, _ in groups}
-        culprit = next((key for key, until in self._explained if key in mine and line.next_due <= until), None)
+        culprit = self._culprit({key for key, _ in groups}, line.next_due) if self._explained else None
         step = max(line.next_due // STEP, self._first)
         for key, group in groups:
             group.endpoints += 1
             group.silent += 1
             if len(group.names) < MOST_NAMES:
                 group.names.append(line.name)
-            if culprit is not None and key != culprit:
+            if culprit is not None:
                 group.explained += 1
+                group.own += key == culprit
             else:
                 group.missed[step] = group.missed.get(step, 0) + 1
+
+    def _culprit(self, mine: Container[Key], due: int) -> Key | None:
+        return next((one.key for one in self._explained if one.since <= due <= one.until and one.key in mine), None)
 
     def _groups(self, line: Line) -> tuple[tuple[Key, Group], ...]:
         """Find the groups of an endpoint; most endpoints are like one before, so all but the site is kept."""

@@ -121,19 +121,25 @@ def _series(group: Group, now: int) -> tuple[int, list[int], int]:
 
 
 def explain(groups: Mapping[Key, Group], known: Known) -> Suspect | None:
-    """Return the group that explains what is not explained yet, None if nothing has to be explained."""
+    """Return the group that explains what is not explained yet, None if nothing has to be explained.
+
+    If that is a group which has an incident already, it is that incident which grows again, and no other.
+    """
     judged = (_suspect(key, group, groups, known) for key, group in groups.items())
     found = [suspect for suspect in judged if suspect is not None]
     refused = [suspect for suspect in found if suspect.refused]
     best = max((_gain(suspect.group, groups) for suspect in refused or found), default=0.0)
     alike = [suspect for suspect in refused or found if _gain(suspect.group, groups) >= best * _ALIKE]
-    return min(
-        alike, key=lambda suspect: (_KINDS.index(suspect.key[0]), -suspect.onset.count, suspect.key), default=None
-    )
+    named = min(alike, key=_telling, default=None)
+    return None if named is None or named.key in known.under_way else named
+
+
+def _telling(suspect: Suspect) -> tuple[int, int, Key]:
+    return _KINDS.index(suspect.key[0]), -suspect.onset.count, suspect.key
 
 
 def _suspect(key: Key, group: Group, groups: Mapping[Key, Group], known: Known) -> Suspect | None:
-    if key[0] not in _KINDS or key[1] == OTHERS or key in known.under_way:
+    if key[0] not in _KINDS or key[1] == OTHERS:
         return None
     if group.unexplained < FEWEST or _share(group) - known.usual.get(key, 0.0) < EXCESS:
         return None

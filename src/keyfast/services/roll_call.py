@@ -119,7 +119,7 @@ class RollCallService:
             open_ = await incidents.not_ended(conn)
         expected = every.group.endpoints if every else 0
         batches = ceil(expected / self._batch * TICK_SECONDS / (self._interval * _SPREAD))
-        counts = RollCall(now, [(row.incident.key, row.incident.explains_until) for row in open_])
+        counts = RollCall(now, [row.incident.explains for row in open_])
         return _Walk(turn, counts, now + LEASE_SECONDS, max(batches, 1))
 
     async def _go_on(self, walk: _Walk) -> bool:

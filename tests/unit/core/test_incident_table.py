@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyfast.core.incident import (
+    BEFORE,
     CALM,
     ENDED,
     MOST_POINTS,
@@ -21,7 +22,7 @@ from keyfast.core.incident import (
     opened,
     step,
 )
-from keyfast.core.roll_call import NO_END, Group, Kind
+from keyfast.core.roll_call import NO_END, Explained, Group, Kind
 from keyfast.core.silence import Onset, Suspect
 from keyfast.errors import TransitionError
 
@@ -91,9 +92,9 @@ def test_what_was_usual_when_it_opened_is_no_part_of_it():
 
 def test_while_it_recovers_it_explains_no_new_silence():
     found = incident()
-    assert found.explains_until == NO_END
+    assert found.explains == Explained(KEY, NOW - 900 - 300 - BEFORE, NO_END)
     found, _ = looked(found, Group(60, 10), NOW + 300)
-    assert (found.state, found.explains_until) == (IncidentState.RECOVERING, NOW + 300)
+    assert (found.state, found.explains.until) == (IncidentState.RECOVERING, NOW + 300)
 
 
 def test_nobody_is_left_in_its_group():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyfast.core import roll_call, usual
-from keyfast.core.roll_call import EVERYBODY, NO_END, OTHERS, STEP, Kind, Line, RollCall, site_of
+from keyfast.core.roll_call import EVERYBODY, OTHERS, STEP, Explained, Kind, Line, RollCall, site_of
 
 NOW = 1_800_000_000
 I = 900  # noqa: E741 - the interval
@@ -67,22 +67,25 @@ def test_a_silence_that_is_explained_explains_nothing_else():
     found = counted(
         line(silent=True, mode="windows", ring="r"),
         line(silent=True, mode="oauth", ring="r"),
-        explained=((culprit, NO_END),),
+        explained=(Explained(culprit, 0),),
     )
     ring, own = found[Kind.RING, "r"], found[culprit]
     assert (ring.silent, ring.unexplained, ring.judged) == (2, 1, 1)
-    assert (own.silent, own.unexplained) == (1, 1)
+    assert (own.silent, own.unexplained, own.own, own.elsewhere) == (1, 0, 1, 0)
     assert sum(ring.missed.values()) == 1
 
 
-def test_the_older_of_two_incidents_explains():
+def test_the_newest_incident_that_had_begun_explains():
     one, other = (Kind.MODE, "windows"), (Kind.RING, "r")
-    found = counted(line(silent=True, mode="windows", ring="r"), explained=((one, NO_END), (other, NO_END)))
-    assert (found[one].unexplained, found[other].unexplained) == (1, 0)
+    found = counted(
+        line(silent=True, mode="windows", ring="r"),
+        explained=(Explained(one, 5), Explained(other, 6), Explained(EVERYBODY, NOW)),
+    )
+    assert (found[one].own, found[other].own, found[one].elsewhere, found[EVERYBODY].own) == (0, 1, 1, 0)
 
 
 def test_who_falls_silent_after_an_incident_began_to_recover_has_another_cause():
-    recovering = (EVERYBODY, NOW - 10 * I)
+    recovering = Explained(EVERYBODY, 0, NOW - 10 * I)
     old = Line("old", NOW - 20 * I, NOW - 19 * I, ring="r")
     found = counted(old, line(silent=True, ring="r"), explained=(recovering,))
     assert (found[Kind.RING, "r"].silent, found[Kind.RING, "r"].explained) == (2, 1)
@@ -133,7 +136,10 @@ LINES = st.builds(
 )
 
 
-@given(st.lists(LINES), st.sampled_from([(), (((Kind.RING, "a"), NOW - I),), ((EVERYBODY, NO_END),)]))
+@given(
+    st.lists(LINES),
+    st.sampled_from([(), (Explained((Kind.RING, "a"), 0, NOW - I),), (Explained(EVERYBODY, NOW - 5 * I),)]),
+)
 def test_the_parts_add_up(lines, explained):
     found = counted(*lines, explained=explained)
     modes = [group for (kind, _), group in found.items() if kind is Kind.MODE]
@@ -141,7 +147,7 @@ def test_the_parts_add_up(lines, explained):
     assert every.endpoints == len(lines) == sum(group.endpoints for group in modes)
     assert every.silent == sum(group.silent for group in modes)
     for group in found.values():
-        assert 0 <= group.explained <= group.silent <= group.endpoints - group.never
+        assert 0 <= group.own <= group.explained <= group.silent <= group.endpoints - group.never
         assert sum(group.missed.values()) == group.unexplained
 
 

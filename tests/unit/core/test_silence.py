@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyfast.core.roll_call import EVERYBODY, NO_END, STEP, Group, Kind, Line, RollCall
+from keyfast.core.roll_call import EVERYBODY, STEP, Explained, Group, Kind, Line, RollCall
 from keyfast.core.silence import Known, explain, onset
 
 NOW = 1_800_000_000
@@ -49,7 +49,7 @@ def fleet(seed=1, each=20):
 
 
 def judged(machines, now=NOW, explained=(), **known):
-    call = RollCall(now, [(key, NO_END) for key in explained])
+    call = RollCall(now, [Explained(key, 0) for key in explained])
     call.count(machine.line(now) for machine in machines)
     return explain(call.groups, Known(now, INTERVAL, **known))
 

@@ -185,3 +185,36 @@ async def test_a_restart_hides_nothing(site, fleets):
     await started(site, site.clock.now - 60)
     await calls.now()
     assert len((await read(site))[1]) == 1
+
+
+async def test_a_new_cause_is_found_beside_an_incident_that_lingers(site, fleets):
+    mine, others = fleets
+    calls = service(site)
+    everybody = [one for pair in zip(mine, others, strict=True) for one in pair]
+    await pass_time(site, calls, EVERY, everybody)
+    await pass_time(site, calls, 2 * INTERVAL + EVERY, [])
+    (first,) = (await read(site))[1]
+    assert first.key == EVERYBODY
+    # All but two come back; then a ring falls silent.
+    back = mine[2:] + others
+    await pass_time(site, calls, INTERVAL, back)
+    assert (await read(site))[1][0].state is IncidentState.RECOVERING
+    await pass_time(site, calls, 3 * INTERVAL, mine[2:])
+    states = {found.key: (found.state, found.silent) for found in (await read(site))[1]}
+    assert states[Kind.RING, "others"] == (IncidentState.OPEN, 8)
+    assert states[EVERYBODY] == (IncidentState.RECOVERING, 2)
+    # It lasts as long as its own endpoints are away, and the first one does too.
+    await pass_time(site, calls, 2 * EVERY, back)
+    states = {found.key: found.state for found in (await read(site))[1]}
+    assert states == {(Kind.RING, "others"): IncidentState.RESOLVED, EVERYBODY: IncidentState.RECOVERING}
+
+
+async def test_an_incident_that_grows_again_is_no_other(site, fleets):
+    mine, others = fleets
+    calls = service(site)
+    await pass_time(site, calls, EVERY, mine + others)
+    await pass_time(site, calls, 2 * INTERVAL + EVERY, mine)
+    await pass_time(site, calls, INTERVAL, mine + others[:5])
+    await pass_time(site, calls, 3 * INTERVAL, mine)
+    (found,) = (await read(site))[1]
+    assert (found.key, found.state, found.silent) == ((Kind.RING, "others"), IncidentState.OPEN, 8)
