@@ -10,3 +10,16 @@ def town(tmp_path_factory):
     made.join()
     yield made
     made.close()
+
+
+@pytest.fixture
+def make_town(tmp_path):
+    made = []
+
+    def make(mode):
+        made.append(ConsoleTown(tmp_path / f"data-{len(made)}", mode))
+        return made[-1]
+
+    yield make
+    for town in made:
+        town.close()

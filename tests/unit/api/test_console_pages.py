@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from tests.support.console import ConsoleTown
 from tests.support.town import ACCOUNT
 
 KEY = "LOCAL\\svc-a"
@@ -39,8 +38,8 @@ def test_an_endpoint_is_found_by_its_computer_and_by_its_account(town, ada):
     assert "Its endpoints" in ada.get("/accounts/show?account=LOCAL%5Csvc-a").text
 
 
-def test_pages_follow_each_other_by_key(tmp_path):
-    town = ConsoleTown(tmp_path / "data")
+def test_pages_follow_each_other_by_key(make_town):
+    town = make_town("oauth")
     for _ in range(3):
         town.join()
     browser = town.browser("ada")
@@ -50,7 +49,6 @@ def test_pages_follow_each_other_by_key(tmp_path):
         seen += re.findall(r'scope="row"><a href="/endpoints/([0-9a-f-]{36})"', text)
         more = re.search(r'rel="next" href="([^"]+)"', text)
         path = more.group(1).replace("&amp;", "&") + "&limit=2" if more else ""
-    town.close()
     assert len(seen) == len(set(seen)) == 3
 
 
@@ -186,8 +184,8 @@ def test_events_go_back_page_by_page(ada):
     assert ada.get("/events?before=3").text.count("<tr>") == 3
 
 
-def test_the_recovery_of_a_changed_password_in_three_steps(tmp_path):
-    town = ConsoleTown(tmp_path / "data", "windows")
+def test_the_recovery_of_a_changed_password_in_three_steps(make_town):
+    town = make_town("windows")
     town.join()
     ada = town.browser("ada")
     assert "all hold what is accepted" in ada.get("/recovery").text
@@ -215,11 +213,10 @@ def test_the_recovery_of_a_changed_password_in_three_steps(tmp_path):
     assert "all hold what is accepted" in ada.get("/recovery").text
     assert ada.post("/recovery/resume", reason="x").status_code == 409
     assert ada.get("/recovery/way?account=x&way=y").status_code == 404
-    town.close()
 
 
-def test_an_incident_from_the_banner_to_the_last_word(tmp_path):
-    town = ConsoleTown(tmp_path / "data", "windows")
+def test_an_incident_from_the_banner_to_the_last_word(make_town):
+    town = make_town("windows")
     for _ in range(12):
         town.join()
     ada = town.browser("ada")
@@ -251,4 +248,3 @@ def test_an_incident_from_the_banner_to_the_last_word(tmp_path):
     assert place(ada.post(f"{page}/close")) == page
     assert "given up" in ada.get("/incidents").text
     assert ada.post(f"{page}/close").status_code == 409
-    town.close()

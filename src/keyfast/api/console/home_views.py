@@ -11,8 +11,8 @@ from keyfast.core.roll_call import Kind
 
 SHOWN = 8
 MINUTES = 60
-GROUPS = 20
 AHEAD_DAYS = 60
+OF_A_KIND = 3
 _WAITING = (EndpointState.PENDING, EndpointState.CLONE_SUSPECT)
 
 
@@ -36,7 +36,7 @@ class HomeViews:
             for state in _WAITING
             for line in await self._services.reports.list_page(after="", limit=SHOWN, name="", state=state)
         ]
-        counted = await self._services.incidents.roll_call(MINUTES, GROUPS)
+        counted = await self._services.incidents.roll_call(MINUTES, OF_A_KIND)
         ahead = await self._services.forecasts.forecast(AHEAD_DAYS)
         return await self._frame.page(
             visit,

@@ -12,7 +12,6 @@ from keyfast.wire.incident import IncidentView, MinuteLine
 
 PAGE = 50
 MINUTES = 180
-GROUPS = 20
 MINUTE = 60
 
 
@@ -67,7 +66,7 @@ class IncidentViews:
 
     async def traffic(self, visit: Visit) -> Response:  # noqa: ARG002 - a view
         """``GET /traffic.json``: check-ins and refusals of the last minutes, those in which nobody came too."""
-        counted = await self._incidents.roll_call(MINUTES, GROUPS)
+        counted = await self._incidents.roll_call(MINUTES, 1)
         return http.answer(msgspec.json.encode(_series(counted.traffic, int(self._clock()))))
 
 
