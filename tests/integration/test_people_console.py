@@ -17,6 +17,8 @@ from tests.support.tls_server import served
 from keyfast.api.console.entry_views import TICKET
 from keyfast.api.console.gate import COOKIE
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct horse battery"
 FORM = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
 

@@ -13,6 +13,8 @@ from tests.support import processes
 from tests.support.require import require
 from tests.support.server import RunningServer
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct horse battery"
 KEY = {
     "protocol": "ctap2",
