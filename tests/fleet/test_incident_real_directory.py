@@ -12,7 +12,7 @@ from tests.support.fleet import RigFleet
 from tests.support.samba import Domain
 from tests.support.windows import WindowsServer
 
-from keyfast.server import compose
+from keyfast.server import compose, compose_admin
 from keyfast.store import policies, tables
 from keyfast.store.database import Database
 from keyfast.wire.messages import Policy
@@ -39,7 +39,7 @@ async def roll_call(server: WindowsServer, at: float) -> None:
     parts = await compose.open_parts(server.settings, lambda: at)
     async with parts.database.write() as conn:
         await conn.execute(delete(tables.roll_call))
-    admin = compose.admin_service(parts)
+    admin = compose_admin.admin_service(parts)
     await admin.roll_calls.now()
     await admin.directory.close()
     await parts.database.close()

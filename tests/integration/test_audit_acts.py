@@ -27,7 +27,7 @@ from keyfast.core.role import Permission, Role
 from keyfast.core.roll_call import Kind
 from keyfast.core.secret import Secret
 from keyfast.errors import ApprovalNeededError
-from keyfast.server.compose import AdminParts
+from keyfast.server.compose_admin import AdminParts
 from keyfast.services.approvals import Wanted
 from keyfast.simulation.endpoint import Endpoint
 from keyfast.simulation.habits import DAY

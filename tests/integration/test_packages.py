@@ -32,7 +32,7 @@ import asyncio, os, sys
 from pathlib import Path
 from keyfast import settings
 from keyfast.core.package import PackageKind
-from keyfast.server import compose
+from keyfast.server import compose, compose_admin
 from keyfast.installers.bundle import BundleInstaller
 from keyfast.services.package_build import Workshop
 from keyfast.services.package_files import PackageFiles
@@ -56,7 +56,7 @@ class Files(PackageFiles):
 
 async def main():
     parts = await compose.open_parts(settings.load(data))
-    service = compose.admin_service(parts).packages
+    service = compose_admin.admin_service(parts).packages
     service._workshop = Workshop(Files(parts.settings.package_files), {PackageKind.BUNDLE: Doomed(data)})
     await service.create(PackageOrder(), "doomed")
 

@@ -1,4 +1,7 @@
-"""Build the services of each process from its parts. The only place that knows all of them."""
+"""Build the check-in service from its parts, and the parts; ``compose_admin`` builds the other service.
+
+The only two places that know all of them.
+"""
 
 import contextlib
 import os
@@ -10,88 +13,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from starlette.applications import Starlette
-from starlette.types import ASGIApp
-
-from keyfast.api.access_api import AccessApi
-from keyfast.api.admin_api import AdminApi
-from keyfast.api.approval_api import ApprovalApi
-from keyfast.api.audit_api import AuditApi
-from keyfast.api.console.app import Network, console_app
-from keyfast.api.console.services import Services as ConsoleServices
 from keyfast.api.endpoint_api import EndpointApi
-from keyfast.api.gate import BearerDoor
-from keyfast.api.incident_api import IncidentApi
-from keyfast.api.node_api import NodeApi
-from keyfast.api.notification_api import NotificationApi
 from keyfast.api.oauth_api import OAuthApi
-from keyfast.api.package_api import PackageApi
-from keyfast.api.people_api import PeopleApi
-from keyfast.api.recovery_api import RecoveryApi
-from keyfast.api.rotation_api import RotationApi
-from keyfast.api.routes import AdminHandlers, EndpointApp, EndpointHandlers, admin_app
-from keyfast.api.window_api import WindowApi
-from keyfast.core.directory import Directory
-from keyfast.core.forecast import Thing
-from keyfast.core.mode import Mechanism
-from keyfast.core.person import SignIn
-from keyfast.directory.local import LocalDirectory
+from keyfast.api.routes import EndpointApp, EndpointHandlers
 from keyfast.errors import NotReadyError
-from keyfast.server.packages import open_workshop
-from keyfast.server.receivers import open_receivers
 from keyfast.server.windows import cache_key, open_directory, open_doors
-from keyfast.services.account import AccountService
-from keyfast.services.api_tokens import ApiTokenService
-from keyfast.services.approvals import ApprovalService
-from keyfast.services.audit import AuditService
-from keyfast.services.audit_seal import Seals, TrailSealer
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.change import ChangeService
 from keyfast.services.check_in import CheckInService
-from keyfast.services.command import CommandService
 from keyfast.services.enrol import EnrolService
 from keyfast.services.enrolment_refusals import EnrolmentRefusals
-from keyfast.services.forecast import CertificateFile, ForecastService
 from keyfast.services.founding import Opened, open_installation
-from keyfast.services.incident import IncidentService
-from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
-from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
-from keyfast.services.modes import ModeService
-from keyfast.services.node import NodeService, NodeVoice
-from keyfast.services.notify import NotificationService, Notifier
-from keyfast.services.oidc import OidcService
-from keyfast.services.package import PackageService
-from keyfast.services.package_report import PackageReports
-from keyfast.services.passkeys import PasskeyService
-from keyfast.services.people import PeopleService
+from keyfast.services.node import NodeVoice
 from keyfast.services.probe import ProbeService
 from keyfast.services.recover import RecoverService
-from keyfast.services.recovery_by_rotation import RecoveryRotations
-from keyfast.services.recovery_options import RecoveryOptionsService
-from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.refusal_tally import RefusalTally
 from keyfast.services.replay import SeenOnce
 from keyfast.services.report import ReportService
-from keyfast.services.rings import StoredRings
-from keyfast.services.roll_call import RollCallService
-from keyfast.services.rotate import RotationService
 from keyfast.services.rotation_access import RotationTargets
-from keyfast.services.rotation_acts import RotationActs
-from keyfast.services.rotation_generations import StoredGenerations
-from keyfast.services.rotation_ledger import RotationLedger
-from keyfast.services.rotation_password import PasswordSetter
-from keyfast.services.rotation_profile import ProfileSigner
-from keyfast.services.rotation_runner import RotationRunner
-from keyfast.services.second_factor import SecondFactors
-from keyfast.services.server_diagnosis import ServerDiagnosisService
-from keyfast.services.server_evidence import ServerEvidence
-from keyfast.services.sessions import SessionService
-from keyfast.services.sign_in import SignInService
 from keyfast.services.tokens import TokenService
 from keyfast.services.traffic import TrafficCounter
-from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
-from keyfast.services.went_back import EndRecovery, WentBack
+from keyfast.services.went_back import WentBack
 from keyfast.services.window_gate import WindowGate
 from keyfast.services.windows_check_in import WindowsCheckInService
 from keyfast.services.windows_logon import Doors, WindowsLogon
@@ -99,9 +42,7 @@ from keyfast.settings import Settings
 from keyfast.store.database import Database
 from keyfast.store.identities import Identities, open_identities
 from keyfast.store.writer import GAP, GroupCommit, open_writer
-from keyfast.trust.kek import Kek, load_kek
-from keyfast.trust.sign_in import Passwords
-from keyfast.wire.admin import DirectoryView
+from keyfast.trust.kek import load_kek
 
 clock = time.time
 chance = random.SystemRandom().random
@@ -160,7 +101,7 @@ async def check_in_service(parts: Parts, *, gap_s: float = GAP) -> CheckInParts:
     clock = parts.clock
     doors = open_doors(parts.settings, open_directory(parts.settings, parts.database, clock))
     tally = RefusalTally(parts.database, clock)
-    traffic = TrafficCounter(parts.database, _process_name(), clock)
+    traffic = TrafficCounter(parts.database, process_name(), clock)
     writer = await open_writer(parts.settings.database_url, gap_s=gap_s)
     identities = open_identities(parts.settings.database_url)
     database, live, windows = parts.database, parts.live, WindowGate(parts.live, parts.database)
@@ -205,170 +146,6 @@ async def check_in_service(parts: Parts, *, gap_s: float = GAP) -> CheckInParts:
     return CheckInParts(EndpointApp(handlers, clock), writer, identities, tally, traffic, doors, voice)
 
 
-@dataclass(frozen=True, slots=True)
-class AdminParts:
-    """The service that administrators speak to, and what must be run and closed with it.
-
-    Attributes:
-        app: for the local socket.
-        network: for the console's listener: the admin API for callers with API tokens, the console for browsers.
-        sign_in: for people in browsers.
-    """
-
-    app: Starlette
-    network: ASGIApp
-    sign_in: SignIn
-    people: PeopleService
-    watch: AccountWatch
-    modes: ModeService
-    windows: RecoveryWindowService
-    directory: Directory
-    rotations: RotationRunner
-    packages: PackageService
-    roll_calls: RollCallService
-    console: ConsoleServices
-    sealer: TrailSealer
-    notifier: Notifier
-
-
-def admin_service(parts: Parts) -> AdminParts:
-    """The service that administrators speak to, and the watch over accounts."""
-    settings, database, live, clock = parts.settings, parts.database, parts.live, parts.clock
-    directory = open_directory(settings, database, clock)
-    mechanisms = _mechanisms(settings)
-
-    def kek() -> Kek:
-        return load_kek(settings.kek_file, live.current.installation.id)
-
-    interval = settings.directory.watch_interval_s if settings.directory else INTERVAL_SECONDS
-    watch = AccountWatch(database, directory, kek, clock, interval)
-    realm = settings.directory.realm if settings.directory else ""
-    accounts = AccountService(database, directory, watch, kek, clock, realm)
-    modes = ModeService(live, database, mechanisms, lambda: (settings.tls / "ca.pem").read_text("ascii"), clock)
-    windows = RecoveryWindowService(live, database, clock)
-    keyring = KeyringService(live, database, parts.opened.kek, settings.kek_file, clock)
-    ledger = RotationLedger(database, clock)
-    acts = RotationActs(
-        database,
-        PasswordSetter(database, directory, watch, kek, entropy, clock),
-        ProfileSigner(live, clock),
-        modes,
-        keyring,
-        StoredGenerations(),
-        clock,
-        chance,
-    )
-    planner = RotationService(database, ledger, directory, clock, entropy)
-    recoveries = RecoveryRotations(planner, database)
-    always = settings.recovery.device_key == "always"
-    workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
-    package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
-    evidence = ServerEvidence(live, settings.tls, directory.grace_s, clock)
-    options = RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)
-    seals = Seals(kek)
-    local = _local(database, directory, clock)
-    codes, passwords = SecondFactors(database, kek, clock), Passwords()
-    sign_in = SignInService(database, codes, passwords, clock, entropy)
-    told = ConsoleServices(
-        live=live,
-        reports=ReportService(database, clock),
-        commands=CommandService(live, database, clock),
-        keyring=keyring,
-        end_recovery=EndRecovery(live, database, clock),
-        modes=modes,
-        accounts=accounts,
-        directory=_directory_view(settings, directory, mechanisms),
-        windows=windows,
-        recovery=options,
-        rotations=planner,
-        nodes=NodeService(database, clock),
-        packages=package,
-        package_reports=PackageReports(database, package, workshop, clock),
-        incidents=IncidentService(database, live, evidence, options, clock),
-        forecasts=ForecastService(database, _certificates(settings), clock),
-        diagnoses=ServerDiagnosisService(database, live, evidence, settings.tls, clock),
-        clock=clock,
-        rings=StoredRings(database),
-        people=PeopleService(database, passwords, clock, entropy),
-        codes=codes,
-        sessions=SessionService(database, clock),
-        tokens=ApiTokenService(database, clock, entropy),
-        approvals=ApprovalService(database, kek, settings.second_person, clock, entropy),
-        passkeys=PasskeyService(database, settings.console.home, sign_in, clock, entropy),
-        oidc=OidcService(settings.oidc, settings.console.home, sign_in, clock) if settings.oidc else None,
-    )
-    handlers = AdminHandlers(
-        admin=AdminApi(live, told.reports, keyring, told.commands, told.end_recovery, clock),
-        access=AccessApi(modes, accounts, told.directory, local),
-        window=WindowApi(windows),
-        recovery=RecoveryApi(told.recovery),
-        rotation=RotationApi(planner),
-        node=NodeApi(told.nodes),
-        package=PackageApi(package, told.package_reports),
-        notification=NotificationApi(NotificationService(database, clock)),
-        audit=AuditApi(AuditService(live, database, seals, socket.gethostname(), clock)),
-        people=PeopleApi(told.people, codes, told.passkeys, told.sessions, told.tokens),
-        incident=IncidentApi(told.incidents, told.forecasts, told.diagnoses),
-        approval=ApprovalApi(told.approvals),
-    )
-    roll_calls = RollCallService(database, live, evidence, _process_name(), entropy, clock)
-    rotations = RotationRunner(database, ledger, acts, clock)
-    api = admin_app(
-        handlers, clock, windows.banner, door=BearerDoor(told.tokens), rings=told.rings, approvals=told.approvals
-    )
-    return AdminParts(
-        app=admin_app(handlers, clock, windows.banner),
-        network=Network(api, console_app(told, sign_in, clock)),
-        sign_in=sign_in,
-        people=told.people,
-        watch=watch,
-        modes=modes,
-        windows=windows,
-        directory=directory,
-        rotations=rotations,
-        packages=package,
-        roll_calls=roll_calls,
-        console=told,
-        sealer=TrailSealer(database, seals, clock),
-        notifier=Notifier(live, database, open_receivers(settings.notify, clock), clock),
-    )
-
-
-def _certificates(settings: Settings) -> list[CertificateFile]:
-    """The certificates of a server that may end."""
-    folder, chosen = settings.tls, settings.packages.signing_certificate
-    found = [
-        CertificateFile(Thing.SERVER_CERTIFICATE, folder / "server.pem", folder / "ca.key.sealed"),
-        CertificateFile(Thing.AUTHORITY, folder / "ca.pem"),
-        CertificateFile(Thing.SIGNING_CERTIFICATE, chosen or settings.package_signing / "msi" / "signer.pem"),
-    ]
-    if settings.directory is not None and settings.directory.ca is not None:
-        found.append(CertificateFile(Thing.DIRECTORY_AUTHORITY, settings.directory.ca))
-    return found
-
-
-def _process_name() -> str:
+def process_name() -> str:
     """A name that no other process has, here or on another node."""
     return f"{socket.gethostname()}:{os.getpid()}:{entropy(4).hex()}"
-
-
-def _mechanisms(settings: Settings) -> tuple[Mechanism, ...]:
-    windows = settings.windows
-    here = {
-        Mechanism.KERBEROS: windows.keytab is not None,
-        Mechanism.NTLM: windows.ntlm_auth is not None,
-        Mechanism.BASIC: windows.basic,
-    }
-    return tuple(mechanism for mechanism, configured in here.items() if configured)
-
-
-def _directory_view(settings: Settings, directory: Directory, mechanisms: tuple[Mechanism, ...]) -> DirectoryView:
-    found = settings.directory
-    kind, servers = ("active_directory", found.servers) if found else ("embedded", ())
-    return DirectoryView(kind, directory.domain, servers, tuple(mechanism.value for mechanism in mechanisms))
-
-
-def _local(database: Database, directory: Directory, clock: Callable[[], float]) -> LocalAccountService | None:
-    if not isinstance(directory, LocalDirectory):
-        return None
-    return LocalAccountService(directory, StoredAccounts(database, clock))

@@ -16,7 +16,7 @@ from granian.server.embed import Server
 
 from keyfast import settings as settings_room
 from keyfast.errors import KeyfastError
-from keyfast.server import compose, console, log
+from keyfast.server import compose, compose_admin, console, log
 from keyfast.services.founding import ensure_server_certificate
 from keyfast.settings import Settings
 
@@ -59,7 +59,7 @@ async def check_in(settings: Settings) -> None:
 async def admin(settings: Settings) -> None:
     """Serve the admin API on the local socket, and over TLS if there is a port for it, until told to stop."""
     parts = await compose.open_parts(settings)
-    service = compose.admin_service(parts)
+    service = compose_admin.admin_service(parts)
     await service.modes.follow_settings()
     await service.packages.resume()
     settings.admin_socket.parent.mkdir(mode=0o700, exist_ok=True)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from keyfast.core.secret import Secret
 from keyfast.directory.local import make_verifier
 from keyfast.errors import ConflictError
-from keyfast.server import compose
+from keyfast.server import compose, compose_admin
 from keyfast.services.founding import found_installation
 from keyfast.services.local_accounts import StoredAccounts
 from keyfast.settings import RecoverySettings, Settings
@@ -65,7 +65,7 @@ class Site:
         self._opened = contextlib.AsyncExitStack()
         self._parts: compose.Parts
         self._check_in: compose.CheckInParts
-        self._admin: compose.AdminParts
+        self._admin: compose_admin.AdminParts
 
     async def found(self) -> None:
         """Found the installation, with the slowest policy there is, and open it."""
@@ -85,7 +85,7 @@ class Site:
             opened.push_async_callback(self._parts.database.close)
             self._check_in = await compose.check_in_service(self._parts, gap_s=0)
             opened.push_async_callback(self._check_in.close)
-            self._admin = compose.admin_service(self._parts)
+            self._admin = compose_admin.admin_service(self._parts)
             opened.push_async_callback(self._admin.directory.close)
             self._opened = opened.pop_all()
         self.net.app = self._check_in.app
