@@ -161,10 +161,11 @@ class RollCall:
     """
 
     def __init__(self, now: int, explained: Iterable[Explained] = (), most: int = MOST_GROUPS) -> None:
-        self.groups: dict[Key, Group] = {EVERYBODY: Group()}
         self._now = now
         self._first = now // STEP - HORIZON_STEPS
         self._explained = sorted(explained, key=lambda one: -one.since)
+        # Groups of incidents are kept, however many others there are.
+        self.groups: dict[Key, Group] = {key: Group() for key in (EVERYBODY, *(one.key for one in self._explained))}
         self._most = most
         self._alike: dict[tuple[object, ...], tuple[tuple[Key, Group], ...]] = {}
 

@@ -103,6 +103,13 @@ def test_groups_names_and_steps_are_bounded():
     assert min(found[EVERYBODY].missed) == NOW // STEP - roll_call.HORIZON_STEPS
 
 
+def test_the_group_of_an_incident_is_kept_however_many_others_there_are():
+    lines = [line(f"pc-{n}", silent=True, ring=f"r{n}") for n in range(50)]
+    key = (Kind.RING, "r49")
+    assert key not in counted(*lines, most=20)
+    assert counted(*lines, explained=(Explained(key, 0),), most=20)[key].own == 1
+
+
 @pytest.mark.parametrize(
     ("address", "site"),
     [

@@ -2,11 +2,12 @@
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyfast.core.roll_call import EVERYBODY, STEP, Explained, Group, Kind, Line, RollCall
+from keyfast.core.roll_call import EVERYBODY, OTHERS, STEP, Explained, Group, Kind, Line, RollCall
 from keyfast.core.silence import Known, explain, onset
 
 NOW = 1_800_000_000
@@ -155,6 +156,15 @@ def test_what_was_ended_does_not_open_again():
     over = dict.fromkeys([EVERYBODY], NOW - 600)
     assert judged(machines, over=over) is None
     assert judged(machines, over=dict.fromkeys([EVERYBODY], NOW - 2 * HOUR)) is not None
+
+
+def test_what_did_not_fit_and_former_refusals_are_never_named():
+    call = RollCall(NOW, most=2)
+    machines = silenced(fleet(), NOW - HOUR, account="CORP\\a")
+    call.count(msgspec.structs.replace(machine.line(NOW), refusal=machine.more["account"]) for machine in machines)
+    found = explain(call.groups, Known(NOW, INTERVAL))
+    assert found is None or found.key[1] != OTHERS
+    assert found is None or found.key[0] is not Kind.REFUSAL
 
 
 def test_two_are_no_fleet():

@@ -77,7 +77,7 @@ async def test_everybody_who_is_expected_is_met_once(database, limit):
 
 
 async def test_groups_are_replaced_as_a_whole(database):
-    group = Group(9, 4, 1, 2, {6_000_000: 2}, ["pc\0-1", "é"])
+    group = Group(9, 4, 1, 2, 1, {6_000_000: 2}, ["pc\0-1", "é"])
     first = {EVERYBODY: Counted(group, (1, 2, 3), NOW), (Kind.RING, "lab\0"): Counted(Group(), (), NOW)}
     async with database.write() as conn:
         await roll_calls.put_groups(conn, first)
