@@ -66,10 +66,10 @@ def _filled(url: str, endpoints: int) -> None:
 async def _varied(url: str) -> None:
     """Spread the fleet over accounts and places; on PostgreSQL past the server's own limit of time for a statement."""
     if sqlite_path(url) is None:
-        conn = await asyncpg.connect(url)
+        server = await asyncpg.connect(url)
         for statement in (ACCOUNTS, PLACES, "VACUUM ANALYZE"):
-            await conn.execute(statement)
-        await conn.close()
+            await server.execute(statement)
+        await server.close()
         return
     database = await Database.open(url)
     async with database.write() as conn:

@@ -7,11 +7,28 @@ that a check-in changes.
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
 
+from keyfast.store.audit_tables import audit, audit_head, outbox
+from keyfast.store.incident_tables import incident, roll_call, roll_group, traffic
 from keyfast.store.metadata import metadata
 from keyfast.store.people_tables import api_token, approval, passkey, person, person_session, sign_in_failure
 from keyfast.store.types import BigId, JsonText, PlainText, UuidText
 
-__all__ = ("api_token", "approval", "metadata", "passkey", "person", "person_session", "sign_in_failure")
+__all__ = (
+    "api_token",
+    "approval",
+    "audit",
+    "audit_head",
+    "incident",
+    "metadata",
+    "outbox",
+    "passkey",
+    "person",
+    "person_session",
+    "roll_call",
+    "roll_group",
+    "sign_in_failure",
+    "traffic",
+)
 
 installation = Table(
     "installation",
@@ -395,54 +412,6 @@ node = Table(
     Column("accepts", JsonText, nullable=False),
 )
 
-# The roll call: whose turn it is, and what the last one found. One row.
-roll_call = Table(
-    "roll_call",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("holder", PlainText, nullable=False),
-    Column("lease_until", BigInteger, nullable=False),
-    Column("began_at", BigInteger, nullable=False),
-    Column("ended_at", BigInteger, nullable=False),
-)
-
-# What it counted, by what endpoints have in common; replaced by each roll call.
-roll_group = Table(
-    "roll_group",
-    metadata,
-    Column("kind", Text, primary_key=True),
-    Column("name", PlainText, primary_key=True),
-    Column("endpoints", BigInteger, nullable=False),
-    Column("silent", BigInteger, nullable=False),
-    Column("document", JsonText, nullable=False),
-    Column("counted_at", BigInteger, nullable=False),
-)
-
-incident = Table(
-    "incident",
-    metadata,
-    Column("id", UuidText, primary_key=True),
-    Column("opened_at", BigInteger, nullable=False),
-    Column("ended_at", BigInteger),
-    Column("document", JsonText, nullable=False),
-    Index(None, "opened_at", "id"),
-    Index(
-        "incident_not_ended",
-        "opened_at",
-        sqlite_where=text("ended_at IS NULL"),
-        postgresql_where=text("ended_at IS NULL"),
-    ),
-)
-
-# Check-ins and refusals of each minute, as each node counted them.
-traffic = Table(
-    "traffic",
-    metadata,
-    Column("minute", BigInteger, primary_key=True, autoincrement=False),
-    Column("node", PlainText, primary_key=True),
-    Column("check_ins", BigInteger, nullable=False),
-    Column("refusals", JsonText, nullable=False),
-)
 
 event = Table(
     "event",
@@ -453,55 +422,5 @@ event = Table(
     Column("endpoint_id", UuidText),
     Column("detail", JsonText, nullable=False),
     Index(None, "endpoint_id", "id"),
-    sqlite_autoincrement=True,
-)
-
-# Who did what, one record chained to the one before; the columns are the members of ``core.audit.AuditRecord``.
-audit = Table(
-    "audit",
-    metadata,
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("at", BigInteger, nullable=False),
-    Column("actor", PlainText, nullable=False),
-    Column("role", PlainText, nullable=False),
-    Column("via", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("subject_kind", Text, nullable=False),
-    Column("subject", PlainText, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("request", PlainText, nullable=False),
-    Column("hash", Text, nullable=False),
-    Index(None, "actor", "number"),
-    Index(None, "action", "number"),
-    Index(None, "subject", "number"),
-)
-
-# Its end; one row, held by whoever appends.
-audit_head = Table(
-    "audit_head",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("number", BigInteger, nullable=False),
-    Column("hash", Text, nullable=False),
-)
-
-# Messages to people: written with their event, delivered afterwards.
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("id", BigId, primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("key", PlainText, nullable=False),
-    Column("title", PlainText, nullable=False),
-    Column("detail", JsonText, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("reached", JsonText, nullable=False),
-    Column("tries", Integer, nullable=False),
-    Column("due_at", BigInteger, nullable=False),
-    Column("trouble", PlainText, nullable=False),
-    Index(None, "key", "at"),
-    Index(None, "state", "due_at"),
     sqlite_autoincrement=True,
 )
