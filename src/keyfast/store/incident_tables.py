@@ -1,4 +1,4 @@
-"""Tables of roll calls, of the incidents that they open, and of what is counted by the minute. Times are unix seconds."""
+"""Tables of roll calls, the incidents that they open, and the counts of each minute. Times are unix seconds."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, text
 
