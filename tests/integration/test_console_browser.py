@@ -29,7 +29,7 @@ class Site:
         """Do one of everything; return the pages by name."""
         ada = self.town.browser("ada")
         ada.post("/settings/modes/open", mode="oauth", reason="beside the other")
-        plan = {"kind": "oauth", "source": KEY, "ring": "default", "do": "plan", "approvals": "1"}
+        plan = {"kind": "oauth", "source": KEY, "ring": "default", "approvals": "1"}
         rotation = _place(ada.post("/rotations", **plan))
         ada.post(f"{rotation}/start")
         self.town.let_pass(5)
@@ -64,6 +64,10 @@ class Site:
             "keys": "/keys",
             "settings": "/settings",
             "events": "/events",
+            "notifications": "/notifications",
+            "audit": "/audit",
+            "audit-record": "/audit/1",
+            "audit-verify": "/audit/verify?after=0",
         }
 
     def break_account(self) -> None:

@@ -182,6 +182,7 @@ def test_a_refused_act_says_what_was_asked_and_why():
     assert (act.outcome, act.subject, act.detail) == ("refused", "CORP\\svc", {"despite": "locked", "why": "no"})
     assert refused_act("rotation_started", 7, {"id": "r"}, ANNA, "no").subject == "r"
     assert refused_act("keys_exported", 7, {}, ANNA, "no").subject == ""
+    assert refused_act("passkey_removed", 7, {"name": "rita", "id": "p"}, ANNA, "no").subject == "rita"
 
 
 def test_no_field_is_named_like_a_secret():
