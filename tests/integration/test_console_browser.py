@@ -8,6 +8,8 @@ from tests.support.console import ConsoleTown
 from tests.support.town import ACCOUNT
 from tests.support.walker import walker
 
+from keyfast.services.audit import STRETCH
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 KEY = "LOCAL\\svc-a"
@@ -182,6 +184,29 @@ def test_an_outage_is_mended_in_three_clicks_and_watched_to_the_last_name(site):
             await page.get_by_label("Your password").fill("ada")
             await page.get_by_role("button", name="End the recovery").click()
             await page.get_by_text("The recovery is over").wait_for()
+            return browser.faults
+
+    assert site.town.run(act()) == []
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_long_trail_is_verified_to_its_end(site, script):
+    site.town.lengthen_trail(2 * STRETCH)
+    head = site.town.run(site.town.site._admin.console.audit.last())
+
+    async def act():
+        async with (
+            site.town.served(site.folder) as url,
+            walker(url, site.pictures, script=script) as browser,
+        ):
+            page = browser.page
+            await browser.sign_in("anna")
+            await page.get_by_role("link", name="Audit").click()
+            await page.get_by_role("link", name="Verify").click()
+            await page.get_by_role("button", name="Verify").click()
+            for _ in range(0 if script else 2):
+                await page.get_by_role("button", name="Go on").click()
+            await page.get_by_text(f"Intact up to record {head}").wait_for(timeout=15_000)
             return browser.faults
 
     assert site.town.run(act()) == []

@@ -10,7 +10,7 @@ from tests.support.console import ConsoleTown
 from keyfast.api.console.pages import CHANGE_NOTHING, PAGES
 from keyfast.core.audit import Actor, Via
 from keyfast.core.audit_actions import ACTIONS
-from keyfast.services import audit as audit_service
+from keyfast.services.audit import STRETCH
 
 EVIL = "<script>alert(1)</script>\"'\u202e"
 ID = "3d1219c7-c4c5-404a-aa1f-6d2a48adfda4"
@@ -108,16 +108,19 @@ def answers(browser, path):
 
 
 def test_a_trail_is_verified_stretch_by_stretch_with_and_without_a_script(town, anna):
-    refuse(town, "svc-long", 2 * audit_service.STRETCH // 1000)
+    town.lengthen_trail(2 * STRETCH)
     head = town.run(town.site._admin.console.audit.head())
     assert "Begin anew" not in anna.get("/audit/verify").text
     told = answers(anna, "/audit/verify?after=0")
+    assert len(told) == 3
+    assert all("Go on" in said and "Intact" not in said for said in told[:-1])
     assert f"Intact up to record {head.number}" in told[-1]
     assert head.hash in told[-1]
     start = town.run(town.site._admin.console.audit.verify(None)).upto
     said = anna.get(f"/audit/verify?after={start.number}&hash={start.hash}&sealed=7").text
-    assert f"Intact up to record {head.number}" in said
+    assert f"{2 * STRETCH:,} of {head.number:,} records fit so far" in said
     assert "<dt>Sealed up to</dt><dd>7</dd>" in said
+    assert 'name="sealed" value="7"' in said
     for wrong in ("hash=nonsense", "after=3&hash=x"):
         assert anna.get(f"/audit/verify?{wrong}").status_code == 400
         assert anna.get(f"/audit/verify/live?{wrong}").status_code == 400

@@ -30,8 +30,6 @@ COOKIE = "__Host-keyfast"
 MAX_TOKEN_CHARS = 512
 
 View = Callable[[Visit], Awaitable[Response]]
-
-
 Again = Callable[[Visit, KeyfastError], Awaitable[Response]]
 """Shows a form again, with what was entered and why that was refused."""
 
