@@ -8,6 +8,8 @@ from tests.support.console import ConsoleTown
 from tests.support.town import ACCOUNT
 from tests.support.walker import walker
 
+from keyfast.services.audit import STRETCH
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 KEY = "LOCAL\\svc-a"
@@ -29,7 +31,7 @@ class Site:
         """Do one of everything; return the pages by name."""
         ada = self.town.browser("ada")
         ada.post("/settings/modes/open", mode="oauth", reason="beside the other")
-        plan = {"kind": "oauth", "source": KEY, "ring": "default", "do": "plan", "approvals": "1"}
+        plan = {"kind": "oauth", "source": KEY, "ring": "default", "approvals": "1"}
         rotation = _place(ada.post("/rotations", **plan))
         ada.post(f"{rotation}/start")
         self.town.let_pass(5)
@@ -64,6 +66,10 @@ class Site:
             "keys": "/keys",
             "settings": "/settings",
             "events": "/events",
+            "notifications": "/notifications",
+            "audit": "/audit",
+            "audit-record": "/audit/1",
+            "audit-verify": "/audit/verify?after=0",
         }
 
     def break_account(self) -> None:
@@ -178,6 +184,29 @@ def test_an_outage_is_mended_in_three_clicks_and_watched_to_the_last_name(site):
             await page.get_by_label("Your password").fill("ada")
             await page.get_by_role("button", name="End the recovery").click()
             await page.get_by_text("The recovery is over").wait_for()
+            return browser.faults
+
+    assert site.town.run(act()) == []
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_long_trail_is_verified_to_its_end(site, script):
+    site.town.lengthen_trail(2 * STRETCH)
+    head = site.town.run(site.town.site._admin.console.audit.last())
+
+    async def act():
+        async with (
+            site.town.served(site.folder) as url,
+            walker(url, site.pictures, script=script) as browser,
+        ):
+            page = browser.page
+            await browser.sign_in("anna")
+            await page.get_by_role("link", name="Audit").click()
+            await page.get_by_role("link", name="Verify").click()
+            await page.get_by_role("button", name="Verify").click()
+            for _ in range(0 if script else 2):
+                await page.get_by_role("button", name="Go on").click()
+            await page.get_by_text(f"Intact up to record {head}").wait_for(timeout=15_000)
             return browser.faults
 
     assert site.town.run(act()) == []

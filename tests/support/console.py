@@ -15,6 +15,9 @@ from tests.support.town import Town
 
 from keyfast.api.console.app import console_app
 from keyfast.api.console.gate import COOKIE
+from keyfast.core.audit import Actor, Via
+from keyfast.core.audit_actions import refused_act
+from keyfast.store import acts
 
 FORM = "application/x-www-form-urlencoded"
 ORIGIN = "https://console.example"
@@ -28,6 +31,17 @@ class ConsoleTown(Town):
         self.strict = True
         self.sign_in = FakeSignIn(self.time)
         self.app = console_app(self.site._admin.console, self.sign_in, self.time)
+
+    def lengthen_trail(self, records: int) -> None:
+        """Put refused acts on the trail, all at once."""
+
+        async def noted() -> None:
+            async with self.site._parts.database.write() as conn:
+                for number in range(records):
+                    asked = {"account": f"svc-{number}"}
+                    acts.note(conn, refused_act("account_added", number, asked, Actor("ada", Via.HTTPS), "no"))
+
+        self.run(noted())
 
     def falls_silent(self) -> str:
         """Time passes in which nobody checks in, and roll calls are made; return the incident's page."""

@@ -123,10 +123,12 @@ def demand_listed(method: str, path: str) -> None:
 
 def action_of(route: str, parts: Mapping[str, str]) -> str:
     """Return the act of a route with the parts of its path; empty if it is none."""
-    found = ACTS.get(route, "")
-    if isinstance(found, str):
-        return found
-    return found.get(list(parts.values())[-1], "")
+    return part_of(ACTS.get(route, ""), parts)
+
+
+def part_of(action: str | Mapping[str, str], parts: Mapping[str, str]) -> str:
+    """Return an act, or that which the last part of a path says; empty if it is none."""
+    return action if isinstance(action, str) else action.get(list(parts.values())[-1], "")
 
 
 def request_id() -> str:
@@ -154,14 +156,14 @@ def audited(route: str, handler: http.Handler, trail: Trail) -> http.Handler:
                 return await handler(request)
             except KeyfastError as fault:
                 action = action_of(route, request.path_params)
-                if action and _is_refusal(fault):
+                if action and is_refusal(fault):
                     await trail.refused(action, _asked_for(request), actor, fault.message)
                 raise
 
     return inner
 
 
-def _is_refusal(fault: KeyfastError) -> bool:
+def is_refusal(fault: KeyfastError) -> bool:
     """An outage decides nothing, and what does not exist cannot be refused."""
     return isinstance(fault, ConflictError | UsageError | TrustError | ForbiddenError)
 

@@ -15,6 +15,7 @@ from keyfast.wire.audit import UPTO_HEADER
 from keyfast.wire.audit_formats import Format
 
 _MEDIA_TYPES = {Format.JSONL: "application/jsonl", Format.SYSLOG: "text/plain", Format.CEF: "text/plain"}
+_ENDINGS = {Format.JSONL: "jsonl", Format.SYSLOG: "log", Format.CEF: "cef"}
 _HASH = re.compile("[0-9a-f]{64}")
 _LAST = 2**53
 _DIGITS = 16
@@ -35,7 +36,7 @@ class AuditApi:
         """``GET /admin/v1/audit?actor=&action=&subject=&before=&limit=``: newest first."""
         query = request.query_params
         page = await self._audit.list_page(
-            before=_number(query.get("before", "")) or None,
+            before=number(query.get("before", "")) or None,
             limit=http.query_int(query, "limit", PAGE, MAX_PAGE),
             actor=query.get("actor", ""),
             action=query.get("action", ""),
@@ -45,10 +46,10 @@ class AuditApi:
 
     async def show(self, request: Request) -> Response:
         """``GET /admin/v1/audit/{number}``."""
-        number = _number(request.path_params["number"])
-        if not number:
+        asked = number(request.path_params["number"])
+        if not asked:
             raise NotFoundError("records are numbered from 1", repair="keyfast audit list")
-        return ok(await self._audit.show(number))
+        return ok(await self._audit.show(asked))
 
     async def head(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """``GET /admin/v1/audit/head``: the end of the trail."""
@@ -61,19 +62,34 @@ class AuditApi:
             return ok(await self._audit.verify(None))
         if not _HASH.fullmatch(sealed):
             raise UsageError("a stretch begins after the number and the hash of a record")
-        return ok(await self._audit.verify(Head(_number(after), sealed)))
+        return ok(await self._audit.verify(Head(number(after), sealed)))
 
     async def export(self, request: Request) -> Response:
         """``GET /admin/v1/audit/export?format=&after=``: all records above a number, as lines, in their order."""
         query = request.query_params
-        try:
-            form = Format(query.get("format", Format.JSONL))
-        except ValueError:
-            raise UsageError(f"formats are {', '.join(Format)}") from None
-        after, upto = _number(query.get("after", "")), await self._audit.last()
-        headers = {UPTO_HEADER: str(max(after, upto)), "cache-control": "no-store", "x-content-type-options": "nosniff"}
-        return StreamingResponse(self._audit.export(form, after, upto), headers=headers, media_type=_MEDIA_TYPES[form])
+        return await exported(self._audit, query.get("format", Format.JSONL), query.get("after", ""))
 
 
-def _number(text: str) -> int:
+async def exported(audit: AuditService, wanted: str, above: str) -> Response:
+    """Answer with all records above a number, as lines, in their order, as a file.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    try:
+        form = Format(wanted)
+    except ValueError:
+        raise UsageError(f"formats are {', '.join(Format)}") from None
+    after, upto = number(above), await audit.last()
+    headers = {
+        UPTO_HEADER: str(max(after, upto)),
+        "cache-control": "no-store",
+        "content-disposition": f'attachment; filename="keyfast-audit-{upto}.{_ENDINGS[form]}"',
+        "x-content-type-options": "nosniff",
+    }
+    return StreamingResponse(audit.export(form, after, upto), headers=headers, media_type=_MEDIA_TYPES[form])
+
+
+def number(text: str) -> int:
+    """Return the number of a record that somebody typed; 0 for what is none."""
     return min(int(text), _LAST) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else 0

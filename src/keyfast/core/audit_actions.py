@@ -29,6 +29,7 @@ class Rule:
         named: the particular that names this thing; empty where it is the event's endpoint, or the installation.
         fields: other particulars that may be written down.
         by_itself: the server also does it by itself; without a person it is nobody's act otherwise.
+        asked: what a request that is refused calls this thing, in its path or its body.
         own: whom it names did it, over the network, before any request was theirs.
     """
 
@@ -37,13 +38,14 @@ class Rule:
     fields: tuple[str, ...] = ()
     by_itself: bool = False
     own: bool = False
+    asked: str = "id"
 
 
 _ROTATION = Rule("rotation", "rotation", ("kind", "ring", "reason"), by_itself=True)
 _ENDPOINT = Rule("endpoint")
 _PACKAGE = Rule("package", "package")
 _APPROVAL = Rule("approval", "approval", ("what", "asked_by", "decided_by"))
-_PERSON = Rule("person", "person", ("role", "rings"))
+_PERSON = Rule("person", "person", ("role", "rings"), asked="name")
 
 ACTIONS: Mapping[str, Rule] = {
     "endpoint_approved": _ENDPOINT,
@@ -91,8 +93,8 @@ ACTIONS: Mapping[str, Rule] = {
     "signed_in": Rule("person", "person", ("address", "session", "way"), own=True),
     "signed_out": Rule("person", "person", own=True),
     "passkey_added": Rule("person", "person", ("passkey", "name"), own=True),
-    "passkey_removed": Rule("person", "person", ("passkey",)),
-    "second_factor_set": Rule("person", "person"),
+    "passkey_removed": Rule("person", "person", ("passkey",), asked="name"),
+    "second_factor_set": Rule("person", "person", asked="name"),
     "session_ended": Rule("session", "session"),
     "api_token_created": Rule("API token", "token", ("name", "person", "scopes")),
     "api_token_revoked": Rule("API token", "token"),
@@ -142,11 +144,11 @@ def refused_act(kind: str, at: int, asked: Mapping[str, Any], actor: Actor, why:
     Args:
         kind: the action.
         at: unix seconds.
-        asked: what the request said; ``id`` is what its path names.
+        asked: what the request said, in its path and its body.
         actor: who asked.
         why: the reason as the asker heard it.
     """
     rule = ACTIONS[kind]
-    subject = str(asked.get("id") or asked.get(rule.named) or "")
+    subject = str(asked.get(rule.asked) or asked.get(rule.named) or "")
     detail = _typed(actor) | picked(asked, rule.fields) | picked({WHY: why}, (WHY,))
     return Act(at, actor, kind, rule.subject, plain(subject), detail, Outcome.REFUSED)

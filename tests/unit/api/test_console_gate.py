@@ -4,10 +4,11 @@ import pytest
 from tests.support.console import ORIGIN
 from tests.support.fake_sign_in import PEOPLE
 
-from keyfast.api.console.app import PAGES, Network
+from keyfast.api.console.app import Network
 from keyfast.api.console.gate import COOKIE
 from keyfast.api.console.headers import HEADERS
 from keyfast.api.console.origin import comes_from_here, local_path
+from keyfast.api.console.pages import PAGES
 from keyfast.core.role import DANGEROUS
 
 HERE = {"sec-fetch-site": "same-origin"}
@@ -16,7 +17,8 @@ TARGETS = [row for row in PAGES if row.path != "/"]
 
 
 def path_of(row):
-    return row.path.replace("{id}", ID).replace("{event}", "nonsense").replace("{act}", "nonsense")
+    named = row.path.replace("{id}", ID).replace("{number}", "1")
+    return named.replace("{event}", "nonsense").replace("{act}", "nonsense")
 
 
 # --- sessions

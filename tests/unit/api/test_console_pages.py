@@ -82,14 +82,14 @@ def test_what_a_page_says_after_an_act_comes_from_a_table(ada):
 
 def test_a_rotation_from_plan_to_roll_back(town, ada):
     order = {"kind": "oauth", "source": KEY, "approvals": "1", "ring": "default"}
-    ahead = ada.post("/rotations", **order, do="look")
+    ahead = ada.post("/rotations/preview", **order)
     assert ahead.status_code == 200
     assert "What it would touch" in ahead.text
-    wrong = ada.post("/rotations", kind="password", source=KEY, do="plan")
+    wrong = ada.post("/rotations", kind="password", source=KEY)
     assert wrong.status_code == 400
     assert "name the account" in wrong.text
     assert ada.post("/rotations", **(order | {"approvals": "3"})).status_code == 400
-    page = place(ada.post("/rotations", **order, do="plan"))
+    page = place(ada.post("/rotations", **order))
     assert place(ada.post(f"{page}/start")) == page
     town.let_pass(5)
     assert "canary" in ada.get(page).text
@@ -111,7 +111,7 @@ def test_a_rotation_from_plan_to_roll_back(town, ada):
 
 
 def test_two_persons_approve_under_their_own_names(town, ada):
-    page = place(ada.post("/rotations", kind="token_key", approvals="2", do="plan"))
+    page = place(ada.post("/rotations", kind="token_key", approvals="2"))
     assert ada.post(f"{page}/start").status_code == 409
     assert "Approve as ada" not in ada.get(page).text
     assert "Approve as olga" in (olga := town.browser("olga")).get(page).text

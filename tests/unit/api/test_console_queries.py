@@ -5,7 +5,7 @@ import re
 import pytest
 from sqlalchemy import event
 
-from keyfast.api.console.app import PAGES
+from keyfast.api.console.pages import PAGES
 
 LARGE = ("endpoint", "presence", "inventory", "inventory_change", "command", "device_key", "fork", "event")
 """Tables with a row, or many, for each endpoint."""

@@ -150,7 +150,7 @@ def test_what_is_put_on_record_by_a_colleague_is_text_everywhere(town, attack):
     if browser.cookie == "":  # a name with blanks around it is stripped as it is typed
         pytest.skip("nobody can have this name: it cannot be typed")
     page = browser.post("/packages", kind="bundle", ring=evil[:60].strip() or "x").headers["location"]
-    plan = browser.post("/rotations", kind="device_key", ring=evil, do="plan").headers.get("location", "/rotations")
+    plan = browser.post("/rotations", kind="device_key", ring=evil).headers.get("location", "/rotations")
     for path in ("/", page, plan, "/packages", "/rotations", "/events", "/settings"):
         answer = browser.get(path)
         assert answer.status_code == 200, path

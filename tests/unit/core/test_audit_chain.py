@@ -176,12 +176,19 @@ def test_which_events_are_acts_and_whose(kind, endpoint, detail, actor, expected
     assert act is None or (act.at, act.action, act.outcome) == (7, kind, Outcome.DONE)
 
 
+def test_whoever_signs_in_did_it_before_any_request_was_theirs():
+    act = act_of("signed_in", 7, None, {"person": "rita", "way": "password"}, None)
+    assert act is not None
+    assert (act.actor, act.subject) == (Actor("rita", Via.HTTPS), "rita")
+
+
 def test_a_refused_act_says_what_was_asked_and_why():
     asked = {"account": "CORP\\svc", "password": "secret", "despite": ["locked"]}
     act = refused_act("account_added", 7, asked, ANNA, "no")
     assert (act.outcome, act.subject, act.detail) == ("refused", "CORP\\svc", {"despite": "locked", "why": "no"})
     assert refused_act("rotation_started", 7, {"id": "r"}, ANNA, "no").subject == "r"
     assert refused_act("keys_exported", 7, {}, ANNA, "no").subject == ""
+    assert refused_act("passkey_removed", 7, {"name": "rita", "id": "p"}, ANNA, "no").subject == "rita"
 
 
 def test_no_field_is_named_like_a_secret():

@@ -33,13 +33,12 @@ class AccountViews:
     async def add(self, visit: Visit) -> Response:
         """``POST /accounts``: its password is proven once, then sealed."""
         form = visit.form
-        try:
-            made = await self._accounts.add(
-                form.text("account"), form.secret("password"), form.lines("despite"), visit.by
-            )
-        except KeyfastError as fault:
-            return await self._list(visit, form, fault)
+        made = await self._accounts.add(form.text("account"), form.secret("password"), form.lines("despite"), visit.by)
         return go(_page(made.account), "added")
+
+    async def again(self, visit: Visit, fault: KeyfastError) -> Response:
+        """The form, with what was entered and why that was refused."""
+        return await self._list(visit, visit.form, fault)
 
     async def show(self, visit: Visit) -> Response:
         """``GET /accounts/show?account=``."""

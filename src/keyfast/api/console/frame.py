@@ -1,6 +1,6 @@
 """Pages from templates. Every text is escaped, and what cannot be seen is written out, whoever it came from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from keyfast.api.console.banners import Banners
 from keyfast.api.console.visit import Visit
 from keyfast.core.role import Permission
 from keyfast.core.visible import visible
-from keyfast.errors import KeyfastError, NotReadyError
+from keyfast.errors import ForbiddenError, KeyfastError, NotFoundError, NotReadyError
 
 P = Permission
 
@@ -43,6 +43,7 @@ PLACES = (
     Place("/keys", "Keys", "keys", P.READ),
     Place("/settings", "Settings", "settings", P.READ),
     Place("/events", "Events", "events", P.READ),
+    Place("/audit", "Audit", "audit", P.AUDIT_READ),
     Place("/approvals", "Approvals", "good", P.READ),
     Place("/people", "People", "people", P.PEOPLE_READ),
 )
@@ -63,9 +64,16 @@ TOLD = {
     "checked": "The account was read from the directory a moment ago.",
     "removed": "The account is off the record.",
     "rotated": "The key was rotated.",
+    "tested": "A test is on its way to every receiver.",
     "mode": "The authentication modes were changed.",
 }
 """What a page says after an act, by the word in its URL: a URL brings no text of its own into a page."""
+
+_HEADINGS: Mapping[type[KeyfastError], str] = {
+    ForbiddenError: "This is not for you",
+    NotFoundError: "There is nothing here",
+    NotReadyError: "Not ready",
+}
 
 
 class Frame:
@@ -140,21 +148,9 @@ class Frame:
         """Answer with a page for somebody who has not signed in."""
         return self._html(template, status, **values)
 
-    async def denied(self, visit: Visit) -> Response:
-        """Answer that a person may not do this."""
-        limit = " for some rings" if visit.person.rings else ""
-        return await self.page(
-            visit,
-            "fault.html",
-            status=403,
-            heading="This is not for you",
-            message=f"Your role, {visit.person.role}{limit}, does not allow it.",
-            repair="",
-        )
-
     async def fault(self, visit: Visit, fault: KeyfastError) -> Response:
         """Answer with what went wrong, and what mends it."""
-        heading = {404: "There is nothing here", 503: "Not ready"}.get(fault.status, "That was not done")
+        heading = _HEADINGS.get(type(fault), "That was not done")
         answer = await self.page(
             visit, "fault.html", status=fault.status, heading=heading, message=fault.message, repair=fault.repair
         )

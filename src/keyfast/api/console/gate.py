@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -10,17 +11,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from keyfast.api import http
-from keyfast.api.acts import request_id
-from keyfast.api.console.forms import MAX_FORM, SECRETS, read_form
+from keyfast.api.acts import Trail, is_refusal, part_of
+from keyfast.api.console.forms import SECRETS, read_form
 from keyfast.api.console.frame import Frame
 from keyfast.api.console.origin import SAFE_METHODS, comes_from_here
+from keyfast.api.console.pages import Row
 from keyfast.api.console.visit import Visit
 from keyfast.api.gate import Approvals, Rings
 from keyfast.core.audit import Actor, Via
-from keyfast.core.caller import FRESH, reason_fault
+from keyfast.core.caller import FRESH, denial, reason_fault
 from keyfast.core.person import SignedIn, SignIn
 from keyfast.core.role import DANGEROUS, Permission
-from keyfast.errors import ApprovalNeededError, KeyfastError, NotFoundError, NotReadyError, UsageError
+from keyfast.errors import ApprovalNeededError, ForbiddenError, KeyfastError, NotFoundError, NotReadyError, UsageError
 from keyfast.services.approvals import Wanted
 from keyfast.store.acts import acting
 
@@ -28,21 +30,8 @@ COOKIE = "__Host-keyfast"
 MAX_TOKEN_CHARS = 512
 
 View = Callable[[Visit], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One page, or one act; what is not in the table of these is not there.
-
-    Attributes:
-        limit: bytes of the largest form that is read.
-    """
-
-    method: str
-    path: str
-    permission: Permission
-    handler: str
-    limit: int = MAX_FORM
+Again = Callable[[Visit, KeyfastError], Awaitable[Response]]
+"""Shows a form again, with what was entered and why that was refused."""
 
 
 class Gate:
@@ -53,30 +42,38 @@ class Gate:
         frame: renders what is answered instead of a page.
         rings: of what paths name, for people who answer for some rings only.
         approvals: knows what a second person has to agree to.
+        trail: where refused acts are put on record.
         clock: unix seconds.
     """
 
     def __init__(
-        self, sign_in: SignIn, frame: Frame, rings: Rings, approvals: Approvals, clock: Callable[[], float]
+        self,
+        sign_in: SignIn,
+        frame: Frame,
+        rings: Rings,
+        approvals: Approvals,
+        trail: Trail,
+        clock: Callable[[], float],
     ) -> None:
         self._sign_in = sign_in
         self._frame = frame
         self._rings = rings
         self._approvals = approvals
+        self._trail = trail
         self._clock = clock
 
-    def guarded(self, row: Row, view: View) -> http.Handler:
+    def guarded(self, row: Row, view: View, again: Again | None = None) -> http.Handler:
         """Return a handler that asks the view only if the table allows it."""
 
         async def handler(request: Request) -> Response:
             try:
-                return await self._enter(request, row, view)
+                return await self._enter(request, row, view, again)
             except NotReadyError as fault:  # also where nobody could be recognised
                 return self._frame.bare("bare.html", status=503, heading="Not ready", message=fault.message)
 
         return handler
 
-    async def _enter(self, request: Request, row: Row, view: View) -> Response:
+    async def _enter(self, request: Request, row: Row, view: View, again: Again | None) -> Response:
         if not comes_from_here(request.method, request.headers):
             return self.foreign()
         who = await self.known(request)
@@ -84,29 +81,48 @@ class Gate:
             return _to_sign_in(request)
         visit = Visit(request, who, fresh=who.proved_at <= self._clock() < who.proved_at + FRESH)
         try:
-            return await self._visited(visit, row, view)
+            if request.method in SAFE_METHODS:
+                await self._demand(visit, row.permission)
+                return await view(visit)
+            return await self._act(visit, row, view, again)
         except KeyfastError as fault:
             return await self._frame.fault(visit, fault)
 
-    async def _visited(self, visit: Visit, row: Row, view: View) -> Response:
-        if not visit.may(row.permission):
-            return await self._frame.denied(visit)
-        await self._demand_ring(visit, row.permission)
-        if visit.request.method in SAFE_METHODS:
-            return await view(visit)
-        visit = replace(visit, form=await read_form(visit.request, row.limit))
-        if row.permission in DANGEROUS:
+    async def _act(self, visit: Visit, row: Row, view: View, again: Again | None) -> Response:
+        """Do what a form asks for; what is refused goes on record, whoever refuses it."""
+        allowed = False
+        try:
+            await self._demand(visit, row.permission)
+            allowed = True
+            visit = replace(visit, form=await read_form(visit.request, row.limit))
+            with acting(_actor(visit)):
+                return await self._proved(visit, row.permission, view)
+        except KeyfastError as fault:
+            action = part_of(row.action, visit.request.path_params)
+            if action and is_refusal(fault):
+                await self._trail.refused(action, _asked_for(visit), _actor(visit), fault.message)
+            if again is None or not allowed:
+                raise
+            return await again(visit, fault)
+
+    async def _proved(self, visit: Visit, permission: Permission, view: View) -> Response:
+        """Ask the view, for a dangerous act once everything is there that it takes."""
+        if permission in DANGEROUS:
             if not visit.fresh and not await self._proves(visit):
                 return await self.ask_again(visit)
             if fault := reason_fault(visit.form.text("reason")):
                 raise UsageError(fault)
-            if self._approvals.needs(visit.caller, row.permission):
+            if self._approvals.needs(visit.caller, permission):
                 try:
-                    await self._approvals.demand(visit.caller, _wanted(visit, row.permission))
+                    await self._approvals.demand(visit.caller, _wanted(visit, permission))
                 except ApprovalNeededError as needed:
                     return await self._ask_second(visit, needed)
-        with acting(_actor(visit)):
-            return await view(visit)
+        return await view(visit)
+
+    async def _demand(self, visit: Visit, permission: Permission) -> None:
+        if why := denial(visit.caller, permission):
+            raise ForbiddenError(why)
+        await self._demand_ring(visit, permission)
 
     async def _demand_ring(self, visit: Visit, permission: Permission) -> None:
         """What a path names and is not of this person's rings does not exist for them."""
@@ -166,7 +182,15 @@ class Gate:
 def _actor(visit: Visit) -> Actor:
     reason = visit.form.text("reason")
     typed = reason if reason_fault(reason) is None else ""
-    return Actor(visit.by, Via.HTTPS, visit.person.role.value, request_id(), typed)
+    return Actor(visit.by, Via.HTTPS, visit.person.role.value, visit.number, typed)
+
+
+def _asked_for(visit: Visit) -> dict[str, Any]:
+    """What was entered and may be shown; of that the trail keeps what its table allows."""
+    entered = {name: visit.form.every(name) for name, _ in visit.form.shown()}
+    return {name: values[0] if len(values) == 1 else values for name, values in entered.items()} | (
+        visit.request.path_params
+    )
 
 
 def _wanted(visit: Visit, permission: Permission) -> Wanted:

@@ -51,16 +51,16 @@ class PackageViews:
 
     async def build(self, visit: Visit) -> Response:
         """``POST /packages``: begin, and go on to where it is watched."""
-        form = visit.form
-        try:
-            order = _order(form)
-            if not visit.person.answers_for(order.ring):
-                raise UsageError("that ring is not one of yours")
-            begun = await self._packages.begin(order, visit.by)
-        except KeyfastError as fault:
-            return await self._form(visit, form, fault)
+        order = _order(visit.form)
+        if not visit.person.answers_for(order.ring):
+            raise UsageError("that ring is not one of yours")
+        begun = await self._packages.begin(order, visit.by)
         await asyncio.wait([begun.task], timeout=WAIT_SECONDS)  # most are ready before the page is asked for
         return go(f"/packages/{begun.package}", "building")
+
+    async def again(self, visit: Visit, fault: KeyfastError) -> Response:
+        """The form, with what was entered and why that was refused."""
+        return await self._form(visit, visit.form, fault)
 
     async def show(self, visit: Visit) -> Response:
         """``GET /packages/{id}``, with some of the endpoints that came by it."""

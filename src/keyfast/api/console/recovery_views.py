@@ -43,11 +43,12 @@ class RecoveryViews:
             minutes=form.number("minutes", MINUTES),
             ranges=form.lines("ranges"),
         )
-        try:
-            await self._recovery.begin(order, visit.by)
-        except KeyfastError as fault:
-            return await self._form(visit, order.account, order.way, form, fault)
+        await self._recovery.begin(order, visit.by)
         return go("/recovery/progress", "begun")
+
+    async def again(self, visit: Visit, fault: KeyfastError) -> Response:
+        """The form, with what was entered and why that was refused."""
+        return await self._form(visit, visit.form.text("account"), visit.form.text("way"), visit.form, fault)
 
     async def progress(self, visit: Visit) -> Response:
         """``GET /recovery/progress``."""

@@ -75,17 +75,17 @@ class RotationViews:
         return await self._form(visit, Form())
 
     async def plan(self, visit: Visit) -> Response:
-        """``POST /rotations``: look ahead first; on record only with ``do=plan``, and nothing happens by that."""
-        form = visit.form
-        try:
-            order = _order(form)
-            preview = await self._rotations.preview(order)
-            if form.text("do") != "plan":
-                return await self._form(visit, form, preview=preview)
-            made = await self._rotations.plan(order, visit.by)
-        except KeyfastError as fault:
-            return await self._form(visit, form, fault=fault)
+        """``POST /rotations``: put it on record; nothing happens by that."""
+        made = await self._rotations.plan(_order(visit.form), visit.by)
         return go(f"/rotations/{made.id}", "planned")
+
+    async def preview(self, visit: Visit) -> Response:
+        """``POST /rotations/preview``: the same form, with what would be touched."""
+        return await self._form(visit, visit.form, preview=await self._rotations.preview(_order(visit.form)))
+
+    async def again(self, visit: Visit, fault: KeyfastError) -> Response:
+        """The form, with what was entered and why that was refused."""
+        return await self._form(visit, visit.form, fault=fault)
 
     async def show(self, visit: Visit) -> Response:
         """``GET /rotations/{id}``."""

@@ -7,6 +7,7 @@ from keyfast.api.gate import Rings
 from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.approvals import ApprovalService
+from keyfast.services.audit import AuditService
 from keyfast.services.command import CommandService
 from keyfast.services.forecast import ForecastService
 from keyfast.services.incident import IncidentService
@@ -14,6 +15,7 @@ from keyfast.services.keyring import KeyringService
 from keyfast.services.live import LiveState
 from keyfast.services.modes import ModeService
 from keyfast.services.node import NodeService
+from keyfast.services.notify import NotificationService
 from keyfast.services.oidc import OidcService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
@@ -57,6 +59,8 @@ class Services:
     sessions: SessionService
     tokens: ApiTokenService
     approvals: ApprovalService
+    audit: AuditService
+    notifications: NotificationService
     passkeys: PasskeyService
     oidc: OidcService | None
     clock: Callable[[], float]

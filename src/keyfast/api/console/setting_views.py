@@ -14,7 +14,7 @@ EVENTS = 100
 
 
 class SettingViews:
-    """Handlers of ``/keys``, ``/settings`` and ``/events``."""
+    """Handlers of ``/keys``, ``/settings``, ``/events`` and ``/notifications``."""
 
     def __init__(self, frame: Frame, services: Services) -> None:
         self._frame = frame
@@ -78,6 +78,18 @@ class SettingViews:
         lines = await self._services.reports.events_page(before, EVENTS + 1)
         more = lines[EVENTS - 1].id if len(lines) > EVENTS else 0
         return await self._frame.page(visit, "events.html", lines=lines[:EVENTS], more=more, before=before)
+
+    async def notifications(self, visit: Visit) -> Response:
+        """``GET /notifications``: newest first."""
+        before = http.query_int(visit.request.query_params, "before", 0, 2**31) or None
+        lines = await self._services.notifications.list_page(before, EVENTS + 1)
+        more = lines[EVENTS - 1].id if len(lines) > EVENTS else 0
+        return await self._frame.page(visit, "notifications.html", lines=lines[:EVENTS], more=more, before=before)
+
+    async def test_notification(self, visit: Visit) -> Response:
+        """``POST /notifications/test``: send every receiver a test."""
+        await self._services.notifications.test(visit.by)
+        return go("/notifications", "tested")
 
 
 def _mode(visit: Visit) -> Mode:

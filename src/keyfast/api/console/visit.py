@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from keyfast.api.acts import request_id
 from keyfast.api.console.forms import Form
 from keyfast.core.caller import Caller, Via
 from keyfast.core.person import Person, SignedIn
@@ -17,12 +18,14 @@ class Visit:
     Attributes:
         form: what was sent; empty for a page that is looked at.
         fresh: the person proved again a moment ago who they are.
+        number: everything that this request does goes on record with it.
     """
 
     request: Request
     who: SignedIn
     form: Form = field(default_factory=Form)
     fresh: bool = False
+    number: str = field(default_factory=request_id)
 
     @property
     def person(self) -> Person:

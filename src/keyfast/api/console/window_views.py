@@ -32,19 +32,20 @@ class WindowViews:
     async def open_(self, visit: Visit) -> Response:
         """``POST /windows``."""
         form = visit.form
-        try:
-            order = WindowOrder(
-                reason=form.text("reason"),
-                minutes=form.number("minutes", 60 * HOURS),
-                ranges=form.lines("ranges"),
-                account=form.text("account"),
-                ring=form.text("ring"),
-                endpoints=form.lines("endpoints"),
-            )
-            opened = await self._windows.open_(order, visit.by)
-        except KeyfastError as fault:
-            return await self._form(visit, form, fault)
+        order = WindowOrder(
+            reason=form.text("reason"),
+            minutes=form.number("minutes", 60 * HOURS),
+            ranges=form.lines("ranges"),
+            account=form.text("account"),
+            ring=form.text("ring"),
+            endpoints=form.lines("endpoints"),
+        )
+        opened = await self._windows.open_(order, visit.by)
         return go(f"/windows/{opened.line.id}", "opened")
+
+    async def again(self, visit: Visit, fault: KeyfastError) -> Response:
+        """The form, with what was entered and why that was refused."""
+        return await self._form(visit, visit.form, fault)
 
     async def show(self, visit: Visit) -> Response:
         """``GET /windows/{id}``."""
