@@ -176,10 +176,7 @@ class AdminApi:
 
     async def introspect(self, request: AsksForm[Token]) -> Answer[admin.Introspection]:
         """``POST /oauth/introspect``: whether an access token works now (RFC 7662); endpoints cannot ask."""
-        body = await http.read_body(request, http.FORM, MAX_BODY)
-        if isinstance(body, Refusal):
-            raise UsageError(body.rule.title)
-        token = dict(parse_qsl(body.decode("ascii", "replace"))).get("token", "")
+        token = (await asked_form(request, Token)).token
         return ok(await self._keyring.introspect(token))
 
 
@@ -213,12 +210,30 @@ async def asked(request: Asks[Asked], kind: type[Asked], limit: int = MAX_BODY) 
     Raises:
         UsageError: it is not of that kind.
     """
-    body = await http.read_body(request, http.JSON, limit)
-    if isinstance(body, Refusal):
-        raise UsageError(body.rule.title)
+    body = await _body(request, http.JSON, limit)
     try:
         order = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
-        raise UsageError(f"not what this asks for: {cause}") from cause
+        raise _not_that(cause) from cause
     request.scope[ORDER] = order
     return order
+
+
+async def asked_form(request: AsksForm[Asked], kind: type[Asked]) -> Asked:
+    """The same for a form."""
+    body = await _body(request, http.FORM, MAX_BODY)
+    try:
+        return msgspec.convert(dict(parse_qsl(body.decode("ascii", "replace"))), kind)
+    except msgspec.ValidationError as cause:
+        raise _not_that(cause) from cause
+
+
+async def _body(request: Request, media_type: str, limit: int) -> bytes:
+    body = await http.read_body(request, media_type, limit)
+    if isinstance(body, Refusal):
+        raise UsageError(body.rule.title)
+    return body
+
+
+def _not_that(cause: Exception) -> UsageError:
+    return UsageError(f"not what this asks for: {cause}")
