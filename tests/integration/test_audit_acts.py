@@ -74,7 +74,9 @@ class Story:
 
         answer = self.town.run(asked())
         assert isinstance(answer, httpx2.Response)
-        self.conformity.judge(method, path, body, answer)
+        self.conformity.judge(method, path, answer)
+        if answer.is_success:
+            self.conformity.judge_body(method, path, body)
         return answer
 
     def trail(self, after: int = 0) -> list[AuditRecord]:
