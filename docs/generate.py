@@ -14,27 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from msgspec import inspect as shape
 from typer.main import get_command
 
-from keyfast.api.access_api import AccessApi
-from keyfast.api.admin_api import AdminApi
-from keyfast.api.approval_api import ApprovalApi
-from keyfast.api.audit_api import AuditApi
-from keyfast.api.endpoint_api import EndpointApi
-from keyfast.api.incident_api import IncidentApi
-from keyfast.api.node_api import NodeApi
-from keyfast.api.notification_api import NotificationApi
-from keyfast.api.oauth_api import OAuthApi
-from keyfast.api.package_api import PackageApi
-from keyfast.api.people_api import PeopleApi
-from keyfast.api.recovery_api import RecoveryApi
-from keyfast.api.rotation_api import RotationApi
-from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, Row
-from keyfast.api.window_api import WindowApi
+from keyfast.api.openapi import OpenApi
+from keyfast.api.routes import ADMIN_ROUTES, ENDPOINT_ROUTES, AdminHandlers, EndpointHandlers, Row
 from keyfast.cli.main import app
 from keyfast.core import (
     approval,
@@ -203,6 +190,8 @@ def routes() -> str:
             "administrator, and its directory is the server user's alone. HTTPS on `console.listen`:`console.port`,",
             "with an API token of a [person](../operate/people.md) who has the permission. Not a stable interface",
             "yet; the `keyfast` command is.\n",
+            "Programs read the same in [`openapi.json`](openapi.json), which a server also sends: OpenAPI 3.1, with",
+            "what each route takes and answers, and the permission it needs (`x-permission`).\n",
             *_route_table(ADMIN_ROUTES),
             "",
         ]
@@ -214,49 +203,18 @@ MEANINGS = {
     "oauth.register": "enrolment (RFC 7591)",
     "oauth.token": "access tokens (RFC 6749, 7523, 9449)",
     "oauth.revoke": "revocation of the caller's own tokens (RFC 7009)",
-    "admin.installation": "which installation this is",
-    "admin.end_recovery": "the recovery of a restored server is over",
-    "admin.endpoint": "everything on record about one endpoint",
-    "admin.check_in_now": "queue the command `CheckInNow`",
-    "admin.renew_key": "queue the command `RenewDeviceKey`",
-    "admin.change_endpoint": "`approve`, `revoke`, `reinstate` or `clear`",
-    "admin.keys": "public facts of the installation's keys",
-    "admin.rotate_key": "rotate the key of a role",
-    "admin.export_keys": "all keys, encrypted under a passphrase",
-    "admin.import_keys": "take private halves from an export",
-    "admin.remove_root": "take the root's private half off this server",
-    "admin.rewrap": "seal every secret under a new KEK",
-    "access.modes": "authentication modes that are open",
-    "access.open_mode": "open an authentication mode",
-    "access.close_mode": "close an authentication mode",
-    "access.accounts": "client authentication accounts with their verdicts",
-    "access.add_account": "prove an account's password and put it on record",
-    "access.remove_account": "take an account off the record",
-    "access.directory": "which directory is used, and which mechanisms work",
-    "access.local_accounts": "accounts of the embedded directory",
-    "access.set_local_account": "make or change an account of the embedded directory",
-    "admin.introspect": "whether an access token works now (RFC 7662)",
 }
 """What routes are for, where the handler's docstring only names the route."""
 
 
+def openapi() -> str:
+    """The document of the admin API, as a server with this version sends it."""
+    document = OpenApi(ADMIN_ROUTES, AdminHandlers).document
+    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
+
+
 def _route_table(rows: Iterable[Row]) -> Iterator[str]:
-    homes: dict[str, type] = {
-        "endpoint": EndpointApi,
-        "oauth": OAuthApi,
-        "admin": AdminApi,
-        "access": AccessApi,
-        "window": WindowApi,
-        "recovery": RecoveryApi,
-        "rotation": RotationApi,
-        "node": NodeApi,
-        "incident": IncidentApi,
-        "package": PackageApi,
-        "audit": AuditApi,
-        "people": PeopleApi,
-        "notification": NotificationApi,
-        "approval": ApprovalApi,
-    }
+    homes = get_type_hints(AdminHandlers) | get_type_hints(EndpointHandlers)
     yield "| route | who may call it | what it is |"
     yield "|---|---|---|"
     for row in rows:
@@ -454,6 +412,7 @@ def _rule_page(code: str) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": cli,
     "reference/routes.md": routes,
+    "reference/openapi.json": openapi,
     **{f"diagnosis/rules/{code}.md": partial(_rule_page, code) for code in diagnosis.CODES},
 }
 BLOCKS: dict[str, Callable[[str], str]] = {

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from tests.support.conformity import DOCUMENT, Conformity
 from tests.support.mortal_site import DeadError, Fate, MortalSite
 from tests.support.town import ACCOUNT, Town
 from tests.support.witness import founded
@@ -59,6 +60,7 @@ class Story:
     def __init__(self, town: Town) -> None:
         self.town = town
         self.done: set[tuple[str, str]] = set()
+        self.conformity = Conformity()
 
     @property
     def admin(self) -> AdminParts:
@@ -72,6 +74,9 @@ class Story:
 
         answer = self.town.run(asked())
         assert isinstance(answer, httpx2.Response)
+        self.conformity.judge(method, path, answer)
+        if answer.is_success:
+            self.conformity.judge_body(method, path, body)
         return answer
 
     def trail(self, after: int = 0) -> list[AuditRecord]:
@@ -149,6 +154,9 @@ def test_every_route_leaves_one_record_of_its_act(story):
     assert not [text for text in secrets if text in story.call("GET", "/admin/v1/audit/export").text]
     by_itself = {record.action for record in story.trail() if record.actor == "keyfast"}
     assert {"rotation_trusted", "rotation_acted", "rotation_converged"} <= by_itself
+    what_changes_nothing(story)
+    told = {known["operationId"] for path in DOCUMENT["paths"].values() for known in path.values()}
+    assert story.conformity.seen == told - {"admin.introspect"}  # of a token; test_server_oauth asks it
 
 
 def keys(story: Story) -> None:
@@ -313,6 +321,20 @@ def a_recovery(story: Story) -> None:
     story.act("POST /admin/v1/recovery/finish", {"despite_unproven": 0})
     story.act("POST /admin/v1/rotations", {"kind": "recovery", "source": f"LOCAL\\{OTHER}", "mode": "oauth"})
     story.act("POST /admin/v1/recovery/resume")
+
+
+def what_changes_nothing(story: Story) -> None:
+    """Everything is read that can be read, by the ids that the lists name."""
+    lists = ("endpoints", "packages", "rotations", "incidents")
+    numbers = {name: story.call("GET", f"/admin/v1/{name}").json()[0]["id"] for name in lists}
+    for row in ADMIN_ROUTES:
+        noun = row.path.split("/")[3] if row.path.startswith("/admin") else ""
+        if row.method == "GET":
+            query = f"?account=LOCAL%5C{OTHER}" if row.handler == "access.account_history" else ""
+            story.call("GET", row.path.format(id=numbers.get(noun, ""), name=PERSON, number=1) + query)
+    story.call("POST", "/admin/v1/accounts/check", {"account": f"LOCAL\\{OTHER}"})
+    story.call("POST", "/admin/v1/rotations/preview", {"kind": "oauth", "source": f"LOCAL\\{OTHER}"})
+    story.call("POST", "/admin/v1/packages/verify", {"sha256": "0" * 64})
 
 
 def test_what_is_refused_is_on_record_with_the_reason(story):

@@ -64,6 +64,8 @@ def was_counted(keyfast) -> bool:
 
 def test_incidents_are_listed_shown_and_closed(server, keyfast):
     processes.until(lambda: was_counted(keyfast), "the first roll call, so that none comes between")
+    assert "endpoints were silent at the roll call of" in keyfast("incident", "roll-call")
+    assert json.loads(keyfast("incident", "roll-call", "--json"))["counted_at"]
     made = put(server)
     assert made in keyfast("incident", "list", "--json")
     assert "recovering" in keyfast("incident", "list")

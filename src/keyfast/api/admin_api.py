@@ -1,7 +1,6 @@
 """The admin API: spoken over the server's local socket by the command line."""
 
 from collections.abc import Callable
-from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -11,6 +10,7 @@ from starlette.responses import Response
 from keyfast import __version__
 from keyfast.api import http
 from keyfast.api.gate import caller_of
+from keyfast.api.operations import Answer, Asked, Asks, AsksForm, View, query
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal
 from keyfast.core.secret import Secret
@@ -29,8 +29,6 @@ MAX_BODY = 256 * 1024
 """Whoever may open the socket: its directory belongs to the server's user alone."""
 ORDER = "keyfast.order"
 """Where a request keeps what it asks for, once that was read: what is refused is put on record too."""
-
-Asked = TypeVar("Asked")
 
 
 class Rotate(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,6 +54,12 @@ class Passphrase(msgspec.Struct, forbid_unknown_fields=True):
         return Secret(self.passphrase.encode())
 
 
+class Token(msgspec.Struct):
+    """An access token to judge."""
+
+    token: str
+
+
 class AdminApi:
     """Handlers of ``/admin/v1``."""
 
@@ -75,19 +79,23 @@ class AdminApi:
         self._recovery = recovery
         self._clock = clock
 
-    async def installation(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
-        """``GET /admin/v1/installation``."""
+    async def installation(
+        self,
+        request: Request,  # noqa: ARG002 - the framework's signature
+    ) -> Answer[admin.Installation]:
+        """``GET /admin/v1/installation``: which installation this is."""
         live = self._live.current
         row, now = live.installation, int(self._clock())
         return ok(admin.Installation(row.id, row.name, row.epoch, live.urls, __version__, now, row.restored_at))
 
-    async def end_recovery(self, request: Request) -> Response:
-        """``POST /admin/v1/installation/end-recovery``."""
+    async def end_recovery(self, request: Request) -> Answer[admin.Changed]:
+        """``POST /admin/v1/installation/end-recovery``: the recovery of a restored server is over."""
         await self._recovery.end(caller_of(request).name)
         return ok(admin.Changed("ended"))
 
-    async def endpoints(self, request: Request) -> Response:
-        """``GET /admin/v1/endpoints``: a page in order of name."""
+    @query(name=str, state=str, after=str, limit=int)
+    async def endpoints(self, request: Request) -> Answer[list[admin.EndpointLine]]:
+        """``GET /admin/v1/endpoints``: a page of endpoints in order of name."""
         query = request.query_params
         return ok(
             await self._reports.list_page(
@@ -99,12 +107,12 @@ class AdminApi:
             )
         )
 
-    async def endpoint(self, request: Request) -> Response:
-        """``GET /admin/v1/endpoints/{id}``."""
+    async def endpoint(self, request: Request) -> Answer[admin.EndpointDetail]:
+        """``GET /admin/v1/endpoints/{id}``: everything on record about one endpoint."""
         return ok(await self._reports.show(request.path_params["id"]))
 
-    async def change_endpoint(self, request: Request) -> Response:
-        """``POST /admin/v1/endpoints/{id}/{event}``."""
+    async def change_endpoint(self, request: Request) -> Answer[admin.Changed]:
+        """``POST /admin/v1/endpoints/{id}/{event}``: `approve`, `revoke`, `reinstate` or `clear`."""
         events = {
             "approve": EndpointEvent.APPROVED,
             "revoke": EndpointEvent.REVOKED,
@@ -116,30 +124,31 @@ class AdminApi:
             raise NotFoundError("no such act")
         return ok(admin.Changed(await self._reports.change(request.path_params["id"], event, caller_of(request).name)))
 
-    async def check_in_now(self, request: Request) -> Response:
-        """``POST /admin/v1/endpoints/{id}/check-in-now``."""
+    async def check_in_now(self, request: Asks[Interval]) -> Answer[admin.CommandLine]:
+        """``POST /admin/v1/endpoints/{id}/check-in-now``: queue the command `CheckInNow`."""
         order = await asked(request, Interval)
         row = await self._commands.check_in_now(request.path_params["id"], order.interval_s, caller_of(request).name)
         return ok(admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail))
 
-    async def renew_key(self, request: Request) -> Response:
-        """``POST /admin/v1/endpoints/{id}/renew-key``."""
+    async def renew_key(self, request: Request) -> Answer[admin.CommandLine]:
+        """``POST /admin/v1/endpoints/{id}/renew-key``: queue the command `RenewDeviceKey`."""
         row = await self._commands.renew_key(request.path_params["id"], caller_of(request).name)
         return ok(admin.CommandLine(row.id, row.action, row.state.value, row.created_at, row.updated_at, row.detail))
 
-    async def events(self, request: Request) -> Response:
-        """``GET /admin/v1/events``: newest first."""
+    @query(before=int, limit=int)
+    async def events(self, request: Request) -> Answer[list[admin.EventLine]]:
+        """``GET /admin/v1/events``: what happened, newest first."""
         query = request.query_params
         before = http.query_int(query, "before", 0, 2**31) or None
         return ok(await self._reports.events_page(before, http.query_int(query, "limit", PAGE, MAX_PAGE)))
 
-    async def keys(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
-        """``GET /admin/v1/keys``."""
+    async def keys(self, request: Request) -> Answer[list[admin.KeyLine]]:  # noqa: ARG002 - the framework's signature
+        """``GET /admin/v1/keys``: public facts of the installation's keys."""
         await self._live.refresh()
         return ok(self._keyring.lines())
 
-    async def rotate_key(self, request: Request) -> Response:
-        """``POST /admin/v1/keys/rotate``."""
+    async def rotate_key(self, request: Asks[Rotate]) -> Answer[list[admin.KeyLine]]:
+        """``POST /admin/v1/keys/rotate``: rotate the key of a role."""
         order = await asked(request, Rotate)
         try:
             role = Role(order.role)
@@ -147,30 +156,27 @@ class AdminApi:
             raise UsageError(f"no role '{order.role}'; roles: {', '.join(Role)}") from None
         return ok(await self._keyring.rotate(role, caller_of(request).name))
 
-    async def export_keys(self, request: Request) -> Response:
-        """``POST /admin/v1/keys/export``."""
+    async def export_keys(self, request: Asks[Passphrase]) -> Answer[dict[str, str]]:
+        """``POST /admin/v1/keys/export``: all keys, encrypted under a passphrase."""
         order = await asked(request, Passphrase)
         return ok({"export": await self._keyring.export(order.secret(), caller_of(request).name)})
 
-    async def import_keys(self, request: Request) -> Response:
-        """``POST /admin/v1/keys/import``."""
+    async def import_keys(self, request: Asks[Passphrase]) -> Answer[list[admin.KeyLine]]:
+        """``POST /admin/v1/keys/import``: take private halves from an export."""
         order = await asked(request, Passphrase)
         return ok(await self._keyring.restore(order.export, order.secret(), caller_of(request).name))
 
-    async def remove_root(self, request: Request) -> Response:
-        """``POST /admin/v1/keys/remove-root``."""
+    async def remove_root(self, request: Request) -> Answer[list[admin.KeyLine]]:
+        """``POST /admin/v1/keys/remove-root``: take the root's private half off this server."""
         return ok(await self._keyring.remove_root(caller_of(request).name))
 
-    async def rewrap(self, request: Request) -> Response:
-        """``POST /admin/v1/keys/rewrap``."""
+    async def rewrap(self, request: Request) -> Answer[dict[str, int]]:
+        """``POST /admin/v1/keys/rewrap``: seal every secret under a new KEK."""
         return ok({"rewrapped": await self._keyring.rewrap(caller_of(request).name)})
 
-    async def introspect(self, request: Request) -> Response:
-        """``POST /oauth/introspect`` (RFC 7662), for administrators only: it is not served to endpoints."""
-        body = await http.read_body(request, http.FORM, MAX_BODY)
-        if isinstance(body, Refusal):
-            raise UsageError(body.rule.title)
-        token = dict(parse_qsl(body.decode("ascii", "replace"))).get("token", "")
+    async def introspect(self, request: AsksForm[Token]) -> Answer[admin.Introspection]:
+        """``POST /oauth/introspect``: whether an access token works now (RFC 7662); endpoints cannot ask."""
+        token = (await asked_form(request, Token)).token
         return ok(await self._keyring.introspect(token))
 
 
@@ -186,9 +192,9 @@ def guarded(handler: http.Handler) -> http.Handler:
     return inner
 
 
-def ok(view: object) -> Response:
+def ok(view: View) -> Answer[View]:
     """Answer with a view."""
-    return http.answer(msgspec.json.encode(view))
+    return Answer(view)
 
 
 def _state(text: str) -> EndpointState | None:
@@ -198,18 +204,36 @@ def _state(text: str) -> EndpointState | None:
         raise UsageError(f"no state '{text}'; states: {', '.join(EndpointState)}") from None
 
 
-async def asked(request: Request, kind: type[Asked], limit: int = MAX_BODY) -> Asked:
+async def asked(request: Asks[Asked], kind: type[Asked], limit: int = MAX_BODY) -> Asked:
     """Read what was asked for, in at most ``limit`` bytes.
 
     Raises:
         UsageError: it is not of that kind.
     """
-    body = await http.read_body(request, http.JSON, limit)
-    if isinstance(body, Refusal):
-        raise UsageError(body.rule.title)
+    body = await _body(request, http.JSON, limit)
     try:
         order = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
-        raise UsageError(f"not what this asks for: {cause}") from cause
+        raise _not_that(cause) from cause
     request.scope[ORDER] = order
     return order
+
+
+async def asked_form(request: AsksForm[Asked], kind: type[Asked]) -> Asked:
+    """The same for a form."""
+    body = await _body(request, http.FORM, MAX_BODY)
+    try:
+        return msgspec.convert(dict(parse_qsl(body.decode("ascii", "replace"))), kind)
+    except msgspec.ValidationError as cause:
+        raise _not_that(cause) from cause
+
+
+async def _body(request: Request, media_type: str, limit: int) -> bytes:
+    body = await http.read_body(request, media_type, limit)
+    if isinstance(body, Refusal):
+        raise UsageError(body.rule.title)
+    return body
+
+
+def _not_that(cause: Exception) -> UsageError:
+    return UsageError(f"not what this asks for: {cause}")

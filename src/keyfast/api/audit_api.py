@@ -3,15 +3,16 @@
 import re
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from keyfast.api import http
 from keyfast.api.acts import Trail
 from keyfast.api.admin_api import MAX_PAGE, PAGE, ok
-from keyfast.core.audit import Head
+from keyfast.api.operations import Answer, query
+from keyfast.core.audit import Entry, Head
 from keyfast.errors import NotFoundError, UsageError
 from keyfast.services.audit import AuditService
-from keyfast.wire.audit import UPTO_HEADER
+from keyfast.wire.audit import UPTO_HEADER, TrailHead, Verified
 from keyfast.wire.audit_formats import Format
 
 _MEDIA_TYPES = {Format.JSONL: "application/jsonl", Format.SYSLOG: "text/plain", Format.CEF: "text/plain"}
@@ -32,8 +33,9 @@ class AuditApi:
         """Where refused acts of every route are put on record."""
         return self._audit
 
-    async def list_(self, request: Request) -> Response:
-        """``GET /admin/v1/audit?actor=&action=&subject=&before=&limit=``: newest first."""
+    @query(actor=str, action=str, subject=str, before=int, limit=int)
+    async def list_(self, request: Request) -> Answer[list[Entry]]:
+        """``GET /admin/v1/audit?actor=&action=&subject=&before=&limit=``: records of the audit trail, newest first."""
         query = request.query_params
         page = await self._audit.list_page(
             before=number(query.get("before", "")) or None,
@@ -44,18 +46,26 @@ class AuditApi:
         )
         return ok(page)
 
+<<<<<<< HEAD
     async def show(self, request: Request) -> Response:
         """``GET /admin/v1/audit/{number}``."""
         asked = number(request.path_params["number"])
         if not asked:
+=======
+    async def show(self, request: Request) -> Answer[Entry]:
+        """``GET /admin/v1/audit/{number}``: one record."""
+        number = _number(request.path_params["number"])
+        if not number:
+>>>>>>> h/g
             raise NotFoundError("records are numbered from 1", repair="keyfast audit list")
         return ok(await self._audit.show(asked))
 
-    async def head(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+    async def head(self, request: Request) -> Answer[TrailHead]:  # noqa: ARG002 - the framework's signature
         """``GET /admin/v1/audit/head``: the end of the trail."""
         return ok(await self._audit.head())
 
-    async def verify(self, request: Request) -> Response:
+    @query(after=int, hash=str)
+    async def verify(self, request: Request) -> Answer[Verified]:
         """``GET /admin/v1/audit/verify?after=&hash=``: a stretch; none named is the first."""
         after, sealed = request.query_params.get("after", ""), request.query_params.get("hash", "")
         if not after and not sealed:
@@ -64,7 +74,8 @@ class AuditApi:
             raise UsageError("a stretch begins after the number and the hash of a record")
         return ok(await self._audit.verify(Head(number(after), sealed)))
 
-    async def export(self, request: Request) -> Response:
+    @query(format=str, after=int)
+    async def export(self, request: Request) -> StreamingResponse:
         """``GET /admin/v1/audit/export?format=&after=``: all records above a number, as lines, in their order."""
         query = request.query_params
         return await exported(self._audit, query.get("format", Format.JSONL), query.get("after", ""))

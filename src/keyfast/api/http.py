@@ -17,7 +17,7 @@ NONCE_HEADER = "dpop-nonce"
 _HEADERS_READ = "keyfast.headers"
 _MAX_LENGTH_DIGITS = 12
 
-_BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
 async def read_body(request: Request, media_type: str, limit: int) -> bytes | Refusal:
@@ -81,7 +81,7 @@ def _drop_doubled(found: dict[bytes, bytes], headers: Iterable[tuple[bytes, byte
 
 def answer(body: bytes, nonce: str = "", status: int = 200, media_type: str = JSON) -> Response:
     """A good answer."""
-    headers = {**_BASE_HEADERS, NONCE_HEADER: nonce} if nonce else _BASE_HEADERS
+    headers = {**BASE_HEADERS, NONCE_HEADER: nonce} if nonce else BASE_HEADERS
     return Response(body, status, headers, media_type)
 
 
@@ -94,7 +94,7 @@ def refused(refusal: Refusal, now: int, nonce: str = "", challenges: Sequence[st
         nonce: for the next proof.
         challenges: further ``WWW-Authenticate`` lines, one header each (RFC 9110 section 11.6.1).
     """
-    headers = dict(_BASE_HEADERS)
+    headers = dict(BASE_HEADERS)
     if nonce:
         headers[NONCE_HEADER] = nonce
     if refusal.rule.status == 401:  # noqa: PLR2004 - the status this header belongs to
@@ -120,7 +120,7 @@ def not_ready(fault: NotReadyError) -> Refusal:
 
 def faulted(fault: KeyfastError) -> Response:
     """A fault as an administrator hears it."""
-    headers = dict(_BASE_HEADERS)
+    headers = dict(BASE_HEADERS)
     if isinstance(fault, NotReadyError):
         headers["retry-after"] = str(fault.retry_after)
     return Response(problems.fault_bytes(fault), fault.status, headers, problems.MEDIA_TYPE)

@@ -2,21 +2,20 @@
 
 import asyncio
 import base64
-from http import HTTPStatus
 
-import msgspec
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse
 
 from keyfast.api import http
 from keyfast.api.admin_api import MAX_PAGE, PAGE, asked, ok
 from keyfast.api.gate import caller_of
+from keyfast.api.operations import Accepted, Answer, Asks, query
 from keyfast.errors import ForbiddenError
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.wire import admin
 from keyfast.wire.admin import PackageOrder
-from keyfast.wire.packages import DIGEST_HEADER, FileCheck
+from keyfast.wire.packages import DIGEST_HEADER, CameLine, FileCheck, FileVerdict, KindLine, PackageView
 
 MAX_ORDER = 8 * 1024 * 1024
 """An allow-list may be long."""
@@ -38,13 +37,14 @@ class PackageApi:
         self._service = service
         self._reports = reports
 
-    async def packages(self, request: Request) -> Response:
-        """``GET /admin/v1/packages``: newest first."""
+    @query(after=str, limit=int)
+    async def packages(self, request: Request) -> Answer[list[admin.PackageLine]]:
+        """``GET /admin/v1/packages``: packages, newest first."""
         query, rings = request.query_params, caller_of(request).person.rings
         limit = http.query_int(query, "limit", PAGE, MAX_PAGE)
         return ok(await self._reports.list_page(query.get("after", ""), limit, rings))
 
-    async def create(self, request: Request) -> Response:
+    async def create(self, request: Asks[PackageOrder]) -> Answer[admin.PackageLine] | Accepted[admin.PackageLine]:
         """``POST /admin/v1/packages``: build one; 202 while that takes longer, then look at it until it is ready."""
         order = await asked(request, PackageOrder, MAX_ORDER)
         if not caller_of(request).person.answers_for(order.ring):
@@ -55,34 +55,35 @@ class PackageApi:
         if fault is not None:
             raise fault
         line = await self._reports.line(begun.package, begun.warnings)
-        return http.answer(msgspec.json.encode(line), status=HTTPStatus.OK if done else HTTPStatus.ACCEPTED)
+        return ok(line) if done else Accepted(line)
 
-    async def kinds(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
+    async def kinds(self, request: Request) -> Answer[list[KindLine]]:  # noqa: ARG002 - the framework's signature
         """``GET /admin/v1/packages/kinds``: which can be built here, and what is missing for the others."""
         return ok(await asyncio.to_thread(self._reports.kinds))
 
-    async def verify(self, request: Request) -> Response:
+    async def verify(self, request: Asks[FileCheck]) -> Answer[FileVerdict]:
         """``POST /admin/v1/packages/verify``: which package a file is."""
         return ok(await self._reports.check_file(await asked(request, FileCheck)))
 
-    async def package(self, request: Request) -> Response:
-        """``GET /admin/v1/packages/{id}``."""
+    async def package(self, request: Request) -> Answer[PackageView]:
+        """``GET /admin/v1/packages/{id}``: everything on record about one package."""
         return ok(await self._reports.show(request.path_params["id"]))
 
-    async def endpoints(self, request: Request) -> Response:
-        """``GET /admin/v1/packages/{id}/endpoints``: those that came from it, newest first."""
+    @query(after=str, limit=int)
+    async def endpoints(self, request: Request) -> Answer[list[CameLine]]:
+        """``GET /admin/v1/packages/{id}/endpoints``: endpoints that came from it, newest first."""
         query = request.query_params
         limit = http.query_int(query, "limit", PAGE, MAX_PAGE)
         return ok(await self._reports.endpoints(request.path_params["id"], query.get("after", ""), limit))
 
-    async def download(self, request: Request) -> Response:
+    async def download(self, request: Request) -> FileResponse:
         """``GET /admin/v1/packages/{id}/file``: the artefact, with its digest (RFC 9530)."""
         row, path = await self._service.artefact(request.path_params["id"], caller_of(request).name)
         digest = base64.b64encode(bytes.fromhex(row.sha256)).decode("ascii")
         headers = {"cache-control": "no-store", DIGEST_HEADER: f"sha-256=:{digest}:"}
         return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=row.file_name)
 
-    async def revoke(self, request: Request) -> Response:
+    async def revoke(self, request: Request) -> Answer[admin.Changed]:
         """``POST /admin/v1/packages/{id}/revoke``: it enrols no more endpoints, and its file is removed."""
         await self._service.revoke(request.path_params["id"], caller_of(request).name)
         return ok(admin.Changed("revoked"))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
 
@@ -25,6 +25,7 @@ from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.notification_api import NotificationApi
 from keyfast.api.oauth_api import OAuthApi
+from keyfast.api.openapi import OpenApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.people_api import PeopleApi
 from keyfast.api.recovery_api import RecoveryApi
@@ -147,6 +148,7 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/roll-call", Who.ADMINISTRATOR, "incident.roll_call", P.READ),
     Row("GET", "/admin/v1/forecast", Who.ADMINISTRATOR, "incident.forecast", P.READ),
     Row("GET", "/admin/v1/diagnosis", Who.ADMINISTRATOR, "incident.diagnosis", P.READ),
+    Row("GET", "/admin/v1/openapi.json", Who.ADMINISTRATOR, "openapi.show", P.SELF),
     Row("GET", "/admin/v1/self", Who.ADMINISTRATOR, "people.myself", P.SELF),
     Row("POST", "/admin/v1/join", Who.ANYONE, "people.join"),
     Row("GET", "/admin/v1/people", Who.ADMINISTRATOR, "people.people", P.PEOPLE_READ),
@@ -180,12 +182,6 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("GET", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.tokens", P.PEOPLE_READ),
     Row("POST", "/admin/v1/tokens", Who.ADMINISTRATOR, "people.create_token", P.PEOPLE_CHANGE),
     Row("POST", "/admin/v1/tokens/{id}/revoke", Who.ADMINISTRATOR, "people.revoke_token", P.PEOPLE_CHANGE),
-    Row("GET", "/admin/v1/incidents", Who.ADMINISTRATOR, "incident.list_", P.READ),
-    Row("GET", "/admin/v1/incidents/{id}", Who.ADMINISTRATOR, "incident.show", P.READ),
-    Row("POST", "/admin/v1/incidents/{id}/close", Who.ADMINISTRATOR, "incident.close", P.INCIDENT_ACT),
-    Row("GET", "/admin/v1/roll-call", Who.ADMINISTRATOR, "incident.roll_call", P.READ),
-    Row("GET", "/admin/v1/forecast", Who.ADMINISTRATOR, "incident.forecast", P.READ),
-    Row("GET", "/admin/v1/diagnosis", Who.ADMINISTRATOR, "incident.diagnosis", P.READ),
     Row("POST", "/oauth/introspect", Who.ADMINISTRATOR, "admin.introspect", P.READ),
 )
 
@@ -214,6 +210,7 @@ class AdminHandlers:
     people: PeopleApi
     incident: IncidentApi
     approval: ApprovalApi
+    openapi: OpenApi = field(default_factory=lambda: OpenApi(ADMIN_ROUTES, AdminHandlers))
 
 
 class EndpointApp:

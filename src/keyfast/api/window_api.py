@@ -4,14 +4,14 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keyfast.api import http
 from keyfast.api.admin_api import MAX_PAGE, asked, ok
 from keyfast.api.gate import caller_of
+from keyfast.api.operations import Answer, Asks, query
 from keyfast.services.recovery_window import RecoveryWindowService
-from keyfast.wire.window import BANNER_HEADER, WindowClose, WindowOrder
+from keyfast.wire.window import BANNER_HEADER, WindowClose, WindowLine, WindowOrder, WindowView
 
 PAGE = 20
 _PLAIN = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -23,20 +23,22 @@ class WindowApi:
     def __init__(self, windows: RecoveryWindowService) -> None:
         self._windows = windows
 
-    async def windows(self, request: Request) -> Response:
+    @query(limit=int)
+    async def windows(self, request: Request) -> Answer[list[WindowLine]]:
         """``GET /admin/v1/windows``: recovery windows, newest first."""
         return ok(await self._windows.list_(http.query_int(request.query_params, "limit", PAGE, MAX_PAGE)))
 
-    async def window(self, request: Request) -> Response:
+    @query(window=str)
+    async def window(self, request: Request) -> Answer[WindowView]:
         """``GET /admin/v1/windows/show?window=``: one window with who is missing; none named is the newest."""
         return ok(await self._windows.show(request.query_params.get("window", "")))
 
-    async def open_window(self, request: Request) -> Response:
+    async def open_window(self, request: Asks[WindowOrder]) -> Answer[WindowView]:
         """``POST /admin/v1/windows/open``: open a recovery window."""
         return ok(await self._windows.open_(await asked(request, WindowOrder), caller_of(request).name))
 
-    async def close_window(self, request: Request) -> Response:
-        """``POST /admin/v1/windows/close``: close it, refused while endpoints are missing."""
+    async def close_window(self, request: Asks[WindowClose]) -> Answer[WindowView]:
+        """``POST /admin/v1/windows/close``: close a recovery window, refused while endpoints are missing."""
         return ok(await self._windows.close(await asked(request, WindowClose), caller_of(request).name))
 
 

@@ -16,7 +16,7 @@ from keyfast.cli.diagnose_text import moment
 from keyfast.cli.options import Data, Json, client
 from keyfast.core.incident import Point
 from keyfast.errors import NotFoundError
-from keyfast.wire.incident import HoldingLine, IncidentLine, IncidentView, OptionLine
+from keyfast.wire.incident import HoldingLine, IncidentLine, IncidentView, OptionLine, RollCallView
 
 app = typer.Typer(no_args_is_help=True, help="Incidents: who fell silent together, why, and what can be done.")
 
@@ -83,6 +83,30 @@ def close(
         output.as_json(line)
     else:
         output.console.print(f"{line.id}  {output.coloured(line.state, STATE_COLOUR)}")
+
+
+@app.command("roll-call")
+def roll_call(
+    data: Data = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Groups of a kind.")] = 10,
+    json: Json = False,
+) -> None:
+    """Show whom the last roll call found silent, by what they have in common."""
+    view = client(data).get("/admin/v1/roll-call", RollCallView, {"limit": limit})
+    if json:
+        output.as_json(view)
+        return
+    output.table(
+        ("IN COMMON", "WHICH", "ENDPOINTS", "SILENT", "NEVER CAME", "USUALLY SILENT"),
+        (
+            (row.group, escape(row.name), f"{row.endpoints:,}", f"{row.silent:,}", f"{row.never:,}", f"{row.usual:.0%}")
+            for row in view.groups
+        ),
+        "Nobody was counted yet.",
+    )
+    if view.counted_at:
+        when = moment(view.counted_at)
+        output.console.print(f"{view.silent:,} of {view.endpoints:,} endpoints were silent at the roll call of {when}")
 
 
 def draw(view: IncidentView, console: Console) -> None:
