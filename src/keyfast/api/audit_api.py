@@ -46,17 +46,10 @@ class AuditApi:
         )
         return ok(page)
 
-<<<<<<< HEAD
-    async def show(self, request: Request) -> Response:
-        """``GET /admin/v1/audit/{number}``."""
-        asked = number(request.path_params["number"])
-        if not asked:
-=======
     async def show(self, request: Request) -> Answer[Entry]:
         """``GET /admin/v1/audit/{number}``: one record."""
-        number = _number(request.path_params["number"])
-        if not number:
->>>>>>> h/g
+        asked = number(request.path_params["number"])
+        if not asked:
             raise NotFoundError("records are numbered from 1", repair="keyfast audit list")
         return ok(await self._audit.show(asked))
 
