@@ -74,7 +74,7 @@ class AuditApi:
         return await exported(self._audit, query.get("format", Format.JSONL), query.get("after", ""))
 
 
-async def exported(audit: AuditService, wanted: str, above: str) -> Response:
+async def exported(audit: AuditService, wanted: str, above: str) -> StreamingResponse:
     """Answer with all records above a number, as lines, in their order, as a file.
 
     Raises:
