@@ -16,6 +16,8 @@ from keyfast.see.report import GroupReport, SiteReport
 
 WIDTH, HEIGHT = 1000, 120
 _MARGIN = 3600
+_APART = 16
+"""Numbers that are nearer than this would be written over each other."""
 
 
 class Bar(NamedTuple):
@@ -29,10 +31,10 @@ class Bar(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A moment of the timeline in the chart, by its number there."""
+    """Moments of the timeline at one place of the chart, by their numbers there."""
 
     x: float
-    number: int
+    number: str
 
 
 class Chart(NamedTuple):
@@ -105,4 +107,11 @@ def _marks(group: GroupReport, begin: int, end: int, scale: float) -> tuple[Mark
         for number, point in enumerate(group.timeline, 1)
         if begin - _MARGIN <= point.at <= end + _MARGIN
     ]
-    return tuple(Mark(round(min(max((at - begin) * scale, 0), WIDTH), 2), number) for number, at in inside)
+    marks: list[Mark] = []
+    for number, at in inside:
+        x = round(min(max((at - begin) * scale, 0), WIDTH), 2)
+        if marks and x - marks[-1].x < _APART:
+            marks[-1] = Mark(marks[-1].x, f"{marks[-1].number}, {number}")
+        else:
+            marks.append(Mark(x, str(number)))
+    return tuple(marks)

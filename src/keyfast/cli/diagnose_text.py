@@ -1,5 +1,7 @@
 """A diagnosis on a terminal. Texts of strangers are shown as they are, never as markup."""
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -13,14 +15,16 @@ from keyfast.wire.incident import ServerDiagnosis
 
 _COLOUR = {Confidence.CERTAIN: "bold red", Confidence.LIKELY: "yellow", Confidence.POSSIBLE: "dim"}
 _CHECKED = {"good": "green", "bad": "bold red", "unknown": "yellow"}
+_MANY = 5
+"""Files of a kind that are listed one by one."""
 _FULL = 1
 """Findings that are shown with all their options; of the others, what they are."""
 
 
 def show(report: SiteReport, console: Console) -> None:
     """Print a report."""
-    for source in report.sources:
-        console.print(_source(source), soft_wrap=True)
+    for line in _sources(report.sources):
+        console.print(line, soft_wrap=True)
     for group in report.groups:
         _group(group, console)
     for note in report.notes:
@@ -41,6 +45,22 @@ def show_server(report: ServerDiagnosis, console: Console) -> None:
 def moment(unix: int) -> str:
     """A time as in a log, to the minute."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _sources(sources: Sequence[SourceLine]) -> Iterator[Text]:
+    """A line for each file; where a folder held many of a kind, one for all in which nothing was wrong."""
+    files, records = Counter[str](), Counter[str]()
+    for source in filter(_is_whole, sources):
+        files[source.kind] += 1
+        records[source.kind] += source.records
+    many = {kind: count for kind, count in files.items() if count > _MANY}
+    for kind, count in many.items():
+        yield Text(f"{kind}: {count:,} files: {records[kind]:,} read")
+    yield from (_source(source) for source in sources if not (_is_whole(source) and source.kind in many))
+
+
+def _is_whole(source: SourceLine) -> bool:
+    return not source.damaged and not source.note
 
 
 def _source(source: SourceLine) -> Text:
