@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
+from functools import partial
 
 import msgspec
 import pytest
@@ -25,8 +26,15 @@ EVIL = "lab]\x1b[31m\n<109>1 fake"
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory):
-    """A server of its own: its trail is broken in the end."""
     running = RunningServer(tmp_path_factory.mktemp("audited"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def untouched(tmp_path):
+    """A server of its own: on its trail is nothing, and in the end it is broken."""
+    running = RunningServer(tmp_path / "untouched")
     yield running
     running.close()
 
@@ -35,17 +43,19 @@ def audited(tmp_path_factory):
 def keyfast(audited, monkeypatch):
     """Run a command in this process; returns exit code, output and error output."""
     monkeypatch.setattr(output.console, "width", 240)
-
-    def run(*arguments):
-        result = CliRunner().invoke(cli.app, [*arguments, "--data", str(audited.data)])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
+    return partial(_run, audited)
 
 
-def test_the_trail_from_the_first_act_to_a_broken_record(audited, keyfast, tmp_path):
+def _run(server, *arguments):
+    result = CliRunner().invoke(cli.app, [*arguments, "--data", str(server.data)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_trail_from_the_first_act_to_a_broken_record(untouched, monkeypatch, tmp_path):
+    monkeypatch.setattr(output.console, "width", 240)
+    audited, keyfast = untouched, partial(_run, untouched)
     installation = audited.admin.get("/admin/v1/installation", dict)["id"]
     # 1. Nothing is on it.
     assert keyfast("audit", "list")[1] == "Nothing is on the trail.\n"

@@ -43,7 +43,7 @@ async def http(site, installer):
     routes = [
         Route(
             row.path,
-            guarded(gate.kept(getattr(api, row.handler.partition(".")[2]), row.permission)),
+            guarded(gate.known(gate.allowed(getattr(api, row.handler.partition(".")[2]), row.permission))),
             methods=[row.method],
         )
         for row in rows
