@@ -18,8 +18,9 @@ from keyfast.core.silence import Known, explain
 from keyfast.core.usual import HOURS
 from keyfast.services.roll_call import BATCH
 from keyfast.store import roll_calls
-from keyfast.store.database import Database, upgrade
+from keyfast.store.database import Database
 from keyfast.store.roll_calls import Counted
+from keyfast.store.schema import upgrade
 from keyfast.store.url import sqlite_path
 
 NOW = 1_800_000_000

@@ -71,6 +71,7 @@ def test_two_copies_of_one_agent_directory_are_found_out_and_neither_is_locked_o
     assert only_endpoint(server).line.state == "active"
 
 
+@pytest.mark.slow
 def test_an_image_that_is_restored_again_and_again_is_no_clone(server, tmp_path):
     lab = RealAgent(tmp_path / "lab").install(read_bundle(server.package().path))
     assert lab.check_in(), lab.output
@@ -189,6 +190,7 @@ def test_keys_rotate_and_a_sleeping_endpoint_does_not_notice(server, tmp_path):
     processes.until(signed_by_the_new_keys, "a command signed by a key the endpoint had never seen")
 
 
+@pytest.mark.slow
 def test_everything_sealed_again_under_a_new_key_while_the_server_runs(server, tmp_path):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     assert agent.check_in(), agent.output
@@ -214,6 +216,7 @@ def test_a_full_package_strands_nobody_who_gets_a_newer_one(server, tmp_path):
     assert second.check_in(), second.output
 
 
+@pytest.mark.slow
 def test_a_wrong_clock_survives_a_new_receipt_key(server, tmp_path):
     agent = RealAgent(tmp_path / "agent", another_time("@1980-01-02 00:00:00"))
     agent.install(read_bundle(server.package().path))
@@ -233,6 +236,7 @@ def newest_receipt_key(server):
     return next(key.kid for key in keys if key.role == "receipt" and key.status == "current")
 
 
+@pytest.mark.slow
 def test_an_old_export_brings_back_private_halves_and_nothing_else(server, tmp_path):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     assert agent.check_in(), agent.output

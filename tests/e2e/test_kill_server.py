@@ -10,7 +10,7 @@ from tests.support.device import Device, read_bundle
 from tests.support.postgres import Cluster
 from tests.support.server import RunningServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 DEVICES = 24
 ROUNDS = 3

@@ -20,7 +20,7 @@ from keyfast.wire.admin import (
     ModeOrder,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 PASSWORD = "Package-Passw0rd-1"
 
 

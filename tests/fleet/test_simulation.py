@@ -33,13 +33,6 @@ def test_what_is_done_is_told(tmp_path):
     assert shares == sorted(shares)
 
 
-def test_a_scenario_without_the_time_it_takes_says_so_and_counts_all_the_same(tmp_path):
-    found = run("rotation", tmp_path, count=3, days=9, seed=3, progress=lambda done: None)
-    assert "the rotation is" in found.short_of
-    assert found.stranded == ()
-    assert found.check_ins > 0
-
-
 def test_a_fleet_that_cannot_come_back_is_counted(tmp_path):
     """The figure can be other than 0: behind a network that loses everything nobody ever joins."""
     found = run("calm", tmp_path, count=3, days=2, seed=3, progress=lambda done: None, faults=Faults(lost=1.0))

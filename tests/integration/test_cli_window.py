@@ -110,6 +110,7 @@ def test_nothing_is_broken_here(keyfast):
         keyfast("recover", "--account", "nobody", "--way", "oauth")
 
 
+@pytest.mark.slow
 def test_a_window_outlives_a_power_cut(tmp_path):
     server = RunningServer(tmp_path / "s")
     try:

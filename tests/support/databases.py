@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.support.postgres import shared_cluster
 
 from keyfast.core.check_in import Grant, Report
-from keyfast.store.database import upgrade
 from keyfast.store.endpoints import EndpointRow
+from keyfast.store.schema import upgrade
 from keyfast.store.writer import CheckIn
 
 KINDS = ("sqlite", "postgres")

@@ -19,7 +19,7 @@ from pathlib import Path
 import asyncpg
 from tests.support.require import require
 
-from keyfast.store.database import upgrade
+from keyfast.store.schema import upgrade
 
 START_SECONDS = 30
 _SETTINGS = """

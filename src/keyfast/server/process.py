@@ -16,7 +16,7 @@ from granian.server.embed import Server
 
 from keyfast import settings as settings_room
 from keyfast.errors import KeyfastError
-from keyfast.server import compose, compose_admin, console, log
+from keyfast.server import compose, log
 from keyfast.services.founding import ensure_server_certificate
 from keyfast.settings import Settings
 
@@ -58,6 +58,8 @@ async def check_in(settings: Settings) -> None:
 
 async def admin(settings: Settings) -> None:
     """Serve the admin API on the local socket, and over TLS if there is a port for it, until told to stop."""
+    from keyfast.server import compose_admin, console  # noqa: PLC0415 - the other process carries no console
+
     parts = await compose.open_parts(settings)
     service = compose_admin.admin_service(parts)
     await service.modes.follow_settings()

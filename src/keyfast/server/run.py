@@ -9,7 +9,8 @@ from keyfast.server import log
 from keyfast.server.supervisor import Child, Supervisor, python
 from keyfast.services.founding import ensure_server_certificate, found_installation, open_installation
 from keyfast.settings import Settings
-from keyfast.store.database import Database, upgrade
+from keyfast.store.database import Database
+from keyfast.store.schema import upgrade
 
 
 def children(settings: Settings, *, logs: bool = False) -> list[Child]:

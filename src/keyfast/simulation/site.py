@@ -22,7 +22,8 @@ from keyfast.settings import RecoverySettings, Settings
 from keyfast.simulation.door import Door
 from keyfast.simulation.moments import VirtualTime
 from keyfast.store import policies
-from keyfast.store.database import Database, upgrade
+from keyfast.store.database import Database
+from keyfast.store.schema import upgrade
 from keyfast.wire.admin import (
     AccountOrder,
     AccountView,

@@ -1,22 +1,18 @@
 """The database of a process: a small pool, transactions that read or write, and the schema's version."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, event, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from keyfast.errors import NotReadyError
 from keyfast.store import acts, postgres
+from keyfast.store.migrations import HEAD
 from keyfast.store.outage import is_outage, not_ready
-from keyfast.store.sqlite import BUSY_SECONDS, PRAGMAS, ensure_private_file, file_uri
+from keyfast.store.sqlite import BUSY_SECONDS, PRAGMAS, file_uri
 from keyfast.store.url import sqlite_path
 
 POOL_SIZE = 5
@@ -55,7 +51,7 @@ class Database:
             NotReadyError: the database cannot serve now.
         """
         self._check_open()
-        with _outages():
+        with outages():
             async with self._reader.connect() as conn:
                 yield conn
 
@@ -69,7 +65,7 @@ class Database:
             NotReadyError: the database cannot serve now, or others hold its lock too long.
         """
         self._check_open()
-        with _outages():
+        with outages():
             async with self._writer.begin() as conn:
                 acts.begin(conn)
                 yield conn
@@ -81,12 +77,11 @@ class Database:
         Raises:
             NotReadyError: it is missing, older or newer.
         """
-        head = ScriptDirectory.from_config(_alembic()).get_current_head()
         async with self.read() as conn:
-            found = await conn.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
-        if found != head:
+            found = await conn.run_sync(_version)
+        if found != HEAD:
             raise NotReadyError(
-                f"the database schema is {found or 'missing'}; this version needs {head}",
+                f"the database schema is {found or 'missing'}; this version needs {HEAD}",
                 repair="start the server of the matching version; it brings the schema up to date",
             )
 
@@ -101,46 +96,15 @@ class Database:
             raise NotReadyError("the server is stopping", retry_after=5)
 
 
-def upgrade(url: str) -> None:
-    """Create the schema or bring it up to date, in one transaction. Not to be called on a running loop.
-
-    Raises:
-        NotReadyError: the database cannot serve now.
-        UsageError: the URL is of no known form.
-    """
-    asyncio.run(_upgrade(url))
-
-
-async def _upgrade(url: str) -> None:
-    path = sqlite_path(url)
-    if path is not None:
-        with _outages():
-            ensure_private_file(path)
-    database = await Database.open(url)
-    try:
-        async with database.write() as conn:
-            if path is None:  # two servers may start at once
-                await conn.exec_driver_sql("SELECT pg_advisory_xact_lock(4818117110)")
-            await conn.run_sync(_migrate)
-    finally:
-        await database.close()
-
-
-def _migrate(conn: Connection) -> None:
-    config = _alembic()
-    config.attributes["connection"] = conn
-    command.upgrade(config, "head")
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
+def _version(conn: Connection) -> str | None:
+    """The schema's version, None without one."""
+    known = inspect(conn).has_table("alembic_version")
+    return conn.scalar(text("SELECT version_num FROM alembic_version")) if known else None
 
 
 @contextmanager
-def _outages() -> Iterator[None]:
+def outages() -> Iterator[None]:
+    """Let what an unreachable, full or locked database raises be a NotReadyError."""
     try:
         yield
     except Exception as cause:

@@ -2,18 +2,23 @@
 
 import asyncio
 import sqlite3
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.support.databases import KINDS, endpoint_row, new_database
 from tests.support.postgres import shared_cluster
 
 from keyfast.core.endpoint import EndpointState
 from keyfast.errors import NotReadyError, UsageError
-from keyfast.store import endpoints, postgres, postgres_batch, sqlite_batch
-from keyfast.store.database import Database, upgrade
+from keyfast.store import endpoints, migrations, postgres, postgres_batch, sqlite_batch
+from keyfast.store.database import Database
+from keyfast.store.migrations import HEAD
+from keyfast.store.schema import upgrade
 from keyfast.store.tables import metadata
 from keyfast.store.url import sqlite_path
 from keyfast.store.writer import open_writer
@@ -196,3 +201,9 @@ async def test_a_session_acknowledges_only_what_is_durable(urls, kind):
     conn = await postgres.connect(urls[0])
     assert await conn.fetchval("SHOW synchronous_commit") == "on"
     await conn.close()
+
+
+def test_the_newest_revision_is_the_one_that_this_version_needs():
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
