@@ -88,12 +88,12 @@ class CheckInParts:
     async def close(self) -> None:
         """Drain what was accepted, then let go of everything."""
         await self.writer.close()
-        with contextlib.suppress(NotReadyError):
-            await self.traffic.flush()
         await self.identities.close()
         if self.doors.ntlm is not None:
             await self.doors.ntlm.close()
         await self.doors.directory.close()
+        with contextlib.suppress(NotReadyError):
+            await self.traffic.flush()
 
 
 async def check_in_service(parts: Parts, *, gap_s: float = GAP) -> CheckInParts:
