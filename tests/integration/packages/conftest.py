@@ -10,6 +10,7 @@ from tests.support import packages, processes
 from tests.support.device import read_bundle
 from tests.support.server import RunningServer
 
+from keyfast.core.package import BUNDLE_FILE
 from keyfast.installers.deb import DebInstaller
 from keyfast.installers.macos_pkg import MacosInstaller
 from keyfast.installers.rpm import RpmInstaller
@@ -62,7 +63,9 @@ class Service:
         agent = packages.InstalledAgent(root, self._folder / "state")
         log = self._folder / "agent.log"
         self._running.append(agent.start(log))
-        processes.until(lambda: agent.status().get("well", False), f"a check-in; see {log}")
+        # One that was well before says so before it has looked at what lies there.
+        taken = agent.package / BUNDLE_FILE
+        processes.until(lambda: not taken.exists() and agent.status().get("well", False), f"a check-in; see {log}")
         return agent
 
     def stop(self) -> None:
