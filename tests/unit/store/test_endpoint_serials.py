@@ -9,8 +9,8 @@ from tests.support.databases import KINDS, endpoint_row, new_database
 from tests.support.postgres import shared_cluster
 
 from keyfast.core.endpoint import EndpointState
-from keyfast.store import database as room
 from keyfast.store import endpoint_serials, endpoints
+from keyfast.store import schema as room
 from keyfast.store.database import Database
 from keyfast.store.tables import endpoint
 
