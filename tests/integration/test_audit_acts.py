@@ -353,7 +353,7 @@ def test_what_is_refused_is_on_record_with_the_reason(story):
     assert "Wr0ng" not in told
 
 
-def test_what_only_asks_or_asks_for_nothing_that_exists_leaves_no_record(story):
+def test_what_only_asks_or_asks_for_nothing_that_exists_or_comes_from_a_stranger_leaves_no_record(story):
     story.town.join()
     before = len(story.trail())
     for path, body in (
@@ -362,8 +362,10 @@ def test_what_only_asks_or_asks_for_nothing_that_exists_leaves_no_record(story):
         ("/admin/v1/endpoints/nobody/revoke", {}),
         ("/admin/v1/endpoints/nobody/no-such-act", {}),
         ("/admin/v1/nodes/forget", {"name": "nobody"}),
+        ("/admin/v1/join", {"code": "kfi_no-invitation", "password": PASSPHRASE}),
+        ("/admin/v1/join", {"nothing": "that this asks for"}),
     ):
-        story.call("POST", path, body)
+        assert story.call("POST", path, body).status_code != 500
     assert len(story.trail()) == before
 
 

@@ -18,7 +18,15 @@ from keyfast.api.gate import known_caller
 from keyfast.core.audit import Actor, Via
 from keyfast.core.caller import Via as CalledVia
 from keyfast.core.rotation_state import RotationEvent
-from keyfast.errors import ConflictError, ForbiddenError, KeyfastError, TrustError, UsageError
+from keyfast.errors import (
+    ApprovalNeededError,
+    ConflictError,
+    ForbiddenError,
+    KeyfastError,
+    KeyFileError,
+    TrustError,
+    UsageError,
+)
 from keyfast.store.acts import acting
 
 _WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -147,7 +155,10 @@ def actor_of(request: Request) -> Actor:
 
 
 def audited(route: str, handler: http.Handler, trail: Trail) -> http.Handler:
-    """Let a handler act in the name of its caller, and put on record what it refuses."""
+    """Let a handler act in the name of its caller, and put on record what it refuses them.
+
+    What a stranger sends is not on record: anyone on the network could fill a trail that is never shortened.
+    """
 
     async def inner(request: Request) -> Response:
         actor = actor_of(request)
@@ -156,7 +167,7 @@ def audited(route: str, handler: http.Handler, trail: Trail) -> http.Handler:
                 return await handler(request)
             except KeyfastError as fault:
                 action = action_of(route, request.path_params)
-                if action and is_refusal(fault):
+                if action and known_caller(request) is not None and is_refusal(fault):
                     await trail.refused(action, _asked_for(request), actor, fault.message)
                 raise
 
@@ -164,7 +175,9 @@ def audited(route: str, handler: http.Handler, trail: Trail) -> http.Handler:
 
 
 def is_refusal(fault: KeyfastError) -> bool:
-    """An outage decides nothing, and what does not exist cannot be refused."""
+    """An outage decides nothing, what does not exist cannot be refused, what waits for a second person was not."""
+    if isinstance(fault, ApprovalNeededError | KeyFileError):
+        return False
     return isinstance(fault, ConflictError | UsageError | TrustError | ForbiddenError)
 
 
