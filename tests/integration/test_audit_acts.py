@@ -20,7 +20,7 @@ from keyfast.api.acts import ACTS, CHANGE_NOTHING, demand_listed
 from keyfast.api.routes import ADMIN_ROUTES
 from keyfast.core.audit import AuditRecord, Entry
 from keyfast.core.audit_actions import ACTIONS
-from keyfast.core.caller import Caller, Via
+from keyfast.core.caller import Caller, WayIn
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.incident import Incident, IncidentState
 from keyfast.core.person import Person
@@ -219,7 +219,7 @@ async def with_a_passkey(story: Story) -> str:
 
 def approvals(story: Story) -> None:
     """What two others ask for is agreed to, or not."""
-    asking = Caller(Person("1", PERSON, Role.ADMINISTRATOR), Via.TOKEN)
+    asking = Caller(Person("1", PERSON, Role.ADMINISTRATOR), WayIn.TOKEN)
     for act in ("approve", "deny"):
         wanted = Wanted(Permission.WINDOW_OPEN, "POST /admin/v1/windows/open", b"digest", "they are silent", "")
         with pytest.raises(ApprovalNeededError) as needed:

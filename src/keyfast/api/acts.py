@@ -16,7 +16,8 @@ from keyfast.api import http
 from keyfast.api.admin_api import ORDER
 from keyfast.api.gate import known_caller
 from keyfast.core.audit import Actor, Via
-from keyfast.core.caller import Via as CalledVia
+from keyfast.core.caller import Caller, WayIn
+from keyfast.core.endpoint import DECISIONS
 from keyfast.core.rotation_state import RotationEvent
 from keyfast.errors import (
     ApprovalNeededError,
@@ -51,12 +52,7 @@ ACTS: Mapping[str, str | Mapping[str, str]] = {
     "POST /admin/v1/nodes/forget": "node_forgotten",
     "POST /admin/v1/endpoints/{id}/check-in-now": "command_queued",
     "POST /admin/v1/endpoints/{id}/renew-key": "command_queued",
-    "POST /admin/v1/endpoints/{id}/{event}": {
-        "approve": "endpoint_approved",
-        "revoke": "endpoint_revoked",
-        "reinstate": "endpoint_reinstated",
-        "clear": "endpoint_cleared",
-    },
+    "POST /admin/v1/endpoints/{id}/{event}": {word: f"endpoint_{event}" for word, event in DECISIONS.items()},
     "POST /admin/v1/packages": "package_created",
     "GET /admin/v1/packages/{id}/file": "package_downloaded",
     "POST /admin/v1/packages/{id}/revoke": "package_revoked",
@@ -146,11 +142,14 @@ def request_id() -> str:
 
 def actor_of(request: Request) -> Actor:
     """Say who sends a request, under an id of its own for this request."""
-    number = request_id()
     caller = known_caller(request)
-    if caller is None:
-        return Actor(INVITED, Via.HTTPS, "", number)
-    via = Via.LOCAL_SOCKET if caller.via is CalledVia.SOCKET else Via.HTTPS
+    number = request_id()
+    return Actor(INVITED, Via.HTTPS, "", number) if caller is None else actor_for(caller, number)
+
+
+def actor_for(caller: Caller, number: str) -> Actor:
+    """Say who acts: a caller, in the request of an id."""
+    via = Via.LOCAL_SOCKET if caller.via is WayIn.SOCKET else Via.HTTPS
     return Actor(caller.name, via, caller.person.role.value, number, caller.reason)
 
 

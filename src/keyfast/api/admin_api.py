@@ -1,4 +1,4 @@
-"""The admin API: spoken over the server's local socket by the command line."""
+"""The admin API: what the command line speaks with a server, over its local socket or the network."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qsl
@@ -11,7 +11,7 @@ from keyfast import __version__
 from keyfast.api import http
 from keyfast.api.gate import caller_of
 from keyfast.api.operations import Answer, Asked, Asks, AsksForm, View, query
-from keyfast.core.endpoint import EndpointEvent, EndpointState
+from keyfast.core.endpoint import DECISIONS, EndpointState
 from keyfast.core.refusal import Refusal
 from keyfast.core.secret import Secret
 from keyfast.errors import KeyfastError, NotFoundError, UsageError
@@ -26,7 +26,6 @@ from keyfast.wire import admin
 PAGE = 100
 MAX_PAGE = 1000
 MAX_BODY = 256 * 1024
-"""Whoever may open the socket: its directory belongs to the server's user alone."""
 ORDER = "keyfast.order"
 """Where a request keeps what it asks for, once that was read: what is refused is put on record too."""
 
@@ -113,13 +112,7 @@ class AdminApi:
 
     async def change_endpoint(self, request: Request) -> Answer[admin.Changed]:
         """``POST /admin/v1/endpoints/{id}/{event}``: `approve`, `revoke`, `reinstate` or `clear`."""
-        events = {
-            "approve": EndpointEvent.APPROVED,
-            "revoke": EndpointEvent.REVOKED,
-            "reinstate": EndpointEvent.REINSTATED,
-            "clear": EndpointEvent.CLEARED,
-        }
-        event = events.get(request.path_params["event"])
+        event = DECISIONS.get(request.path_params["event"])
         if event is None:
             raise NotFoundError("no such act")
         return ok(admin.Changed(await self._reports.change(request.path_params["id"], event, caller_of(request).name)))

@@ -60,12 +60,8 @@ class AuditApi:
     @query(after=int, hash=str)
     async def verify(self, request: Request) -> Answer[Verified]:
         """``GET /admin/v1/audit/verify?after=&hash=``: a stretch; none named is the first."""
-        after, sealed = request.query_params.get("after", ""), request.query_params.get("hash", "")
-        if not after and not sealed:
-            return ok(await self._audit.verify(None))
-        if not _HASH.fullmatch(sealed):
-            raise UsageError("a stretch begins after the number and the hash of a record")
-        return ok(await self._audit.verify(Head(number(after), sealed)))
+        asked = request.query_params
+        return ok(await self._audit.verify(stretch(asked.get("after", ""), asked.get("hash", ""))))
 
     @query(format=str, after=int)
     async def export(self, request: Request) -> StreamingResponse:
@@ -92,6 +88,23 @@ async def exported(audit: AuditService, wanted: str, above: str) -> StreamingRes
         "x-content-type-options": "nosniff",
     }
     return StreamingResponse(audit.export(form, after, upto), headers=headers, media_type=_MEDIA_TYPES[form])
+
+
+def stretch(after: str, link: str) -> Head | None:
+    """Return the record after which a stretch begins; None for the first, after number 0 or none.
+
+    Args:
+        after: its number.
+        link: its hash.
+
+    Raises:
+        UsageError: that is no hash.
+    """
+    if not link and after in {"", "0"}:
+        return None
+    if not _HASH.fullmatch(link):
+        raise UsageError("a stretch begins after the number and the hash of a record")
+    return Head(number(after), link)
 
 
 def number(text: str) -> int:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from keyfast.api import http
-from keyfast.core.caller import LOCAL, Caller, Via, denial, reason_fault, unproved
+from keyfast.core.caller import LOCAL, Caller, WayIn, denial, reason_fault, unproved
 from keyfast.core.refusal import Refusal
 from keyfast.core.role import DANGEROUS, Permission
 from keyfast.core.secret import Secret
@@ -129,9 +129,7 @@ class Gate:
             caller = caller_of(request)
             if permission is None:
                 raise ForbiddenError("nobody may do this")
-            if why := denial(caller, permission):
-                raise ForbiddenError(why)
-            await self._demand_ring(request, caller, permission)
+            await demand(caller, permission, request.path_params.get("id"), self._rings)
             self._demand_more(request, caller, permission)
             if self._approvals is not None and self._approvals.needs(caller, permission):
                 request = await self._agreed(request, caller, permission, self._approvals)
@@ -159,17 +157,31 @@ class Gate:
         """Demand what a dangerous act needs besides the permission."""
         if unproved(caller, permission, int(self._clock())):
             raise NotSignedInError("prove again who you are before this: enter password and code once more")
-        if caller.via is not Via.SOCKET and permission in DANGEROUS and (fault := reason_fault(_reason(request))):
+        if caller.via is not WayIn.SOCKET and permission in DANGEROUS and (fault := reason_fault(_reason(request))):
             raise UsageError(fault, repair=f"send it in the header {REASON_HEADER}, percent-encoded")
 
-    async def _demand_ring(self, request: Request, caller: Caller, permission: Permission) -> None:
-        """Demand that what the path names is in the caller's rings; what is not does not exist for them."""
-        noun, number = permission.partition(".")[0], request.path_params.get("id")
-        if not caller.person.rings or noun not in _NOUNS or number is None:
-            return
-        ring = await self._rings.ring_of(noun, number) if self._rings else None
-        if ring is None or not caller.person.answers_for(ring):
-            raise NotFoundError(f"no {noun} {number}")
+
+async def demand(caller: Caller, permission: Permission, number: str | None, rings: Rings | None) -> None:
+    """Make sure that somebody may do something, and may do it to what a path names.
+
+    Args:
+        caller: who.
+        permission: what it takes.
+        number: id of the endpoint or package that it is about, None for none.
+        rings: finds its ring; None where nobody answers for some rings only.
+
+    Raises:
+        ForbiddenError: they may not.
+        NotFoundError: it is not of their rings; what is not does not exist for them.
+    """
+    if why := denial(caller, permission):
+        raise ForbiddenError(why)
+    noun = permission.partition(".")[0]
+    if not caller.person.rings or noun not in _NOUNS or number is None:
+        return
+    ring = await rings.ring_of(noun, number) if rings else None
+    if ring is None or not caller.person.answers_for(ring):
+        raise NotFoundError(f"no {noun} {number}")
 
 
 def _reason(request: Request) -> str:

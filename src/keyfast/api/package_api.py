@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse
@@ -13,6 +14,7 @@ from keyfast.api.operations import Accepted, Answer, Asks, query
 from keyfast.errors import ForbiddenError
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
+from keyfast.store.packages import PackageRow
 from keyfast.wire import admin
 from keyfast.wire.admin import PackageOrder
 from keyfast.wire.packages import DIGEST_HEADER, CameLine, FileCheck, FileVerdict, KindLine, PackageView
@@ -78,12 +80,16 @@ class PackageApi:
 
     async def download(self, request: Request) -> FileResponse:
         """``GET /admin/v1/packages/{id}/file``: the artefact, with its digest (RFC 9530)."""
-        row, path = await self._service.artefact(request.path_params["id"], caller_of(request).name)
-        digest = base64.b64encode(bytes.fromhex(row.sha256)).decode("ascii")
-        headers = {"cache-control": "no-store", DIGEST_HEADER: f"sha-256=:{digest}:"}
-        return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=row.file_name)
+        return download(*await self._service.artefact(request.path_params["id"], caller_of(request).name))
 
     async def revoke(self, request: Request) -> Answer[admin.Changed]:
         """``POST /admin/v1/packages/{id}/revoke``: it enrols no more endpoints, and its file is removed."""
         await self._service.revoke(request.path_params["id"], caller_of(request).name)
         return ok(admin.Changed("revoked"))
+
+
+def download(row: PackageRow, path: Path) -> FileResponse:
+    """Answer with a package's artefact and its digest (RFC 9530)."""
+    digest = base64.b64encode(bytes.fromhex(row.sha256)).decode("ascii")
+    headers = {"cache-control": "no-store", DIGEST_HEADER: f"sha-256=:{digest}:"}
+    return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=row.file_name)

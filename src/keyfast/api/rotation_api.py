@@ -7,7 +7,7 @@ from keyfast.api.acts import ROTATION_ACTS
 from keyfast.api.admin_api import MAX_PAGE, PAGE, asked, ok
 from keyfast.api.gate import caller_of
 from keyfast.api.operations import Answer, Asks, query
-from keyfast.core.caller import Via
+from keyfast.core.caller import WayIn
 from keyfast.core.rotation_state import RotationEvent
 from keyfast.errors import NotFoundError
 from keyfast.services.rotate import RotationService
@@ -53,7 +53,7 @@ class RotationApi:
     async def approve(self, request: Asks[Approval]) -> Answer[RotationView]:
         """``POST /admin/v1/rotations/{id}/approve``: somebody agrees; on the socket whoever they say they are."""
         caller, typed = caller_of(request), (await asked(request, Approval)).name
-        name = typed if caller.via is Via.SOCKET else caller.name
+        name = typed if caller.via is WayIn.SOCKET else caller.name
         return ok(await self._rotations.approve(request.path_params["id"], name))
 
     async def waive(self, request: Asks[Waiver]) -> Answer[Waived]:

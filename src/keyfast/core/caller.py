@@ -12,7 +12,7 @@ FRESH = 5 * 60
 MAX_REASON = 300
 
 
-class Via(StrEnum):
+class WayIn(StrEnum):
     """How a caller came in."""
 
     SOCKET = "socket"
@@ -31,7 +31,7 @@ class Caller(msgspec.Struct, frozen=True):
     """
 
     person: Person
-    via: Via
+    via: WayIn
     scopes: frozenset[Permission] | None = None
     proved_at: int = 0
     credential: str = ""
@@ -47,7 +47,7 @@ class Caller(msgspec.Struct, frozen=True):
         return (self.scopes is None or permission in self.scopes) and self.person.may(permission, ring)
 
 
-LOCAL = Caller(Person("", "local administrator", Role.ADMINISTRATOR), Via.SOCKET)
+LOCAL = Caller(Person("", "local administrator", Role.ADMINISTRATOR), WayIn.SOCKET)
 """Whoever may open the local socket: its directory belongs to the server's user alone."""
 
 
@@ -68,9 +68,14 @@ def unproved(caller: Caller, permission: Permission, now: int) -> bool:
     On the socket the operating system has told who it is, and an API token names each dangerous permission that
     it was given: neither can be asked for a password.
     """
-    if caller.via is not Via.SESSION or permission not in DANGEROUS:
+    if caller.via is not WayIn.SESSION or permission not in DANGEROUS:
         return False
-    return not caller.proved_at <= now < caller.proved_at + FRESH
+    return not is_fresh(caller.proved_at, now)
+
+
+def is_fresh(proved_at: float, now: float) -> bool:
+    """Tell whether a proof of who somebody is still counts for dangerous acts."""
+    return proved_at <= now < proved_at + FRESH
 
 
 def reason_fault(reason: str) -> str | None:

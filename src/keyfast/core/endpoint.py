@@ -39,6 +39,14 @@ class EndpointEvent(StrEnum):
 
 S, E = EndpointState, EndpointEvent
 
+DECISIONS: dict[str, EndpointEvent] = {
+    "approve": E.APPROVED,
+    "revoke": E.REVOKED,
+    "reinstate": E.REINSTATED,
+    "clear": E.CLEARED,
+}
+"""What a person may decide about an endpoint, by the word for it."""
+
 TABLE: dict[tuple[EndpointState, EndpointEvent], EndpointState] = {
     (S.PENDING, E.APPROVED): S.REGISTERED,
     (S.PENDING, E.REVOKED): S.REVOKED,

@@ -6,7 +6,7 @@ A token never allows more than its person may do now: what was taken from them i
 from collections.abc import Callable
 
 from keyfast.core import ids
-from keyfast.core.caller import Caller, Via
+from keyfast.core.caller import Caller, WayIn
 from keyfast.core.person_life import PersonState
 from keyfast.core.role import NAMED, Permission
 from keyfast.core.secret import Secret
@@ -52,7 +52,7 @@ class ApiTokenService:
             async with self._database.write() as conn:
                 await api_tokens.note_use(conn, key, now)
         known = frozenset(NAMED[scope] for scope in row.scopes if scope in NAMED)
-        return Caller(owner.person, Via.TOKEN, scopes=known, credential=row.id)
+        return Caller(owner.person, WayIn.TOKEN, scopes=known, credential=row.id)
 
     async def create(self, order: TokenOrder, by: str) -> TokenMade:
         """Make a token; its text is told once.

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import approval, ids
 from keyfast.core.approval import Approval, ApprovalEvent, decision_fault, is_over, use_fault
-from keyfast.core.caller import Caller, Via
+from keyfast.core.caller import Caller, WayIn
 from keyfast.core.role import Permission
 from keyfast.core.visible import visible
 from keyfast.errors import ApprovalNeededError, ConflictError, NotFoundError, TrustError
@@ -64,7 +64,7 @@ class ApprovalService:
 
     def needs(self, caller: Caller, permission: Permission) -> bool:
         """Tell whether a second person has to agree; never on the socket, whose owner owns the settings too."""
-        return permission in self._needing and caller.via is not Via.SOCKET
+        return permission in self._needing and caller.via is not WayIn.SOCKET
 
     async def demand(self, caller: Caller, wanted: Wanted) -> None:
         """Use an approval up, before the act; without one, ask for it.

@@ -121,6 +121,7 @@ def test_a_trail_is_verified_stretch_by_stretch_with_and_without_a_script(town, 
     assert f"{2 * STRETCH:,} of {head.number:,} records fit so far" in said
     assert "<dt>Sealed up to</dt><dd>7</dd>" in said
     assert 'name="sealed" value="7"' in said
+    assert anna.get("/audit/verify/live?after=3").status_code == 400
     for wrong in ("hash=nonsense", "after=3&hash=x"):
         assert anna.get(f"/audit/verify?{wrong}").status_code == 400
         assert anna.get(f"/audit/verify/live?{wrong}").status_code == 400

@@ -18,7 +18,7 @@ from keyfast.core.approval import (
     is_over,
     use_fault,
 )
-from keyfast.core.caller import LOCAL, Caller, Via
+from keyfast.core.caller import LOCAL, Caller, WayIn
 from keyfast.core.person import Person
 from keyfast.core.role import Permission, Role
 from keyfast.errors import TransitionError
@@ -26,9 +26,9 @@ from keyfast.errors import TransitionError
 P = Permission
 ASKED = Approval("id", NOW, "alice", P.WINDOW_OPEN, "POST /x", "because")
 GIVEN = replace(ASKED, state=ApprovalState.GIVEN, decided_at=NOW, decided_by="bob")
-ALICE = Caller(Person("1", "alice", Role.OPERATOR), Via.SESSION)
-BOB = Caller(Person("2", "bob", Role.OPERATOR), Via.TOKEN, frozenset({P.WINDOW_OPEN}))
-HUGO = Caller(Person("3", "hugo", Role.HELPDESK), Via.SESSION)
+ALICE = Caller(Person("1", "alice", Role.OPERATOR), WayIn.SESSION)
+BOB = Caller(Person("2", "bob", Role.OPERATOR), WayIn.TOKEN, frozenset({P.WINDOW_OPEN}))
+HUGO = Caller(Person("3", "hugo", Role.HELPDESK), WayIn.SESSION)
 
 
 @pytest.mark.parametrize(("state", "event"), [*product(ApprovalState, ApprovalEvent)])
@@ -48,7 +48,7 @@ def test_what_is_denied_or_used_stays_so():
     ("decider", "may"),
     [
         (ALICE, False),
-        (replace(ALICE, via=Via.TOKEN), False),
+        (replace(ALICE, via=WayIn.TOKEN), False),
         (BOB, True),
         (replace(BOB, scopes=frozenset()), False),
         (HUGO, False),

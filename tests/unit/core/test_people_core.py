@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.databases import NOW
 
 from keyfast.core import person_life, throttle
-from keyfast.core.caller import FRESH, LOCAL, MAX_REASON, Caller, Via, denial, reason_fault, unproved
+from keyfast.core.caller import FRESH, LOCAL, MAX_REASON, Caller, WayIn, denial, reason_fault, unproved
 from keyfast.core.person import Person, Session, SignInRefusal
 from keyfast.core.person_life import PersonEvent, PersonState
 from keyfast.core.role import DANGEROUS, MEANING, PER_RING, ROLES, Permission, Role, permissions
@@ -63,16 +63,16 @@ def test_rings_only_ever_take_away(role, permission):
 
 @pytest.mark.parametrize(("role", "permission"), [*product(Role, Permission)])
 def test_a_denial_says_what_is_missing(role, permission):
-    caller = Caller(Person("1", "a", role), Via.TOKEN, frozenset(Permission))
+    caller = Caller(Person("1", "a", role), WayIn.TOKEN, frozenset(Permission))
     why = denial(caller, permission)
     assert (why is None) == (permission in ROLES[role])
     assert why is None or (permission.value in why and role.value in why)
-    bare = denial(Caller(Person("1", "a", role), Via.TOKEN, frozenset()), permission)
+    bare = denial(Caller(Person("1", "a", role), WayIn.TOKEN, frozenset()), permission)
     assert bare is not None
 
 
 def test_a_denial_for_some_rings_says_so():
-    caller = Caller(Person("1", "a", Role.ADMINISTRATOR, ("ours",)), Via.SOCKET)
+    caller = Caller(Person("1", "a", Role.ADMINISTRATOR, ("ours",)), WayIn.SOCKET)
     assert "for some rings" in denial(caller, P.KEY_ROTATE)
 
 
@@ -81,10 +81,10 @@ def test_the_socket_is_nobodys_name_and_may_everything():
     assert LOCAL.name == "local administrator"
 
 
-@pytest.mark.parametrize(("via", "permission", "age"), [*product(Via, Permission, (-1, 0, FRESH - 1, FRESH, 10**6))])
+@pytest.mark.parametrize(("via", "permission", "age"), [*product(WayIn, Permission, (-1, 0, FRESH - 1, FRESH, 10**6))])
 def test_only_a_fresh_proof_counts_in_a_browser(via, permission, age):
     caller = Caller(Person("1", "a", Role.ADMINISTRATOR), via, proved_at=NOW - age)
-    demanded = via is Via.SESSION and permission in DANGEROUS
+    demanded = via is WayIn.SESSION and permission in DANGEROUS
     assert unproved(caller, permission, NOW) == (demanded and not 0 <= age < FRESH)
 
 

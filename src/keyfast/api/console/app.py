@@ -71,7 +71,7 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
             Route("/sign-in", entry.show, methods=["GET"]),
             Route("/sign-in", entry.begin, methods=["POST"]),
             Route("/sign-out", entry.end, methods=["POST"]),
-            *_other_ways_in(services, sign_in, gate, frame),
+            *_other_ways_in(services, gate, frame),
             Route(f"{PREFIX}/{{path:path}}", assets.serve, methods=["GET"]),
             *(_route(gate, views, row) for row in PAGES),
         ],
@@ -80,16 +80,16 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
     )
 
 
-def _other_ways_in(services: Services, sign_in: SignIn, gate: Gate, frame: Frame) -> list[Route]:
+def _other_ways_in(services: Services, gate: Gate, frame: Frame) -> list[Route]:
     join = JoinViews(services.people, gate, frame)
     routes = [Route("/join", join.show, methods=["GET"]), Route("/join", join.take_up, methods=["POST"])]
-    passkeys = PasskeySignIn(services.passkeys, sign_in, gate, frame)
+    passkeys = PasskeySignIn(services.passkeys, gate, frame)
     routes += [
         Route("/sign-in/passkey/begin", passkeys.begin, methods=["POST"]),
         Route("/sign-in/passkey", passkeys.use, methods=["POST"]),
     ]
     if services.oidc is not None:
-        oidc = OidcViews(services.oidc, sign_in, frame)
+        oidc = OidcViews(services.oidc, gate, frame)
         routes += [
             Route("/sign-in/oidc", oidc.leave, methods=["GET"]),
             Route("/sign-in/oidc/answer", oidc.arrive, methods=["GET"]),

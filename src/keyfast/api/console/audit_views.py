@@ -1,19 +1,17 @@
 """The audit trail: find records, look at one, verify all of them stretch by stretch, export."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from keyfast.api.audit_api import exported, number
+from keyfast.api.audit_api import exported, number, stretch
 from keyfast.api.console.frame import Frame
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
-from keyfast.core.audit import Head
 from keyfast.core.audit_actions import ACTIONS
-from keyfast.errors import NotFoundError, UsageError
+from keyfast.errors import NotFoundError
 from keyfast.wire.audit import Verified
 from keyfast.wire.audit_formats import Format
 
@@ -24,7 +22,6 @@ FORMATS: Mapping[Format, str] = {
     Format.CEF: "CEF",
 }
 """Formats in words."""
-_HASH = re.compile("[0-9a-f]{64}")
 
 
 class AuditViews:
@@ -76,12 +73,7 @@ class AuditViews:
 
     async def _stretch(self, visit: Visit) -> Verified:
         """Verify the next stretch; what was verified before is the browser's word, and good for its own eyes only."""
-        sealed = visit.query("hash")
-        if not sealed:
-            return await self._audit.verify(None)
-        if not _HASH.fullmatch(sealed):
-            raise UsageError("a stretch begins after the number and the hash of a record")
-        return await self._audit.verify(Head(number(visit.query("after")), sealed))
+        return await self._audit.verify(stretch(visit.query("after"), visit.query("hash")))
 
 
 def _sealed(visit: Visit, found: Verified | None) -> int:

@@ -9,19 +9,13 @@ from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
 from keyfast.core import ids
-from keyfast.core.endpoint import TABLE, EndpointEvent, EndpointState
+from keyfast.core.endpoint import DECISIONS, TABLE, EndpointEvent, EndpointState
 from keyfast.core.mode import Mode
 from keyfast.core.role import Permission
 from keyfast.errors import NotFoundError, UsageError
 
 PAGE = 50
 MAX_NAME = 256
-_EVENTS = {
-    "approve": EndpointEvent.APPROVED,
-    "revoke": EndpointEvent.REVOKED,
-    "reinstate": EndpointEvent.REINSTATED,
-    "clear": EndpointEvent.CLEARED,
-}
 
 
 class EndpointViews:
@@ -66,7 +60,7 @@ class EndpointViews:
         """``GET /endpoints/{id}``."""
         found = await self._reports.show(visit.path("id"))
         state = EndpointState(found.line.state)
-        acts = tuple(act for act, event in _EVENTS.items() if (state, event) in TABLE)
+        acts = tuple(act for act, event in DECISIONS.items() if (state, event) in TABLE)
         newest = self._live.current.profile(Mode(found.mode)).seq
         return await self._frame.page(
             visit, "endpoint.html", found=found, line=found.line, acts=acts, newest_profile=newest
@@ -84,7 +78,7 @@ class EndpointViews:
 
     async def judge(self, visit: Visit) -> Response:
         """``POST /endpoints/{id}/{event}``: approve, revoke, reinstate, clear."""
-        event = _EVENTS.get(visit.path("event"))
+        event = DECISIONS.get(visit.path("event"))
         if event is None:
             raise NotFoundError("no such act")
         if event is EndpointEvent.REVOKED and visit.form.text("name") != visit.form.text("typed"):

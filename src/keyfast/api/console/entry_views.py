@@ -4,10 +4,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from keyfast.api.console.forms import read_form
-from keyfast.api.console.frame import Frame, go
-from keyfast.api.console.gate import COOKIE, Gate
+from keyfast.api.console.frame import Frame
+from keyfast.api.console.gate import Gate
 from keyfast.api.console.origin import comes_from_here, local_path
-from keyfast.core.person import SignIn
 from keyfast.errors import KeyfastError
 from keyfast.services.oidc import OidcService
 from keyfast.services.people import PeopleService
@@ -20,9 +19,9 @@ MAX_FORM = 8 * 1024
 class OidcViews:
     """Handlers of ``/sign-in/oidc``: both are links, as a form may not lead to another site."""
 
-    def __init__(self, oidc: OidcService, sign_in: SignIn, frame: Frame) -> None:
+    def __init__(self, oidc: OidcService, gate: Gate, frame: Frame) -> None:
         self._oidc = oidc
-        self._sign_in = sign_in
+        self._gate = gate
         self._frame = frame
 
     async def leave(self, request: Request) -> Response:
@@ -44,11 +43,7 @@ class OidcViews:
             begun, next_ = await self._oidc.finish(request.cookies.get(TICKET, ""), request.query_params, address)
         except KeyfastError as fault:
             return self._failed(fault)
-        former = request.cookies.get(COOKIE)
-        if former:
-            await self._sign_in.end(former)
-        answer = go(next_)
-        answer.set_cookie(COOKIE, begun.token.reveal().decode("ascii"), secure=True, httponly=True, samesite="lax")
+        answer = await self._gate.begun(request, begun, next_)
         answer.delete_cookie(TICKET, secure=True, httponly=True, samesite="lax")
         return answer
 

@@ -7,22 +7,23 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from keyfast.api import http
-from keyfast.api.acts import Trail, is_refusal, part_of
+from keyfast.api.acts import Trail, actor_for, is_refusal, part_of
 from keyfast.api.console.forms import SECRETS, read_form
-from keyfast.api.console.frame import Frame
+from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.origin import SAFE_METHODS, comes_from_here
 from keyfast.api.console.pages import Row
 from keyfast.api.console.visit import Visit
-from keyfast.api.gate import Approvals, Rings
-from keyfast.core.audit import Actor, Via
-from keyfast.core.caller import FRESH, denial, reason_fault
-from keyfast.core.person import SignedIn, SignIn
+from keyfast.api.gate import Approvals, Rings, demand
+from keyfast.core.audit import Actor
+from keyfast.core.caller import is_fresh, reason_fault
+from keyfast.core.person import Session, SignedIn, SignIn
 from keyfast.core.role import DANGEROUS, Permission
-from keyfast.errors import ApprovalNeededError, ForbiddenError, KeyfastError, NotFoundError, NotReadyError, UsageError
+from keyfast.errors import ApprovalNeededError, KeyfastError, NotReadyError, UsageError
 from keyfast.services.approvals import Wanted
 from keyfast.store.acts import acting
 
@@ -79,10 +80,10 @@ class Gate:
         who = await self.known(request)
         if who is None:
             return _to_sign_in(request)
-        visit = Visit(request, who, fresh=who.proved_at <= self._clock() < who.proved_at + FRESH)
+        visit = Visit(request, who, fresh=is_fresh(who.proved_at, self._clock()))
         try:
             if request.method in SAFE_METHODS:
-                await self._demand(visit, row.permission)
+                await demand(visit.caller, row.permission, visit.request.path_params.get("id"), self._rings)
                 return await view(visit)
             return await self._act(visit, row, view, again)
         except KeyfastError as fault:
@@ -92,7 +93,7 @@ class Gate:
         """Do what a form asks for; what is refused goes on record, whoever refuses it."""
         allowed = False
         try:
-            await self._demand(visit, row.permission)
+            await demand(visit.caller, row.permission, visit.request.path_params.get("id"), self._rings)
             allowed = True
             visit = replace(visit, form=await read_form(visit.request, row.limit))
             with acting(_actor(visit)):
@@ -119,24 +120,19 @@ class Gate:
                     return await self._ask_second(visit, needed)
         return await view(visit)
 
-    async def _demand(self, visit: Visit, permission: Permission) -> None:
-        if why := denial(visit.caller, permission):
-            raise ForbiddenError(why)
-        await self._demand_ring(visit, permission)
-
-    async def _demand_ring(self, visit: Visit, permission: Permission) -> None:
-        """What a path names and is not of this person's rings does not exist for them."""
-        noun, number = permission.partition(".")[0], visit.request.path_params.get("id")
-        if not visit.person.rings or noun not in ("endpoint", "package") or number is None:
-            return
-        ring = await self._rings.ring_of(noun, number)
-        if ring is None or not visit.person.answers_for(ring):
-            raise NotFoundError(f"no {noun} {number}")
-
     async def known(self, request: Request) -> SignedIn | None:
         """Return who a request's cookie belongs to."""
         token = request.cookies.get(COOKIE, "")
         return await self._sign_in.person_of(token) if 0 < len(token) <= MAX_TOKEN_CHARS else None
+
+    async def begun(self, request: Request, session: Session, next_: str) -> Response:
+        """Answer that somebody has signed in; the session that their browser had before ends."""
+        former = request.cookies.get(COOKIE)
+        if former:
+            await self._sign_in.end(former)
+        answer = go(next_)
+        answer.set_cookie(COOKIE, session.token.reveal().decode("ascii"), secure=True, httponly=True, samesite="lax")
+        return answer
 
     def foreign(self) -> Response:
         """Answer a form that another site sent."""
@@ -182,7 +178,7 @@ class Gate:
 def _actor(visit: Visit) -> Actor:
     reason = visit.form.text("reason")
     typed = reason if reason_fault(reason) is None else ""
-    return Actor(visit.by, Via.HTTPS, visit.person.role.value, visit.number, typed)
+    return actor_for(structs.replace(visit.caller, reason=typed), visit.number)
 
 
 def _asked_for(visit: Visit) -> dict[str, Any]:

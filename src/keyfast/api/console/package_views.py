@@ -1,21 +1,20 @@
 """Packages: build, look at, download, revoke."""
 
 import asyncio
-import base64
 from collections.abc import Mapping
 
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from keyfast.api import http
 from keyfast.api.console.forms import Form
 from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
+from keyfast.api.package_api import download
 from keyfast.core.package import PackageKind
 from keyfast.core.package_standing import SENTENCES
 from keyfast.errors import KeyfastError, UsageError
 from keyfast.wire.admin import PackageOrder
-from keyfast.wire.packages import DIGEST_HEADER
 
 PAGE = 50
 CAME = 50
@@ -87,10 +86,7 @@ class PackageViews:
 
     async def take(self, visit: Visit) -> Response:
         """``POST /packages/{id}/file``: the artefact; a form, so that no other site can have it fetched."""
-        row, path = await self._packages.artefact(visit.path("id"), visit.by)
-        digest = base64.b64encode(bytes.fromhex(row.sha256)).decode("ascii")
-        headers = {"cache-control": "no-store", DIGEST_HEADER: f"sha-256=:{digest}:"}
-        return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=row.file_name)
+        return download(*await self._packages.artefact(visit.path("id"), visit.by))
 
     async def revoke(self, visit: Visit) -> Response:
         """``POST /packages/{id}/revoke``."""

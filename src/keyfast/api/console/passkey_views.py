@@ -7,11 +7,10 @@ from starlette.responses import Response
 from keyfast.api import http
 from keyfast.api.console.forms import read_form
 from keyfast.api.console.frame import Frame, go
-from keyfast.api.console.gate import COOKIE, Gate
+from keyfast.api.console.gate import Gate
 from keyfast.api.console.origin import comes_from_here, local_path
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
-from keyfast.core.person import SignIn
 from keyfast.errors import KeyfastError
 from keyfast.services.passkeys import Asked, PasskeyService
 
@@ -49,9 +48,8 @@ class MyViews:
 class PasskeySignIn:
     """Handlers of ``/sign-in/passkey``."""
 
-    def __init__(self, passkeys: PasskeyService, sign_in: SignIn, gate: Gate, frame: Frame) -> None:
+    def __init__(self, passkeys: PasskeyService, gate: Gate, frame: Frame) -> None:
         self._passkeys = passkeys
-        self._sign_in = sign_in
         self._gate = gate
         self._frame = frame
 
@@ -73,12 +71,7 @@ class PasskeySignIn:
             return self._frame.bare(
                 "bare.html", status=fault.status, heading="That did not sign you in", message=fault.message
             )
-        former = request.cookies.get(COOKIE)
-        if former:
-            await self._sign_in.end(former)
-        answer = go(local_path(form.text("next", "/")))
-        answer.set_cookie(COOKIE, begun.token.reveal().decode("ascii"), secure=True, httponly=True, samesite="lax")
-        return answer
+        return await self._gate.begun(request, begun, local_path(form.text("next", "/")))
 
 
 def _asked(asked: Asked) -> Response:

@@ -1,5 +1,6 @@
 """Rotations: plan with a look ahead, watch, steer, wait no more for somebody by name."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from starlette.responses import Response
@@ -17,17 +18,11 @@ from keyfast.wire.rotation import PreviewView, RotationOrder, RotationView
 
 LISTED = 50
 MISSING = 200
-_RETIRING = {"retire": RotationEvent.RETIRED, "hasten": RotationEvent.HASTENED}
-STEPS: dict[str, tuple[str, Permission]] = {
-    "started": ("start", Permission.ROTATION_RUN),
-    "paused": ("pause", Permission.ROTATION_RUN),
-    "resumed": ("resume", Permission.ROTATION_RUN),
-    "hastened": ("hasten", Permission.ROTATION_RETIRE),
-    "retired": ("retire", Permission.ROTATION_RETIRE),
-    "retrusted": ("retrust", Permission.ROTATION_RUN),
-    "finished": ("finish", Permission.ROTATION_RUN),
-    "rolled_back": ("roll-back", Permission.ROTATION_RUN),
-    "abandoned": ("abandon", Permission.ROTATION_RUN),
+_RETIRING: Mapping[str, RotationEvent] = {"retire": RotationEvent.RETIRED, "hasten": RotationEvent.HASTENED}
+STEPS: Mapping[RotationEvent, tuple[str, Permission]] = {
+    event: (act, permission)
+    for acts, permission in ((ROTATION_ACTS, Permission.ROTATION_RUN), (_RETIRING, Permission.ROTATION_RETIRE))
+    for act, event in acts.items()
 }
 """Steps that a person may take, by the event: the last part of the path, and what it takes."""
 MEANING = {
@@ -119,7 +114,7 @@ class RotationViews:
 
     async def act(self, visit: Visit) -> Response:
         """``POST /rotations/{id}/{act}``: start, pause, resume, roll back, finish ..."""
-        event = None if visit.path("act") in _RETIRING else ROTATION_ACTS.get(visit.path("act"))
+        event = ROTATION_ACTS.get(visit.path("act"))
         if event is None:
             raise NotFoundError("no such act")
         return await self._act(visit, event)
@@ -156,7 +151,7 @@ def _steps(found: RotationView) -> list[Step]:
     senseless = "pause" if found.paused else "resume"
     steps = []
     for step in found.steps:
-        act, permission = STEPS.get(step.step, ("", Permission.READ))
+        act, permission = STEPS.get(RotationEvent(step.step), ("", Permission.READ))
         if act and act != senseless:
             steps.append(Step(act, MEANING[act], permission, step.against))
     return steps

@@ -41,12 +41,7 @@ class SignInViews:
             if begun.retry_after:
                 answer.headers["retry-after"] = str(begun.retry_after)
             return answer
-        former = request.cookies.get(COOKIE)
-        if former:
-            await self._sign_in.end(former)
-        answer = go(next_)
-        answer.set_cookie(COOKIE, begun.token.reveal().decode("ascii"), secure=True, httponly=True, samesite="lax")
-        return answer
+        return await self._gate.begun(request, begun, next_)
 
     async def end(self, request: Request) -> Response:
         """``POST /sign-out``."""

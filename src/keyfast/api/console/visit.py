@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from keyfast.api.acts import request_id
 from keyfast.api.console.forms import Form
-from keyfast.core.caller import Caller, Via
+from keyfast.core.caller import Caller, WayIn
 from keyfast.core.person import Person, SignedIn
 from keyfast.core.role import Permission
 
@@ -35,7 +35,7 @@ class Visit:
     @property
     def caller(self) -> Caller:
         """Who asks, as the admin API knows callers."""
-        return Caller(self.person, Via.SESSION, proved_at=self.who.proved_at, credential=self.who.session_id)
+        return Caller(self.person, WayIn.SESSION, proved_at=self.who.proved_at, credential=self.who.session_id)
 
     @property
     def by(self) -> str:
