@@ -5,16 +5,17 @@ ten minutes under the ticket in a cookie: an answer that another browser began i
 """
 
 import asyncio
-import hashlib
 import hmac
 import secrets
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus
 
 import httpx2
 import msgspec
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc.jwk import KeySet
 
 from keyfast.core.person import Session
@@ -24,7 +25,6 @@ from keyfast.errors import ForbiddenError, NotReadyError, NotSignedInError, Trus
 from keyfast.services.sign_in import SignInService
 from keyfast.services.waiting import Waiting
 from keyfast.settings import OidcSettings
-from keyfast.trust.encoding import b64u
 from keyfast.trust.id_token import Identity, read_id_token, read_keys
 
 PATH = "/sign-in/oidc/answer"
@@ -96,20 +96,19 @@ class OidcService:
         """
         provider, _ = await self._known()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        found = _Pending(state, nonce, verifier, next_)
-        query = {
-            "response_type": "code",
-            "client_id": self._settings.client_id,
-            "redirect_uri": self._home + PATH,
-            "scope": "openid profile email",
-            "state": found.state,
-            "nonce": found.nonce,
-            "code_challenge": b64u(hashlib.sha256(found.verifier.encode("ascii")).digest()),
-            "code_challenge_method": "S256",
+        url = prepare_grant_uri(
+            provider.authorization_endpoint,
+            self._settings.client_id,
+            "code",
+            self._home + PATH,
+            "openid profile email",
+            state,
+            nonce=nonce,
+            code_challenge=create_s256_code_challenge(verifier),
+            code_challenge_method="S256",
             **({"prompt": "login", "max_age": "0"} if again else {}),
-        }
-        mark = "&" if "?" in provider.authorization_endpoint else "?"
-        return Leaving(f"{provider.authorization_endpoint}{mark}{urlencode(query)}", self._pending.put(found))
+        )
+        return Leaving(url, self._pending.put(_Pending(state, nonce, verifier, next_)))
 
     async def finish(self, ticket: str, query: Mapping[str, str], address: str) -> tuple[Session, str]:
         """Take a browser back; return its session, and where it goes.
