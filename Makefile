@@ -6,7 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-PYTHON_FILES := src tests scripts $(wildcard benchmarks)
+PYTHON_FILES := src tests scripts docs $(wildcard benchmarks)
 ARGS ?=
 
 ##@ Use it

@@ -10,15 +10,8 @@ from tests.support.device import read_bundle
 from tests.support.packaged_agent import PackagedAgent
 
 from keyfast.agent.platform import here
-from keyfast.wire.admin import (
-    AccountOrder,
-    AccountView,
-    Changed,
-    EventLine,
-    LocalAccountLine,
-    LocalAccountOrder,
-    ModeOrder,
-)
+from keyfast.wire.admin import AccountOrder, AccountView, Changed, EventLine, ModeOrder
+from keyfast.wire.directory import LocalAccountLine, LocalAccountOrder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 PASSWORD = "Package-Passw0rd-1"

@@ -14,16 +14,8 @@ from tests.support.device import Device, PasswordDevice, read_bundle
 from tests.support.server import RunningServer
 
 from keyfast.core.package import PackageKind
-from keyfast.wire.admin import (
-    AccountOrder,
-    AccountView,
-    Changed,
-    EventLine,
-    LocalAccountLine,
-    LocalAccountOrder,
-    ModeOrder,
-    PackageLine,
-)
+from keyfast.wire.admin import AccountOrder, AccountView, Changed, EventLine, ModeOrder, PackageLine
+from keyfast.wire.directory import LocalAccountLine, LocalAccountOrder
 from keyfast.wire.packages import PackageView
 
 ACCOUNT, PASSWORD = "svc-see", "a password of the account"

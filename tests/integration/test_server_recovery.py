@@ -22,18 +22,10 @@ from keyfast.trust.device import DeviceKey
 from keyfast.trust.keyset import Keyset
 from keyfast.trust.roles import CHANGE_TYP, PROBE_TYP, RECEIPT_TYP, TIME_TYP
 from keyfast.wire import limits
-from keyfast.wire.admin import (
-    AccountOrder,
-    AccountView,
-    Changed,
-    EventLine,
-    Installation,
-    LocalAccountLine,
-    LocalAccountOrder,
-    ModeOrder,
-)
+from keyfast.wire.admin import AccountOrder, AccountView, Changed, EventLine, Installation, ModeOrder
 from keyfast.wire.bundle import Bundle, BundleAccount
 from keyfast.wire.changes import Change, ProbeProof
+from keyfast.wire.directory import LocalAccountLine, LocalAccountOrder
 from keyfast.wire.messages import Receipt, SignedTime
 
 UUID = "3d1219c7-c4c5-404a-aa1f-6d2a48adfda4"

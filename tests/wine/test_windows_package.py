@@ -16,8 +16,9 @@ from tests.wine.conftest import NEW, OLD
 from keyfast.core.package import BUNDLE_FILE
 from keyfast.installers.msi import inspect, names
 from keyfast.installers.stamp import Stamp
-from keyfast.wire.admin import AccountOrder, AccountView, Changed, LocalAccountLine, LocalAccountOrder, ModeOrder
+from keyfast.wire.admin import AccountOrder, AccountView, Changed, ModeOrder
 from keyfast.wire.bundle import Bundle
+from keyfast.wire.directory import LocalAccountLine, LocalAccountOrder
 from keyfast.wire.messages import encode
 from keyfast.wire.packages import PackageView
 

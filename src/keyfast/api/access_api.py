@@ -19,12 +19,10 @@ from keyfast.wire.admin import (
     AccountOrder,
     AccountView,
     Changed,
-    DirectoryView,
-    LocalAccountLine,
-    LocalAccountOrder,
     ModeLine,
     ModeOrder,
 )
+from keyfast.wire.directory import DirectoryView, LocalAccountLine, LocalAccountOrder
 
 HISTORY = 50
 

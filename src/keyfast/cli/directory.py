@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from keyfast.cli import output, passwords
 from keyfast.cli.options import Data, Json, client
-from keyfast.wire.admin import DirectoryView, LocalAccountLine, LocalAccountOrder
+from keyfast.wire.directory import DirectoryView, LocalAccountLine, LocalAccountOrder
 
 app = typer.Typer(no_args_is_help=True, help="The directory of accounts; the embedded one has its accounts here.")
 

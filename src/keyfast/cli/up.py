@@ -30,16 +30,14 @@ from keyfast.wire.admin import (
     AccountOrder,
     AccountView,
     Changed,
-    DirectoryView,
     EndpointDetail,
     Installation,
-    LocalAccountLine,
-    LocalAccountOrder,
     ModeOrder,
     PackageLine,
     PackageOrder,
 )
 from keyfast.wire.bundle import Bundle
+from keyfast.wire.directory import DirectoryView, LocalAccountLine, LocalAccountOrder
 from keyfast.wire.messages import Volume
 from keyfast.wire.people import Invited, PersonLine, PersonOrder
 

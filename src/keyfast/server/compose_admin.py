@@ -74,7 +74,7 @@ from keyfast.settings import Settings
 from keyfast.store.database import Database
 from keyfast.trust.kek import Kek, load_kek
 from keyfast.trust.sign_in import Passwords
-from keyfast.wire.admin import DirectoryView
+from keyfast.wire.directory import DirectoryView
 
 
 @dataclass(frozen=True, slots=True)

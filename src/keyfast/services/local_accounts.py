@@ -10,7 +10,7 @@ from keyfast.directory.local import LocalAccount, LocalDirectory, reading_of
 from keyfast.errors import UsageError
 from keyfast.store import events, local_accounts
 from keyfast.store.database import Database
-from keyfast.wire.admin import LocalAccountLine, LocalAccountOrder
+from keyfast.wire.directory import LocalAccountLine, LocalAccountOrder
 
 DAY = 86400
 MAX_NAME = 64

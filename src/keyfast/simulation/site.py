@@ -24,17 +24,9 @@ from keyfast.simulation.moments import VirtualTime
 from keyfast.store import policies
 from keyfast.store.database import Database
 from keyfast.store.schema import upgrade
-from keyfast.wire.admin import (
-    AccountOrder,
-    AccountView,
-    Changed,
-    LocalAccountLine,
-    LocalAccountOrder,
-    ModeOrder,
-    PackageLine,
-    PackageOrder,
-)
+from keyfast.wire.admin import AccountOrder, AccountView, Changed, ModeOrder, PackageLine, PackageOrder
 from keyfast.wire.bundle import Bundle
+from keyfast.wire.directory import LocalAccountLine, LocalAccountOrder
 from keyfast.wire.messages import Policy
 
 INTERVAL = 24 * 3600

@@ -10,7 +10,9 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, T
 from keyfast.store.audit_tables import audit, audit_head, outbox
 from keyfast.store.incident_tables import incident, roll_call, roll_group, traffic
 from keyfast.store.metadata import metadata
+from keyfast.store.package_tables import enrolment_token, package, package_serial
 from keyfast.store.people_tables import api_token, approval, passkey, person, person_session, sign_in_failure
+from keyfast.store.rotation_tables import recovery_window, recovery_window_endpoint, rotation, rotation_effect
 from keyfast.store.types import BigId, JsonText, PlainText, UuidText
 
 __all__ = (
@@ -18,14 +20,21 @@ __all__ = (
     "approval",
     "audit",
     "audit_head",
+    "enrolment_token",
     "incident",
     "metadata",
     "outbox",
+    "package",
+    "package_serial",
     "passkey",
     "person",
     "person_session",
+    "recovery_window",
+    "recovery_window_endpoint",
     "roll_call",
     "roll_group",
+    "rotation",
+    "rotation_effect",
     "sign_in_failure",
     "traffic",
 )
@@ -146,64 +155,6 @@ local_account = Table(
     metadata,
     Column("name", PlainText, primary_key=True),
     Column("document", JsonText, nullable=False),
-)
-
-package = Table(
-    "package",
-    metadata,
-    Column("id", UuidText, primary_key=True),
-    Column("created_at", BigInteger, nullable=False),
-    Column("created_by", PlainText, nullable=False),
-    Column("mode", Text, nullable=False),
-    Column("ring", PlainText, nullable=False),
-    Column("admission", Text, nullable=False),
-    Column("file_name", Text, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("revoked_at", BigInteger),
-    Column("account_key", PlainText, nullable=False, server_default=""),
-    Column("generation", Integer, nullable=False, server_default="0"),
-    Column("kind", Text, nullable=False, server_default="bundle"),
-    Column("version", Text, nullable=False, server_default=""),
-    Column("policy_version", Integer, nullable=False, server_default="0"),
-    Column("product_code", Text, nullable=False, server_default=""),
-    Column("state", Text, nullable=False, server_default="ready"),
-    Column("built_at", BigInteger, nullable=False, server_default="0"),
-    Column("size", BigInteger, nullable=False, server_default="0"),
-    Column("serials", Integer, nullable=False, server_default="0"),
-    Column("reason", PlainText, nullable=False, server_default=""),
-    Index(None, "created_at", "id"),
-    Index(None, "account_key"),
-    Index(None, "sha256"),
-    # What a crash left behind is found without reading the rest.
-    Index(
-        "package_building",
-        "state",
-        sqlite_where=text("state = 'building'"),
-        postgresql_where=text("state = 'building'"),
-    ),
-)
-
-# Allow-list of a package: hardware serial numbers and SMBIOS UUIDs, as ``core.serials.plain`` spells them.
-package_serial = Table(
-    "package_serial",
-    metadata,
-    Column("package_id", UuidText, primary_key=True),
-    Column("serial", PlainText, primary_key=True),
-    sqlite_with_rowid=False,
-)
-
-enrolment_token = Table(
-    "enrolment_token",
-    metadata,
-    Column("jti", Text, primary_key=True),
-    Column("package_id", UuidText, nullable=False, index=True),
-    Column("issued_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("max_uses", Integer, nullable=False),
-    Column("uses", Integer, nullable=False, server_default="0"),
-    Column("revoked_at", BigInteger),
-    Column("left", Integer, nullable=False, server_default="0"),
-    Column("used_at", BigInteger, nullable=False, server_default="0"),
 )
 
 # Cold: written at registration.
@@ -351,57 +302,6 @@ command = Table(
     ),
 )
 
-rotation = Table(
-    "rotation",
-    metadata,
-    Column("id", UuidText, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("ring", PlainText, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("created_by", PlainText, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-    Column("document", JsonText, nullable=False),
-    Index(None, "created_at", "id"),
-)
-
-# What a rotation has decided to do: written with the decision, marked when done, done again after a crash.
-rotation_effect = Table(
-    "rotation_effect",
-    metadata,
-    Column("rotation_id", UuidText, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),
-    Column("document", JsonText, nullable=False),
-    Column("decided_at", BigInteger, nullable=False),
-    Column("done_at", BigInteger),
-)
-
-# Times in which Anonymous is open, for recovery only.
-recovery_window = Table(
-    "recovery_window",
-    metadata,
-    Column("id", UuidText, primary_key=True),
-    Column("opened_at", BigInteger, nullable=False),
-    Column("opened_by", PlainText, nullable=False),
-    Column("deadline", BigInteger, nullable=False),
-    Column("closed_at", BigInteger),
-    Column("closed_by", PlainText, nullable=False, server_default=""),
-    Column("document", JsonText, nullable=False),
-    Index(None, "opened_at", "id"),
-)
-
-# Who a recovery window is to bring back, and how far each has come.
-recovery_window_endpoint = Table(
-    "recovery_window_endpoint",
-    metadata,
-    Column("window_id", UuidText, primary_key=True),
-    Column("endpoint_id", UuidText, primary_key=True),
-    Column("state", Text, nullable=False),
-    Column("since", BigInteger, nullable=False),
-    Index(None, "window_id", "state"),
-)
-
 # The processes that endpoints speak to, and what each says that it accepts.
 node = Table(
     "node",
@@ -411,7 +311,6 @@ node = Table(
     Column("seen_at", BigInteger, nullable=False),
     Column("accepts", JsonText, nullable=False),
 )
-
 
 event = Table(
     "event",

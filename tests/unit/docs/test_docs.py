@@ -2,11 +2,11 @@
 
 import ast
 import dataclasses
-import importlib.util
 import re
 import tomllib
 from pathlib import Path
 
+import generate
 import pytest
 from scripts import check_docs
 
@@ -36,14 +36,6 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
 
 
-def _generator():
-    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-generate = _generator()
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 

@@ -7,7 +7,7 @@ from keyfast.core.secret import Secret
 from keyfast.directory.local import LocalDirectory
 from keyfast.errors import NotFoundError, UsageError
 from keyfast.services.local_accounts import MAX_NAME, LocalAccountService, StoredAccounts
-from keyfast.wire.admin import LocalAccountOrder
+from keyfast.wire.directory import LocalAccountOrder
 
 PASSWORD = "Local-Passw0rd"
 

@@ -63,7 +63,7 @@ from keyfast.services.server_evidence import ServerEvidence
 from keyfast.services.went_back import EndRecovery
 from keyfast.store import endpoints
 from keyfast.store.tables import credential_use
-from keyfast.wire.admin import DirectoryView
+from keyfast.wire.directory import DirectoryView
 from keyfast.wire.recovery import RecoveryStatus
 
 KEY = "CORP\\svc-see"

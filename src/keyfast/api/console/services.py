@@ -29,7 +29,7 @@ from keyfast.services.second_factor import SecondFactors
 from keyfast.services.server_diagnosis import ServerDiagnosisService
 from keyfast.services.sessions import SessionService
 from keyfast.services.went_back import EndRecovery
-from keyfast.wire.admin import DirectoryView
+from keyfast.wire.directory import DirectoryView
 
 
 @dataclass(frozen=True, slots=True)
