@@ -98,3 +98,15 @@ def check_in(
         grant=None if grant is None else Grant(grant),
     )
     return CheckIn(endpoint_id=endpoint_id, report=report, inventory=inventory, **(fields | changes))
+
+
+async def in_write(database, work, *args, **named):
+    """Do something with a connection that may write; then commit."""
+    async with database.write() as conn:
+        return await work(conn, *args, **named)
+
+
+async def in_read(database, work, *args, **named):
+    """Do something with a connection that reads."""
+    async with database.read() as conn:
+        return await work(conn, *args, **named)

@@ -1,5 +1,6 @@
 """The Windows logons of a server in memory: Basic is real, NTLM is pyspnego's with its own file of users."""
 
+from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ class Answer:
     media: str = "application/json"
 
 
-class FakeDoors:
+class FakeDoors(ABC):
     """What is offered to whom, what the directory says, and what it was asked."""
 
     urls: tuple[str, ...]
@@ -46,11 +47,11 @@ class FakeDoors:
         self.change_profile(self.urls)
         return self
 
-    def change_profile(self, urls: tuple[str, ...]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def change_profile(self, urls: tuple[str, ...]) -> None: ...
 
-    def _refused(self, refusal: Refusal) -> Answer:
-        raise NotImplementedError
+    @abstractmethod
+    def _refused(self, refusal: Refusal) -> Answer: ...
 
     def _same_account(self, user: str, password: str) -> Refusal | None:
         account = self.accounts[user]

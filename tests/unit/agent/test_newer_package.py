@@ -2,7 +2,7 @@
 
 import pytest
 from msgspec.structs import replace
-from tests.support.fake_agent import MemoryDatabase
+from tests.support.fake_agent import MemoryDatabase, rig_for
 from tests.support.fake_server import FakeServer
 
 from keyfast.agent import transaction
@@ -11,12 +11,14 @@ from keyfast.agent.install import Seeded, seed
 from keyfast.agent.routes import routes
 from keyfast.core.change import ChangeState
 from keyfast.core.mode import Mode
+from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import TrustError
 from keyfast.trust.package import seal
 from keyfast.wire.bundle import BundleAccount
 
 OLD = BundleAccount("svc-see", "CORP", "first", 1, "CORP.EXAMPLE.TEST")
 NEW = BundleAccount("svc-see", "CORP", "second", 2, "CORP.EXAMPLE.TEST")
+REFUSED = Refusal(RefusalClass.ACCOUNT_REFUSED, "the directory says no")
 OTHER = BundleAccount("svc-two", "CORP", "third", 1, "CORP.EXAMPLE.TEST")
 
 
@@ -144,3 +146,24 @@ def test_one_that_comes_back_from_a_failed_move_does_not_join_with_the_other_mod
     assert enrolled.load().must_join
     lost = transaction.visit_failed(enrolled.load(), "void", "enrolment_expired", joining=True)
     assert (lost.mode, lost.must_join) == (Mode.WINDOWS, False)
+
+
+def test_a_windows_package_without_an_account_is_refused(server):
+    with pytest.raises(TrustError):
+        seed(MemoryDatabase(), replace(server.bundle(), account=None))
+
+
+async def test_a_newer_package_brings_its_account_to_an_endpoint_that_never_enrolled_and_to_no_other():
+    server = FakeServer().windows(OLD, "basic")
+    rig = rig_for(server)
+    server.check_account = lambda user, password: None if password == NEW.password else REFUSED
+    assert await rig.visit() >= 6 * 3600
+    newer = seal(server.keyset, replace(server.bundle(), account=NEW))
+    assert seed(rig.database, newer) is Seeded.RENEWED
+    rig.restart()
+    await rig.visit()
+    assert server.logons == [(1, "basic"), (2, "basic")]
+    assert rig.agent.record.failures == 0
+    before = rig.database.content
+    assert seed(rig.database, server.bundle()) is Seeded.KEPT
+    assert rig.database.content == before

@@ -7,19 +7,16 @@ import httpx2
 import msgspec
 import pytest
 from msgspec.structs import asdict, replace
-from tests.support.fake_agent import MemoryDatabase, Rig, pass_time, rig_for
+from tests.support.fake_agent import Rig, pass_time, rig_for
 from tests.support.fake_server import Answer, FakeServer, Fault
 
 from keyfast.agent.client_database import Admission
 from keyfast.agent.decide import Wait
-from keyfast.agent.install import Seeded, seed
 from keyfast.agent.registry_database import mirrors
 from keyfast.agent.status import five_lines, status_of
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mode
 from keyfast.core.refusal import Refusal, RefusalClass
-from keyfast.errors import TrustError
-from keyfast.trust.package import seal
 from keyfast.wire.bundle import BundleAccount
 
 PASSWORD = "Correct-Horse-7-p\u00e4ssw\u00f6rd"
@@ -326,28 +323,6 @@ async def test_windows_mode_is_not_taken_up_without_an_account():
         await rig.visit()
     assert (rig.agent.record.mode, rig.agent.record.slots) == (Mode.OAUTH, before)
     assert server.states(change.id) == ["failed"]
-
-
-def test_a_windows_package_without_an_account_is_refused():
-    server = windows_server()
-    with pytest.raises(TrustError):
-        seed(MemoryDatabase(), replace(server.bundle(), account=None))
-
-
-async def test_a_newer_package_brings_its_account_to_an_endpoint_that_never_enrolled_and_to_no_other():
-    server = windows_server(password="stale")
-    rig = rig_for(server)
-    server.check_account = lambda user, password: None if password == PASSWORD else REFUSED
-    assert await rig.visit() >= 6 * HOUR
-    newer = seal(server.keyset, replace(server.bundle(), account=BundleAccount("svc-see", "CORP", PASSWORD, 2)))
-    assert seed(rig.database, newer) is Seeded.RENEWED
-    rig.restart()
-    await rig.visit()
-    assert server.logons == [(1, "basic"), (2, "basic")]
-    assert rig.agent.record.failures == 0
-    before = rig.database.content
-    assert seed(rig.database, server.bundle()) is Seeded.KEPT
-    assert rig.database.content == before
 
 
 async def test_by_hand_overrides_the_hold_once():

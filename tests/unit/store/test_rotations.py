@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from msgspec import json
 from sqlalchemy import select, update
-from tests.support.databases import NOW, endpoint_row, some_id
+from tests.support.databases import NOW, endpoint_row, in_read, in_write, some_id
 
 from keyfast.core.command import CommandState as C
 from keyfast.core.endpoint import EndpointState
@@ -80,16 +80,6 @@ async def counted(database, rotation_id):
 async def waiting(database, endpoint_id):
     async with database.read() as conn:
         return await conn.scalar(select(presence.c.commands).where(presence.c.endpoint_id == endpoint_id))
-
-
-async def in_write(database, work, *args, **named):
-    async with database.write() as conn:
-        return await work(conn, *args, **named)
-
-
-async def in_read(database, work, *args, **named):
-    async with database.read() as conn:
-        return await work(conn, *args, **named)
 
 
 async def put(database, endpoint_ids, state, *, statement=""):
