@@ -63,7 +63,7 @@ class Town:
         """It is installed, and has checked in."""
         made = made or self.install()
         self.visit(made)
-        assert made.record.acked
+        assert made.record.acked, made.record.trouble
         return made
 
     def visit(self, endpoint: Endpoint) -> float:

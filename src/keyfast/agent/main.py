@@ -18,7 +18,7 @@ STATE_VARIABLE = "KEYFAST_AGENT_STATE"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit codes are those of ``keyfast.errors``."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=options.log_level, format="%(levelname)s %(message)s")
     # httpx2 logs request lines of its own; ours say what came of them.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="keyfast-agent", description="Enrols this endpoint once and keeps it checking in."
     )
     parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(log_level=logging.INFO)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     state = argparse.ArgumentParser(add_help=False)
     state.add_argument(
@@ -95,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     diagnose.add_argument("--json", action="store_true", help="for programs")
     diagnose.add_argument("--to", type=Path, metavar="FILE", help="write it to this file, too")
-    diagnose.set_defaults(command=_diagnose)
+    # The result says what came of every request; a terminal shows nothing but how far it is.
+    diagnose.set_defaults(command=_diagnose, log_level=logging.ERROR)
 
     uninstall = verbs.add_parser(
         "uninstall", parents=[state], help="stop the service, tell the server, forget this endpoint"

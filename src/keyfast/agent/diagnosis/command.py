@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import os
 import secrets
 import sys
@@ -23,8 +22,6 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
 
 def diagnose(options: argparse.Namespace) -> int:
     """Look, judge and say; the exit code is the verdict's."""
-    # The result says what came of every request; a terminal shows nothing but how far it is.
-    logging.getLogger("keyfast").setLevel(logging.ERROR)
     tell = _progress if sys.stderr.isatty() else _silence
     facts = asyncio.run(collect(Means(here(), options.state_dir, system_clock(), _new_id, tell)))
     report = report_of(facts)
