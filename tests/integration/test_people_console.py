@@ -30,6 +30,7 @@ class Site:
         self.provider = provider
         self.port = processes.free_port()
         self.url = f"https://localhost:{self.port}"
+        (folder / "secret").touch(mode=0o600)
         (folder / "secret").write_text(provider.secret)
         authority.cert_pem.write_to_path(folder / "provider.pem")
         tables = (

@@ -113,12 +113,12 @@ class PeopleApi:
         await self._passkeys.remove(_name(request), request.path_params["id"], caller_of(request).name)
         return ok(admin.Changed("removed"))
 
-    @query(before=int, limit=int)
+    @query(after=str, limit=int)
     async def sessions(self, request: Request) -> Answer[list[SessionLine]]:
         """``GET /admin/v1/sessions``: who is signed in, newest first."""
         query = request.query_params
-        before = http.query_int(query, "before", 0, 2**40)
-        return ok(await self._sessions.list_(before, http.query_int(query, "limit", PAGE, MAX_PAGE)))
+        limit = http.query_int(query, "limit", PAGE, MAX_PAGE)
+        return ok(await self._sessions.list_(query.get("after", ""), limit))
 
     async def end_session(self, request: Request) -> Answer[admin.Changed]:
         """``POST /admin/v1/sessions/{id}/end``: sign somebody out."""

@@ -17,11 +17,11 @@ app = typer.Typer(no_args_is_help=True, help="Browser sessions of people.")
 def list_(
     data: Data = None,
     limit: Annotated[int, typer.Option(help="How many to print.")] = 100,
-    before: Annotated[int, typer.Option(help="Only those that began before this moment (unix seconds).")] = 0,
+    after: Annotated[str, typer.Option(help="Begin after this id.")] = "",
     json: Json = False,
 ) -> None:
     """List sessions, newest first; one that ends is removed when it is next used."""
-    rows = client(data).get("/admin/v1/sessions", list[SessionLine], {"limit": limit, "before": before})
+    rows = client(data).get("/admin/v1/sessions", list[SessionLine], {"limit": limit, "after": after})
     if json:
         output.as_json(rows)
         return

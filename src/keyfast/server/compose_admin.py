@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -31,7 +32,7 @@ from keyfast.directory.local import LocalDirectory
 from keyfast.server.compose import Parts, chance, entropy, process_name
 from keyfast.server.packages import open_workshop
 from keyfast.server.receivers import open_receivers
-from keyfast.server.windows import open_directory
+from keyfast.server.windows import open_directory, read_password
 from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.approvals import ApprovalService
@@ -169,7 +170,7 @@ def admin_service(parts: Parts) -> AdminParts:
         audit=AuditService(live, database, seals, socket.gethostname(), clock),
         notifications=NotificationService(database, clock),
         passkeys=PasskeyService(database, settings.console.home, sign_in, clock, entropy),
-        oidc=OidcService(settings.oidc, settings.console.home, sign_in, clock) if settings.oidc else None,
+        oidc=_oidc(settings, sign_in, clock),
     )
     handlers = AdminHandlers(
         admin=AdminApi(live, told.reports, keyring, told.commands, told.end_recovery, clock),
@@ -206,6 +207,13 @@ def admin_service(parts: Parts) -> AdminParts:
         sealer=TrailSealer(database, seals, clock),
         notifier=Notifier(live, database, open_receivers(settings.notify, clock), clock),
     )
+
+
+def _oidc(settings: Settings, sign_in: SignInService, clock: Callable[[], float]) -> OidcService | None:
+    if settings.oidc is None:
+        return None
+    secret = partial(read_password, settings.oidc.client_secret_file, "the client secret of single sign-on")
+    return OidcService(settings.oidc, secret, settings.console.home, sign_in, clock)
 
 
 def _certificates(settings: Settings) -> list[CertificateFile]:

@@ -46,9 +46,9 @@ async def check_in(settings: Settings) -> None:
     await _serve(
         server,
         parts,
-        service.tally.follow(_tally_failed),
-        service.traffic.follow(_traffic_failed),
-        service.voice.follow(_voice_failed),
+        service.tally.follow(_told("tally_failed")),
+        service.traffic.follow(_told("traffic_failed")),
+        service.voice.follow(_told("node_failed")),
     )
     renewing.cancel()
     await service.voice.leave()
@@ -79,12 +79,12 @@ async def admin(settings: Settings) -> None:
         server,
         parts,
         *beside,
-        service.watch.follow(_watch_failed),
-        service.windows.follow(_window_failed),
-        service.rotations.follow(_rotation_failed),
-        service.roll_calls.follow(_roll_call_failed),
-        service.sealer.follow(_seal_failed),
-        service.notifier.follow(_notify_failed),
+        service.watch.follow(_told("watch_failed")),
+        service.windows.follow(_told("window_failed")),
+        service.rotations.follow(_told("rotation_failed")),
+        service.roll_calls.follow(_told("roll_call_failed")),
+        service.sealer.follow(_told("seal_failed")),
+        service.notifier.follow(_told("notify_failed")),
     )
     await service.directory.close()
     await parts.database.close()
@@ -95,7 +95,7 @@ async def _serve(server: Server, parts: compose.Parts, *beside: Coroutine[None, 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    jobs = [asyncio.create_task(job) for job in (parts.live.follow(_refresh_failed), *beside)]
+    jobs = [asyncio.create_task(job) for job in (parts.live.follow(_told("refresh_failed")), *beside)]
     try:
         await server.serve()
     finally:
@@ -122,44 +122,9 @@ async def _renew_certificate(parts: compose.Parts, restart: Callable[[], None]) 
             restart()
 
 
-def _refresh_failed(cause: Exception) -> None:
-    log.get().error("refresh_failed", reason=str(cause)[:300])
-
-
-def _watch_failed(cause: Exception) -> None:
-    log.get().error("watch_failed", reason=str(cause)[:300])
-
-
-def _window_failed(cause: Exception) -> None:
-    log.get().error("window_failed", reason=str(cause)[:300])
-
-
-def _rotation_failed(cause: Exception) -> None:
-    log.get().error("rotation_failed", reason=str(cause)[:300])
-
-
-def _seal_failed(cause: Exception) -> None:
-    log.get().error("seal_failed", reason=str(cause)[:300])
-
-
-def _notify_failed(cause: Exception) -> None:
-    log.get().error("notify_failed", reason=str(cause)[:300])
-
-
-def _tally_failed(cause: Exception) -> None:
-    log.get().error("tally_failed", reason=str(cause)[:300])
-
-
-def _traffic_failed(cause: Exception) -> None:
-    log.get().error("traffic_failed", reason=str(cause)[:300])
-
-
-def _roll_call_failed(cause: Exception) -> None:
-    log.get().error("roll_call_failed", reason=str(cause)[:300])
-
-
-def _voice_failed(cause: Exception) -> None:
-    log.get().error("node_failed", reason=str(cause)[:300])
+def _told(event: str) -> Callable[[Exception], None]:
+    """What a job does about its failures: the log says so, under this event."""
+    return lambda cause: log.get().error(event, reason=str(cause)[:300])
 
 
 PROCESSES: dict[str, Callable[[Settings], Awaitable[None]]] = {"check-in": check_in, "admin": admin}

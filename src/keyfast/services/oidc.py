@@ -21,7 +21,7 @@ from joserfc.jwk import KeySet
 from keyfast.core.person import Session
 from keyfast.core.secret import Secret
 from keyfast.core.visible import visible
-from keyfast.errors import ForbiddenError, NotReadyError, NotSignedInError, TrustError
+from keyfast.errors import ForbiddenError, NotReadyError, NotSignedInError, TrustError, UsageError
 from keyfast.services.sign_in import SignInService
 from keyfast.services.waiting import Waiting
 from keyfast.settings import OidcSettings
@@ -70,13 +70,22 @@ class OidcService:
 
     Args:
         settings: which provider, and who we are to it.
+        secret: reads what proves that; raises `UsageError`.
         home: URL of the console, as browsers reach it.
         sign_in: begins sessions.
         clock: unix seconds.
     """
 
-    def __init__(self, settings: OidcSettings, home: str, sign_in: SignInService, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: OidcSettings,
+        secret: Callable[[], Secret],
+        home: str,
+        sign_in: SignInService,
+        clock: Callable[[], float],
+    ) -> None:
         self._settings = settings
+        self._secret = secret
         self._home = home
         self._sign_in = sign_in
         self._clock = clock
@@ -194,9 +203,9 @@ class OidcService:
 
     def _credentials(self) -> httpx2.BasicAuth:
         try:
-            secret = self._settings.client_secret_file.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as cause:
-            raise NotReadyError(f"cannot read {self._settings.client_secret_file}") from cause
+            secret = self._secret().reveal().decode("utf-8").strip()
+        except (UsageError, UnicodeDecodeError) as cause:
+            raise NotReadyError("the secret that the identity provider knows this server by cannot be used") from cause
         # RFC 6749 section 2.3.1: both parts are form-encoded before they are joined.
         return httpx2.BasicAuth(*(quote_plus(part) for part in (self._settings.client_id, secret)))
 

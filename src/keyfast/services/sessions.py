@@ -16,11 +16,10 @@ class SessionService:
         self._database = database
         self._clock = clock
 
-    async def list_(self, before: int, limit: int) -> list[SessionLine]:
-        """One page, newest first; ``before`` a moment, 0 for now."""
-        before = before or int(self._clock()) + 1
+    async def list_(self, after: str, limit: int) -> list[SessionLine]:
+        """One page, newest first, beginning after a session's id; empty for the first."""
         async with self._database.read() as conn:
-            rows = await sessions.list_page(conn, before=before, limit=limit)
+            rows = await sessions.list_page(conn, after=after, limit=limit)
         return [SessionLine(row.id, person, row.begun_at, row.seen_at, row.address) for row, person in rows]
 
     async def end(self, session_id: str, by: str) -> None:

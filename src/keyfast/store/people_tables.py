@@ -42,7 +42,7 @@ person_session = Table(
     Column("address", PlainText, nullable=False),
     Index(None, "id"),
     Index(None, "person_id"),
-    Index(None, "begun_at"),
+    Index(None, "begun_at", "id"),
 )
 
 # API tokens, by their hash.

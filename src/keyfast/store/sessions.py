@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import ids
@@ -66,13 +66,20 @@ async def forget(conn: AsyncConnection, *, begun_before: int) -> None:
     await conn.execute(delete(person_session).where(person_session.c.begun_at < begun_before))
 
 
-async def list_page(conn: AsyncConnection, *, before: int, limit: int) -> list[tuple[SessionRow, str]]:
-    """Return sessions with the names of their people, newest first, that began before a moment."""
+async def list_page(conn: AsyncConnection, *, after: str, limit: int) -> list[tuple[SessionRow, str]]:
+    """Return sessions with the names of their people, newest first, beginning after ``after`` (an id, or empty)."""
     page = (
         select(person_session, person.c.name.label("owner"))
         .join(person, person.c.id == person_session.c.person_id)
-        .where(person_session.c.begun_at < before)
-        .order_by(person_session.c.begun_at.desc(), person_session.c.id)
+        .order_by(person_session.c.begun_at.desc(), person_session.c.id.desc())
         .limit(limit)
     )
+    if after:
+        if ids.parse_endpoint_id(after) is None:
+            return []
+        begun = select(person_session.c.begun_at).where(person_session.c.id == after)
+        last = (await conn.execute(begun)).scalar_one_or_none()
+        if last is None:
+            return []
+        page = page.where(tuple_(person_session.c.begun_at, person_session.c.id) < (last, after))
     return [(SessionRow(*row[:-1]), row.owner) for row in await conn.execute(page)]

@@ -1,6 +1,7 @@
 """Single sign-on against a provider on real TLS that can be told to lie."""
 
 import time
+from functools import partial
 
 import httpx2
 import pytest
@@ -12,7 +13,9 @@ from tests.support.office import HOME, Office
 from tests.support.tls_server import served
 
 from keyfast.core.role import Role
+from keyfast.core.secret import Secret
 from keyfast.errors import ForbiddenError, KeyfastError, NotReadyError, NotSignedInError, TrustError
+from keyfast.server.windows import read_password
 from keyfast.services.oidc import KEEP_SECONDS, MAX_ANSWER, OidcService
 from keyfast.services.waiting import MOST, SECONDS
 from keyfast.settings import OidcSettings
@@ -47,6 +50,7 @@ async def desk(url, tmp_path):
     issued = authority.issue_cert("localhost")
     issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "secret").touch(mode=0o600)
     (tmp_path / "secret").write_text(f"{provider.secret}\n")
     database = await Database.open(url)
     office = Office(database)
@@ -55,7 +59,8 @@ async def desk(url, tmp_path):
     async with served(provider, tmp_path / "cert.pem", tmp_path / "key.pem") as port:
         provider.issuer = f"https://localhost:{port}"
         settings = OidcSettings(provider.issuer, "keyfast", tmp_path / "secret", ca=tmp_path / "ca.pem")
-        yield Desk(office, provider, OidcService(settings, HOUSE, office.sign_in, office.clock))
+        secret = partial(read_password, settings.client_secret_file, "the secret")
+        yield Desk(office, provider, OidcService(settings, secret, HOUSE, office.sign_in, office.clock))
     await database.close()
 
 
@@ -224,7 +229,10 @@ async def test_places_without_tls_are_not_spoken_to(desk):
 async def test_a_provider_that_cannot_be_reached_or_is_another_is_told(desk, tmp_path):
     others = OidcSettings(desk.provider.issuer, "keyfast", tmp_path / "secret")
     with pytest.raises(NotReadyError):
-        await OidcService(others, HOUSE, desk.office.sign_in, desk.office.clock).begin("/")
+        await OidcService(others, lambda: Secret(b""), HOUSE, desk.office.sign_in, desk.office.clock).begin("/")
+    (tmp_path / "secret").chmod(0o640)
+    with pytest.raises(NotReadyError):
+        await desk.enter()
     (tmp_path / "secret").unlink()
     with pytest.raises(NotReadyError):
         await desk.enter()

@@ -247,7 +247,19 @@ async def test_whoever_is_reset_meanwhile_is_not_let_in(office):
     assert await service.begin("alice", RIGHT, "", HOME) == SignInRefusal()
     async with office.database.read() as conn:
         assert (await people.by_name(conn, "alice")).password_hash == ""
-        assert await sessions.list_page(conn, before=NOW * 2, limit=9) == []
+        assert await sessions.list_page(conn, after="", limit=9) == []
+
+
+async def test_sessions_are_paged_past_those_of_the_same_second(office):
+    for _ in range(4):
+        await office.token()
+    shown, after = [], ""
+    while page := await office.sessions.list_(after, 2):
+        shown += [line.id for line in page]
+        after = shown[-1]
+    assert len(shown) == len(set(shown)) == 4
+    assert await office.sessions.list_("nonsense", 2) == []
+    assert await office.sessions.list_("0" * 8 + "-0000-4000-8000-" + "0" * 12, 2) == []
 
 
 async def test_no_row_shows_what_it_holds(office):
@@ -255,7 +267,7 @@ async def test_no_row_shows_what_it_holds(office):
     token = await office.token()
     async with office.database.read() as conn:
         shown = repr(await people.list_page(conn, after="", limit=9))
-        shown += repr(await sessions.list_page(conn, before=NOW * 2, limit=9))
+        shown += repr(await sessions.list_page(conn, after="", limit=9))
     assert "argon2" not in shown
     for secret in (invited.code, token):
         assert secret not in shown

@@ -35,7 +35,7 @@ class PeopleViews:
             "people.html",
             lines=lines,
             more=lines[-1].name if len(lines) == PAGE else "",
-            sessions=await self._sessions.list_(0, PAGE),
+            sessions=await self._sessions.list_("", PAGE),
             roles=[role.value for role in Role],
         )
 

@@ -91,10 +91,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("credential", name="passkey_pkey"),
     )
     op.create_index("approval_asked_at_id", "approval", ["asked_at", "id"])
+    op.create_index("person_session_begun_at_id", "person_session", ["begun_at", "id"])
     for table, column in (
         ("person_session", "id"),
         ("person_session", "person_id"),
-        ("person_session", "begun_at"),
         ("api_token", "id"),
         ("api_token", "person_id"),
         ("passkey", "id"),

@@ -28,7 +28,9 @@ def upgrade() -> None:
     )
     endpoint = sa.table("endpoint", sa.column("id", UuidText), sa.column("hardware", sa.Text))
     conn = op.get_bind()
-    for rows in conn.execute(sa.select(endpoint.c.id, endpoint.c.hardware)).partitions(_PART):
+    page = sa.select(endpoint.c.id, endpoint.c.hardware).order_by(endpoint.c.id).limit(_PART)
+    rows = conn.execute(page).all()
+    while rows:
         told = [
             {"serial": serial, "endpoint_id": number}
             for number, hardware in rows
@@ -36,6 +38,7 @@ def upgrade() -> None:
         ]
         if told:
             conn.execute(table.insert(), told)
+        rows = conn.execute(page.where(endpoint.c.id > rows[-1].id)).all()
 
 
 def _serials(hardware: dict[str, str]) -> set[str]:
