@@ -17,7 +17,9 @@ def system_clock() -> SystemClock:
 
 def local_machine(clock: Clock) -> LocalMachine:
     """Return this machine; every reading looks again."""
-    return LocalMachine(_facts, factory.for_this_machine(SystemRunner()).volumes, os_facts.hardware, clock)
+    return LocalMachine(
+        _facts, factory.for_this_machine(SystemRunner()).volumes, os_facts.hardware, clock, os_facts.user
+    )
 
 
 def _facts() -> Inventory:

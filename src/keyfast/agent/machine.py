@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from keyfast.agent.beside import beside
 from keyfast.agent.clock import Clock
@@ -48,6 +49,7 @@ class LocalMachine:
         volumes: reads the volumes.
         hardware: reads hardware facts.
         clock: dates a reading.
+        user: reads who is signed in, empty for nobody; whoever was is told until somebody else is.
     """
 
     def __init__(
@@ -56,11 +58,14 @@ class LocalMachine:
         volumes: Callable[[], tuple[Volume, ...]],
         hardware: Callable[[], Hardware],
         clock: Clock,
+        user: Callable[[], str],
     ) -> None:
         self._facts = facts
         self._volumes = volumes
         self._hardware = hardware
         self._clock = clock
+        self._user = user
+        self._last_user = ""
 
     async def observe(self) -> Snapshot:
         """See ``Machine.observe``."""
@@ -75,12 +80,20 @@ class LocalMachine:
             return Hardware()
 
     def _inventory(self) -> Inventory:
-        facts = _or(self._facts, Inventory("unknown", "unknown"))
+        facts = self._with_user(_or(self._facts, Inventory("unknown", "unknown")))
         try:
             return sendable(with_volumes(facts, self._volumes()))
         except Exception as cause:  # noqa: BLE001 - whatever it is, the endpoint still checks in and says so
             detail = f"the volumes could not be read: {type(cause).__name__}"
             return with_volumes(facts, (unknown_volume(detail),))
+
+    def _with_user(self, facts: Inventory) -> Inventory:
+        try:
+            told = sendable(replace(facts, user=self._user() or self._last_user))
+        except Exception:  # noqa: BLE001 - as above
+            return facts
+        self._last_user = told.user
+        return told
 
 
 def _or(read: Callable[[], Inventory], otherwise: Inventory) -> Inventory:
@@ -98,7 +111,7 @@ def unknown_volume(detail: str) -> Volume:
 def with_volumes(facts: Inventory, volumes: tuple[Volume, ...]) -> Inventory:
     """Return ``facts`` with volumes in a fixed order, so that equal disks give equal digests."""
     ordered = tuple(sorted(volumes, key=lambda volume: (volume.id, volume.mount)))
-    return Inventory(facts.hostname or "unknown", facts.os, facts.os_version, facts.architecture, ordered)
+    return replace(facts, hostname=facts.hostname or "unknown", volumes=ordered)
 
 
 def sendable(inventory: Inventory) -> Inventory:

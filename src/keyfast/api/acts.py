@@ -100,10 +100,12 @@ CHANGE_NOTHING = frozenset(
         "POST /admin/v1/accounts/check",
         "POST /admin/v1/rotations/preview",
         "POST /admin/v1/people/{name}/second-factor",
+        "POST /admin/v1/searches",
+        "POST /admin/v1/searches/{name}/remove",
         "POST /oauth/introspect",
     }
 )
-"""Routes that only ask, although they send a body, or prepare what another one puts in force."""
+"""Routes that only ask, although they send a body, prepare what another one puts in force, or keep one's own notes."""
 
 
 class Trail(Protocol):

@@ -11,8 +11,10 @@ from keyfast import __version__
 from keyfast.api import http
 from keyfast.api.gate import caller_of
 from keyfast.api.operations import Answer, Asked, Asks, AsksForm, View, query
-from keyfast.core.endpoint import DECISIONS, EndpointState
+from keyfast.core.endpoint import DECISIONS
 from keyfast.core.refusal import Refusal
+from keyfast.core.search import FIELDS as SEARCH_FIELDS
+from keyfast.core.search import read_search
 from keyfast.core.secret import Secret
 from keyfast.errors import KeyfastError, NotFoundError, UsageError
 from keyfast.services.command import CommandService
@@ -92,16 +94,15 @@ class AdminApi:
         await self._recovery.end(caller_of(request).name)
         return ok(admin.Changed("ended"))
 
-    @query(name=str, state=str, after=str, limit=int)
+    @query(**dict.fromkeys(SEARCH_FIELDS, str), after=str, limit=int)
     async def endpoints(self, request: Request) -> Answer[list[admin.EndpointLine]]:
         """``GET /admin/v1/endpoints``: a page of endpoints in order of name."""
         query = request.query_params
         return ok(
             await self._reports.list_page(
+                read_search(query),
                 after=query.get("after", ""),
                 limit=http.query_int(query, "limit", PAGE, MAX_PAGE),
-                name=query.get("name", ""),
-                state=_state(query.get("state", "")),
                 rings=caller_of(request).person.rings,
             )
         )
@@ -188,13 +189,6 @@ def guarded(handler: http.Handler) -> http.Handler:
 def ok(view: View) -> Answer[View]:
     """Answer with a view."""
     return Answer(view)
-
-
-def _state(text: str) -> EndpointState | None:
-    try:
-        return EndpointState(text) if text else None
-    except ValueError:
-        raise UsageError(f"no state '{text}'; states: {', '.join(EndpointState)}") from None
 
 
 async def asked(request: Asks[Asked], kind: type[Asked], limit: int = MAX_BODY) -> Asked:

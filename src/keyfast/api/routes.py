@@ -30,6 +30,7 @@ from keyfast.api.package_api import PackageApi
 from keyfast.api.people_api import PeopleApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
+from keyfast.api.search_api import SearchApi
 from keyfast.api.window_api import Banner, WindowApi
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.core.role import Permission
@@ -91,6 +92,9 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now", P.ENDPOINT_ACT),
     Row("POST", "/admin/v1/endpoints/{id}/renew-key", Who.ADMINISTRATOR, "admin.renew_key", P.ENDPOINT_ACT),
     Row("POST", "/admin/v1/endpoints/{id}/{event}", Who.ADMINISTRATOR, "admin.change_endpoint", P.ENDPOINT_JUDGE),
+    Row("GET", "/admin/v1/searches", Who.ADMINISTRATOR, "search.list_", P.ENDPOINT_READ),
+    Row("POST", "/admin/v1/searches", Who.ADMINISTRATOR, "search.save", P.ENDPOINT_READ),
+    Row("POST", "/admin/v1/searches/{name}/remove", Who.ADMINISTRATOR, "search.remove", P.ENDPOINT_READ),
     Row("GET", "/admin/v1/notifications", Who.ADMINISTRATOR, "notification.list_", P.READ),
     Row("POST", "/admin/v1/notifications/test", Who.ADMINISTRATOR, "notification.test", P.SETTINGS_CHANGE),
     Row("GET", "/admin/v1/audit", Who.ADMINISTRATOR, "audit.list_", P.AUDIT_READ),
@@ -210,6 +214,7 @@ class AdminHandlers:
     people: PeopleApi
     incident: IncidentApi
     approval: ApprovalApi
+    search: SearchApi
     openapi: OpenApi = field(default_factory=lambda: OpenApi(ADMIN_ROUTES, AdminHandlers))
 
 

@@ -1,5 +1,6 @@
 """``keyfast endpoint list|show|approve|revoke|reinstate|clear``."""
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -7,9 +8,14 @@ from rich.markup import escape
 
 from keyfast.cli import output
 from keyfast.cli.options import Data, Json, client
+from keyfast.cli.search import Account, Disks, Find, Name, Package, Ring, State
+from keyfast.core.attendance import Mark
 from keyfast.core.package_standing import PackageFault, told
+from keyfast.core.search import read_search
+from keyfast.errors import NotFoundError
 from keyfast.wire.admin import Changed, CommandLine, EndpointDetail, EndpointLine, ForkView, Origin
 from keyfast.wire.messages import Inventory
+from keyfast.wire.search import SavedSearch
 
 app = typer.Typer(no_args_is_help=True, help="Endpoints: who checks in, and with what state.")
 
@@ -19,14 +25,23 @@ Id = Annotated[str, typer.Argument(help="Endpoint id.")]
 @app.command("list")
 def list_(
     data: Data = None,
-    name: Annotated[str, typer.Option(help="Only names that begin so.")] = "",
-    state: Annotated[str, typer.Option(help="Only this state.")] = "",
+    find: Find = "",
+    name: Name = "",
+    state: State = "",
+    disks: Disks = "",
+    account: Account = "",
+    package: Package = "",
+    ring: Ring = "",
+    saved: Annotated[str, typer.Option(help="As a search that one keeps says; other options narrow it.")] = "",
     after: Annotated[str, typer.Option(help="Continue after this endpoint id (last of the page before).")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     json: Json = False,
 ) -> None:
     """List endpoints, in order of name, a page at a time."""
-    query: dict[str, str | int] = {"name": name, "state": state, "after": after, "limit": limit}
+    asked = {"q": find, "name": name, "state": state, "disks": disks, "account": account, "package": package}
+    said = {field: text for field, text in (asked | {"ring": ring}).items() if text}
+    search = read_search((_kept(data, saved) if saved else {}) | said).query
+    query: dict[str, str | int] = {**search, "after": after, "limit": limit}
     rows = client(data).get("/admin/v1/endpoints", list[EndpointLine], query)
     if json:
         output.as_json(rows)
@@ -48,7 +63,8 @@ def list_(
         "No endpoints. Build a package and install it: keyfast package create",
     )
     if len(rows) == limit:
-        output.console.print(f"[dim]more: keyfast endpoint list --after {rows[-1].id}[/]")
+        options = "".join(f" --{'find' if name == 'q' else name} {shlex.quote(text)}" for name, text in search.items())
+        output.console.print(f"[dim]more: keyfast endpoint list{escape(options)} --after {rows[-1].id}[/]")
 
 
 @app.command()
@@ -63,6 +79,9 @@ def show(endpoint: Id, data: Data = None, json: Json = False) -> None:
         ("endpoint", f"[bold]{escape(line.name)}[/]  {line.id}"),
         ("state", output.coloured(line.state, output.STATE_COLOUR)),
         ("last check-in", f"{output.moment(line.seen_at)} from {detail.address or '-'}, number {detail.seq}"),
+        ("days", _strip(detail.heard.days)),
+        ("hours", _strip(detail.heard.hours)),
+        ("user last seen", escape(line.user) or "unknown"),
         ("next check-in", output.moment(line.next_due) + (" [red]silent[/]" if line.silent else "")),
         (
             "agent",
@@ -110,6 +129,20 @@ def show(endpoint: Id, data: Data = None, json: Json = False) -> None:
         ),
         "",
     )
+
+
+def _kept(data: Data, name: str) -> dict[str, str]:
+    rows = client(data).get("/admin/v1/searches", list[SavedSearch])
+    found = next((row.search.query for row in rows if row.name == name), None)
+    if found is None:
+        raise NotFoundError(f"no search is kept as '{name}'", repair="keyfast search list")
+    return found
+
+
+def _strip(marks: tuple[Mark, ...]) -> str:
+    """In which it checked in, the newest on the right; what was before it enrolled is left out."""
+    known = [mark.heard for mark in marks if mark.heard is not None]
+    return f"{''.join('#' if heard else '.' for heard in known)}  heard in {sum(known)} of {len(known)}"
 
 
 def _origin(origin: Origin | None) -> str:

@@ -15,6 +15,7 @@ from keyfast.cli.diagnose_text import finding as show_finding
 from keyfast.cli.diagnose_text import moment
 from keyfast.cli.options import Data, Json, client
 from keyfast.core.incident import Point
+from keyfast.core.protection import Disks
 from keyfast.errors import NotFoundError
 from keyfast.wire.incident import HoldingLine, IncidentLine, IncidentView, OptionLine, RollCallView
 
@@ -107,6 +108,8 @@ def roll_call(
     if view.counted_at:
         when = moment(view.counted_at)
         output.console.print(f"{view.silent:,} of {view.endpoints:,} endpoints were silent at the roll call of {when}")
+        disks = ", ".join(f"{view.disks.get(word, 0):,} {word}" for word in Disks)
+        output.console.print(f"disks: {disks}")
 
 
 def draw(view: IncidentView, console: Console) -> None:

@@ -25,6 +25,7 @@ from keyfast.cli import (
     person,
     recover,
     rotation,
+    search,
     server,
     session,
     simulate,
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.add_typer(server.app, name="server")
 app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(search.app, name="search")
 app.add_typer(package.app, name="package")
 app.add_typer(keys.app, name="keys")
 app.add_typer(mode.app, name="mode")

@@ -44,6 +44,8 @@ class Standing(msgspec.Struct, frozen=True):
         inventory_digest: SHA-256 of the inventory on record, empty if none.
         tokens_from: access tokens issued before this server time (unix seconds) are void.
         commands: how many commands wait for delivery.
+        seen_at: when it last checked in (unix seconds).
+        heard_hours, heard_days: in which hours and days it did (``core.attendance``).
     """
 
     state: EndpointState
@@ -53,6 +55,9 @@ class Standing(msgspec.Struct, frozen=True):
     inventory_digest: bytes = NO_DIGEST
     tokens_from: int = 0
     commands: int = 0
+    seen_at: int = 0
+    heard_hours: int = 0
+    heard_days: int = 0
 
 
 class Grant(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_network
 import msgspec
 
 from keyfast.core import schedule
+from keyfast.core.protection import Disks
 
 MOST_GROUPS = 4096
 MOST_NAMES = 10
@@ -62,6 +63,7 @@ class Line(msgspec.Struct, frozen=True):
     address: str = ""
     version: str = ""
     refusal: str = ""
+    disks: str = Disks.UNKNOWN.value
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -151,7 +153,7 @@ def keys_of(line: Line) -> tuple[Key, ...]:
 
 
 class RollCall:
-    """Counts of one pass.
+    """Counts of one pass: ``groups`` by what endpoints have in common, ``disks`` by whether theirs are protected.
 
     Args:
         now: when the pass began: everybody is judged by the same time.
@@ -167,12 +169,14 @@ class RollCall:
         # Groups of incidents are kept, however many others there are.
         self.groups: dict[Key, Group] = {key: Group() for key in (EVERYBODY, *(one.key for one in self._explained))}
         self._most = most
+        self.disks: dict[str, int] = {word.value: 0 for word in Disks}
         self._alike: dict[tuple[object, ...], tuple[tuple[Key, Group], ...]] = {}
 
     def count(self, lines: Iterable[Line]) -> None:
         """Count endpoints."""
-        now, is_silent = self._now, schedule.is_silent
+        now, is_silent, disks = self._now, schedule.is_silent, self.disks
         for line in lines:
+            disks[line.disks] += 1
             groups = self._groups(line)
             if is_silent(line.seen_at, line.next_due, now):
                 self._count_silent(line, groups)

@@ -33,7 +33,17 @@ _SERIAL = (
     *("powershell", "-NoProfile", "-NonInteractive", "-Command"),
     "(Get-CimInstance Win32_BIOS).SerialNumber",
 )
+_LAST_USER = (
+    "reg",
+    "query",
+    r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Authentication\LogonUI",
+    "/v",
+    "LastLoggedOnUser",
+)
 _REG_VALUE = re.compile(r"REG_(?:SZ|DWORD)\s+(\S+)")
+_REG_TEXT = re.compile(r"REG_SZ[ \t]+([^\r\n]+)")
+_NOBODY = frozenset({"root", "_mbsetupuser", "loginwindow"})
+"""Who owns the console of a Mac while nobody is signed in at it."""
 _PLATFORM_UUID = re.compile(r'"IOPlatformUUID" = "([0-9A-Fa-f-]{36})"')
 _PLATFORM_SERIAL = re.compile(r'"IOPlatformSerialNumber" = "([^"]{1,128})"')
 _NO_SERIAL = frozenset(
@@ -111,6 +121,15 @@ class Host:
             )
         return Hardware()
 
+    def user(self) -> str:
+        """Return who is signed in, or was last where the system remembers it; empty if nobody can be told."""
+        if self.platform == "linux":
+            return _first_word(self._say("who"))[:_SHORT]
+        if self.platform == "darwin":
+            owner = self._say("stat", "-f", "%Su", "/dev/console").strip()
+            return "" if owner in _NOBODY else owner[:_SHORT]
+        return self._registry_text(_LAST_USER)[:_SHORT]
+
     def _system(self) -> tuple[str, str]:
         if self.platform == "linux":
             return linux_release(self.root)
@@ -127,6 +146,11 @@ class Host:
     def _registry(self, argv: tuple[str, ...]) -> str:
         found = _REG_VALUE.search(self._say(*argv))
         return found[1] if found else ""
+
+    def _registry_text(self, argv: tuple[str, ...]) -> str:
+        """A value with spaces in it; a name may have some."""
+        found = _REG_TEXT.search(self._say(*argv))
+        return found[1].strip() if found else ""
 
     def _say(self, *argv: str) -> str:
         result = self.runner.run(argv)
@@ -160,6 +184,15 @@ def boot_id() -> str:
 def hardware() -> Hardware:
     """Return ids of this machine, empty where they cannot be read."""
     return Host().hardware()
+
+
+def user() -> str:
+    """Return who is signed in at this machine, or was last."""
+    return Host().user()
+
+
+def _first_word(text: str) -> str:
+    return (text.split(maxsplit=1) or [""])[0]
 
 
 def _real_uuid(text: str) -> str:

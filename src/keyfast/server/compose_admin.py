@@ -23,6 +23,7 @@ from keyfast.api.people_api import PeopleApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, admin_app
+from keyfast.api.search_api import SearchApi
 from keyfast.api.window_api import WindowApi
 from keyfast.core.directory import Directory
 from keyfast.core.forecast import Thing
@@ -64,6 +65,7 @@ from keyfast.services.rotation_ledger import RotationLedger
 from keyfast.services.rotation_password import PasswordSetter
 from keyfast.services.rotation_profile import ProfileSigner
 from keyfast.services.rotation_runner import RotationRunner
+from keyfast.services.saved_searches import SavedSearchService
 from keyfast.services.second_factor import SecondFactors
 from keyfast.services.server_diagnosis import ServerDiagnosisService
 from keyfast.services.server_evidence import ServerEvidence
@@ -165,6 +167,7 @@ def admin_service(parts: Parts) -> AdminParts:
         people=PeopleService(database, passwords, clock, entropy),
         codes=codes,
         sessions=SessionService(database, clock),
+        searches=SavedSearchService(database, clock),
         tokens=ApiTokenService(database, clock, entropy),
         approvals=ApprovalService(database, kek, settings.second_person, clock, entropy),
         audit=AuditService(live, database, seals, socket.gethostname(), clock),
@@ -185,6 +188,7 @@ def admin_service(parts: Parts) -> AdminParts:
         people=PeopleApi(told.people, codes, told.passkeys, told.sessions, told.tokens),
         incident=IncidentApi(told.incidents, told.forecasts, told.diagnoses),
         approval=ApprovalApi(told.approvals),
+        search=SearchApi(told.searches),
     )
     roll_calls = RollCallService(database, live, evidence, process_name(), entropy, clock)
     rotations = RotationRunner(database, ledger, acts, clock)

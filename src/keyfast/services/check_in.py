@@ -265,6 +265,7 @@ def read_letter(body: bytes) -> Letter | Refusal:
 
 def _row(sender: Sender, request: SignedRequest, letter: Letter, now: int, next_due: int) -> CheckInRow:
     message, inventory = letter.message, letter.inventory
+    told = message.inventory
     return CheckInRow(
         endpoint_id=sender.endpoint_id,
         report=Report(
@@ -291,6 +292,8 @@ def _row(sender: Sender, request: SignedRequest, letter: Letter, now: int, next_
         failures=message.failures,
         last_refusal=message.last_refusal,
         inventory=inventory,
-        hostname="" if message.inventory is None else message.inventory.hostname,
+        hostname="" if told is None else told.hostname,
+        disks="" if told is None else told.disks.value,
+        user="" if told is None else told.user,
         results=message.results,
     )

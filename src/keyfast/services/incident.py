@@ -114,7 +114,7 @@ class IncidentService:
         """What the last roll call counted, at most so many groups of a kind, and the traffic of the last minutes."""
         now = int(self._clock())
         async with self._database.read() as conn:
-            groups = await roll_calls.groups(conn)
+            groups, disks = await roll_calls.groups(conn), await roll_calls.disks(conn)
             counted = await traffic.counted(conn, now - minutes * traffic.MINUTE, now + traffic.MINUTE)
         every = groups.get(EVERYBODY, Counted(Group(), (), 0))
         return RollCallView(
@@ -124,6 +124,7 @@ class IncidentService:
             every.group.never,
             _group_lines(groups, usual.hour_of_week(now), most),
             tuple(MinuteLine(minute.at, minute.check_ins, dict(minute.refusals)) for minute in counted),
+            disks,
         )
 
     async def _row(self, conn: AsyncConnection, incident_id: str) -> IncidentRow:

@@ -3,19 +3,23 @@
 from collections.abc import Callable, Sequence
 
 import msgspec
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import endpoint, schedule
-from keyfast.core.check_in import NO_DIGEST
+from keyfast.core.attendance import DAY, HOUR, marks
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal, RefusalClass
+from keyfast.core.search import Search
+from keyfast.core.user import plain_user
 from keyfast.errors import ConflictError, NotFoundError
 from keyfast.services.package_origin import origin
 from keyfast.store import commands, endpoint_serials, endpoints, events, rotation_targets
 from keyfast.store.database import Database
 from keyfast.store.endpoints import EndpointRecord
 from keyfast.trust.access_token import AccessToken
-from keyfast.wire.admin import CommandLine, EndpointDetail, EndpointLine, EventLine, ForkView, InventoryView
-from keyfast.wire.messages import Inventory, Protection, SelfRecord
+from keyfast.wire.admin import CommandLine, EndpointDetail, EndpointLine, EventLine, ForkView, HeardView, InventoryView
+from keyfast.wire.messages import Inventory, SelfRecord
 
 HISTORY = 20
 COPIES = 50
@@ -29,31 +33,38 @@ class ReportService:
         self._clock = clock
 
     async def list_page(
-        self,
-        *,
-        after: str,
-        limit: int,
-        name: str,
-        state: EndpointState | None,
-        rings: Sequence[str] = (),
-        account: str = "",
+        self, search: Search, *, after: str = "", limit: int, rings: Sequence[str] = ()
     ) -> list[EndpointLine]:
-        """One page of endpoints in order of name, by key, so that every page costs the same; of some rings, or all."""
-        async with self._database.read() as conn:
-            rows = await endpoints.list_page(
-                conn, after=after, limit=limit, name_prefix=name, state=state, rings=rings, account_key=account
-            )
-            documents = await endpoints.inventories(conn, [row.endpoint.id for row in rows])
-        return [self._line(row, documents.get(row.endpoint.id)) for row in rows]
+        """One page of endpoints in order of name, by key, so that every page costs the same.
 
-    async def on_computer(self, serial: str, rings: Sequence[str] = ()) -> list[EndpointLine]:
-        """Endpoints on the computer with a serial number or an SMBIOS UUID; those of some rings, or all."""
+        Args:
+            search: what is looked for.
+            after: id of the last one of the page before, empty for the first page.
+            limit: how many at most.
+            rings: whom the asker answers for; empty for all.
+        """
+        if search.ring:
+            rings = (search.ring,) if not rings or search.ring in rings else ()
+            if not rings:
+                return []
+        by_name = replace(search, name=search.q or search.name)
         async with self._database.read() as conn:
-            numbers = await endpoint_serials.found(conn, serial, limit=COPIES)
-            known = [await endpoints.get(conn, number) for number in numbers]
-            rows = [row for row in known if row is not None and (not rings or row.endpoint.ring in rings)]
-            documents = await endpoints.inventories(conn, [row.endpoint.id for row in rows])
-        return [self._line(row, documents.get(row.endpoint.id)) for row in rows]
+            rows = await endpoints.list_page(conn, after=after, limit=limit, wanted=by_name, rings=rings)
+            if not rows and search.q:
+                rows = await self._otherwise(conn, search, after, limit, rings)
+        return [self._line(row) for row in rows]
+
+    async def _otherwise(
+        self, conn: AsyncConnection, search: Search, after: str, limit: int, rings: Sequence[str]
+    ) -> list[EndpointRecord]:
+        """Nobody is called so: look for the computer, then for whoever uses it."""
+        numbers = [] if after else await endpoint_serials.found(conn, search.q, limit=COPIES)
+        known = [await endpoints.get(conn, number) for number in numbers]
+        rows = [row for row in known if row is not None and _is_meant(row, search, rings)]
+        user = plain_user(search.q)
+        if rows or not user:
+            return rows
+        return await endpoints.list_page(conn, after=after, limit=limit, wanted=search, user=user, rings=rings)
 
     async def show(self, endpoint_id: str) -> EndpointDetail:
         """Everything on record about one endpoint."""
@@ -69,7 +80,8 @@ class ReportService:
             came_from = await origin(conn, record.endpoint, int(self._clock()))
         presence = record.presence
         return EndpointDetail(
-            line=self._line(record, None if document is None else document.document),
+            line=self._line(record),
+            heard=_heard(record, int(self._clock())),
             registered_at=record.endpoint.registered_at,
             thumbprint=record.endpoint.thumbprint,
             package=record.endpoint.package_id,
@@ -174,7 +186,7 @@ class ReportService:
             for row in rows
         ]
 
-    def _line(self, record: EndpointRecord, document: bytes | None) -> EndpointLine:
+    def _line(self, record: EndpointRecord) -> EndpointLine:
         presence = record.presence
         return EndpointLine(
             id=record.endpoint.id,
@@ -185,19 +197,28 @@ class ReportService:
             silent=presence.state is not EndpointState.RETIRED
             and schedule.is_silent(presence.seen_at, presence.next_due, self._clock()),
             agent_version=presence.agent_version,
-            disks=disks_summary(document) if presence.inventory_digest != NO_DIGEST else "unknown",
+            disks=record.endpoint.disks.value,
+            user=record.endpoint.user_name,
         )
 
 
-def disks_summary(document: bytes | None) -> str:
-    """One word for all volumes: the worst that is known; what is not known is ``unknown``."""
-    volumes = () if document is None else _inventory(document).volumes
-    kinds = {volume.protection for volume in volumes if volume.role != "boot"}
-    if Protection.OFF in kinds:
-        return "exposed"
-    if not kinds or Protection.UNKNOWN in kinds:
-        return "unknown"
-    return "protected"
+def _is_meant(row: EndpointRecord, search: Search, rings: Sequence[str]) -> bool:
+    who = row.endpoint
+    return (
+        (not rings or who.ring in rings)
+        and search.state in (None, row.presence.state)
+        and search.disks in (None, who.disks)
+        and search.account in ("", who.account_key)
+        and search.package in ("", who.package_id)
+    )
+
+
+def _heard(record: EndpointRecord, now: int) -> HeardView:
+    presence, since = record.presence, record.endpoint.registered_at
+    return HeardView(
+        marks(presence.heard_hours, presence.seen_at, now, HOUR, since),
+        marks(presence.heard_days, presence.seen_at, now, DAY, since),
+    )
 
 
 def _inventory(document: bytes) -> Inventory:

@@ -142,7 +142,7 @@ class RollCallService:
     async def _finish(self, walk: _Walk) -> None:
         at, groups = walk.turn.began_at, walk.counts.groups
         async with self._database.write() as conn:
-            if not await roll_calls.finish(conn, walk.turn, int(self._clock())):
+            if not await roll_calls.finish(conn, walk.turn, int(self._clock()), walk.counts.disks):
                 return
             before = await roll_calls.groups(conn)
             open_ = await incidents.not_ended(conn)

@@ -79,7 +79,9 @@ class Body:
 
     async def observe(self) -> Snapshot:
         """Read the inventory."""
-        return Snapshot(Inventory(self.name, "Simulated", "1", "x86_64", _OS), self.clock.now())
+        return Snapshot(
+            Inventory(self.name, "Simulated", "1", "x86_64", _OS, f"SIMULATED\\user-{self.name}"), self.clock.now()
+        )
 
     def hardware(self) -> Hardware:
         """Return hardware facts."""

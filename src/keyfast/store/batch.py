@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from keyfast.core.attendance import DAY, HOUR, marked
 from keyfast.core.check_in import Accepted, Fork, Report, Standing, judge
 from keyfast.core.command import WAITING, CommandEvent, from_states
 from keyfast.core.endpoint import EndpointEvent, EndpointState
 from keyfast.core.refusal import Refusal
+from keyfast.core.user import plain_user
 from keyfast.store.types import storable
 from keyfast.wire.messages import CommandResult
 
@@ -28,7 +30,7 @@ class CheckIn(msgspec.Struct, frozen=True):
         report: what the verdict depends on.
         boot_id, instance: UUIDs in canonical form, or empty.
         inventory: canonical bytes of the full inventory, where it was enclosed.
-        hostname: from the inventory, empty if none was enclosed.
+        hostname, disks, user: from the inventory, empty if none was enclosed.
         results: what became of commands.
     """
 
@@ -49,6 +51,8 @@ class CheckIn(msgspec.Struct, frozen=True):
     last_refusal: str
     inventory: bytes | None
     hostname: str
+    disks: str = ""
+    user: str = ""
     results: tuple[CommandResult, ...] = ()
 
 
@@ -128,8 +132,18 @@ def decide(found: Mapping[str, Standing], batch: Sequence[CheckIn]) -> Decided:
         decided.verdicts.append(verdict)
         if isinstance(verdict, Accepted):
             _note(decided, check_in, verdict, standing, None if before is None else before[1])
-            decided.standings[endpoint_id] = verdict.standing, check_in
+            decided.standings[endpoint_id] = _heard(verdict.standing, check_in.seen_at), check_in
     return decided
+
+
+def _heard(standing: Standing, at: int) -> Standing:
+    last = standing.seen_at
+    return replace(
+        standing,
+        seen_at=at,
+        heard_hours=marked(standing.heard_hours, last, at, HOUR),
+        heard_days=marked(standing.heard_days, last, at, DAY),
+    )
 
 
 def _note(
@@ -179,6 +193,16 @@ REMOVED = "the agent was removed from the machine"
 WAITING_STATES = ", ".join(f"'{state}'" for state in sorted(WAITING))
 """States of commands that are still sent, as SQL."""
 
+TOLD = ("name", "disks", "user_name", "user_key")
+"""What an inventory says that endpoints are found by: columns of ``endpoint``."""
+
+
+def told_values(check_in: CheckIn) -> tuple[str, str, str, str]:
+    """Return the values of TOLD."""
+    user = storable(check_in.user)
+    return storable(check_in.hostname), check_in.disks, user, plain_user(user)
+
+
 PRESENCE_COLUMNS = (
     "seq",
     "head",
@@ -195,6 +219,8 @@ PRESENCE_COLUMNS = (
     "clock_offset",
     "failures",
     "last_refusal",
+    "heard_hours",
+    "heard_days",
 )
 """What a check-in writes, besides boot and instance (UUIDs, which each driver takes in its own form)."""
 
@@ -217,6 +243,8 @@ def presence_values(standing: Standing, check_in: CheckIn) -> tuple[Any, ...]:
         check_in.clock_offset,
         check_in.failures,
         storable(check_in.last_refusal),
+        standing.heard_hours,
+        standing.heard_days,
     )
 
 

@@ -12,6 +12,8 @@ from keyfast.core import ids
 from keyfast.core.check_in import NO_DIGEST
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mode
+from keyfast.core.protection import Disks
+from keyfast.core.search import EVERYTHING, Search
 from keyfast.errors import ConflictError
 from keyfast.store import endpoint_serials, tables
 from keyfast.store.statements import insert_once
@@ -30,6 +32,9 @@ class EndpointRow:
         account_key: account (``DOMAIN\name``) that it last proved to use, at first its package's; empty in OAuth mode.
         generation: credential generation of that account.
         mode: authentication mode that it last proved to use.
+        disks: what its last inventory says of all volumes (``core.protection``).
+        user_name: who was last seen signed in at it, as its operating system spells the name.
+        user_key: the same as it is searched (``core.user``).
     """
 
     id: str
@@ -45,6 +50,9 @@ class EndpointRow:
     account_key: str = ""
     generation: int = 0
     mode: Mode = Mode.OAUTH
+    disks: Disks = Disks.UNKNOWN
+    user_name: str = ""
+    user_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,8 @@ class PresenceRow:
     clock_offset: int = 0
     failures: int = 0
     last_refusal: str = ""
+    heard_hours: int = 0
+    heard_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,7 @@ async def insert(conn: AsyncConnection, row: EndpointRow, state: EndpointState) 
     }
     if not await insert_once(conn, device_key, key):
         raise ConflictError("this device key is on record already")
-    await conn.execute(sa.insert(endpoint).values(asdict(row) | {"mode": row.mode.value}))
+    await conn.execute(sa.insert(endpoint).values(asdict(row) | {"mode": row.mode.value, "disks": row.disks.value}))
     await endpoint_serials.remember(conn, row.id, row.hardware)
     blank = {"head": NO_DIGEST, "displaced": NO_DIGEST, "inventory_digest": NO_DIGEST}
     await conn.execute(sa.insert(presence).values(endpoint_id=row.id, state=state.value, **blank))
@@ -149,14 +159,19 @@ async def list_page(
     *,
     after: str = "",
     limit: int,
-    name_prefix: str = "",
-    state: EndpointState | None = None,
+    wanted: Search = EVERYTHING,
+    user: str = "",
     rings: Sequence[str] = (),
-    account_key: str = "",
 ) -> list[EndpointRecord]:
     """Return endpoints in order of name, beginning after ``after`` (an id; empty for the first page).
 
-    Only those of some ``rings``, or of an account, if any are named.
+    Args:
+        conn: in a transaction.
+        after: id of the last one of the page before.
+        limit: how many at most.
+        wanted: what is looked for, but for ``q`` and ``ring``.
+        user: who was last seen signed in, as ``core.user`` spells the name; empty for anybody.
+        rings: any of them; empty for all.
     """
     page = _records().order_by(endpoint.c.name, endpoint.c.id).limit(limit)
     if after:
@@ -164,12 +179,17 @@ async def list_page(
         if last is None:
             return []
         page = page.where(tuple_(endpoint.c.name, endpoint.c.id) > (last.endpoint.name, last.endpoint.id))
-    if name_prefix:
-        page = page.where(endpoint.c.name >= name_prefix, endpoint.c.name < name_prefix + "\U0010ffff")
-    if account_key:
-        page = page.where(endpoint.c.account_key == account_key)
-    if state is not None:
-        page = await _in_state(conn, page, state)
+    if wanted.name:
+        page = page.where(endpoint.c.name >= wanted.name, endpoint.c.name < wanted.name + "\U0010ffff")
+    if wanted.package and ids.parse_endpoint_id(wanted.package) is None:
+        return []
+    for column, value in (("user_key", user), ("account_key", wanted.account), ("package_id", wanted.package)):
+        if value:
+            page = page.where(endpoint.c[column] == value)
+    if wanted.disks is not None:
+        page = page.where(endpoint.c.disks == wanted.disks.value)
+    if wanted.state is not None:
+        page = await _in_state(conn, page, wanted.state)
     return [_record(row) for row in await conn.execute(_of_rings(page, rings, limit) if rings else page)]
 
 
@@ -276,7 +296,7 @@ def _record(row: Row[Any]) -> EndpointRecord:
         "instance": hot["instance"] or "",
     }
     who = EndpointRow(*cold)
-    return EndpointRecord(replace(who, mode=Mode(who.mode)), PresenceRow(**known))
+    return EndpointRecord(replace(who, mode=Mode(who.mode), disks=Disks(who.disks)), PresenceRow(**known))
 
 
 def _of_rings(page: Select[Any], rings: Sequence[str], limit: int) -> Select[Any]:

@@ -14,6 +14,8 @@ roll_call = Table(
     Column("lease_until", BigInteger, nullable=False),
     Column("began_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger, nullable=False),
+    # How many endpoints there are by what their disks are (core.protection).
+    Column("disks", JsonText, nullable=False, server_default="{}"),
 )
 
 # What it counted, by what endpoints have in common; replaced by each roll call.

@@ -45,6 +45,16 @@ person_session = Table(
     Index(None, "begun_at", "id"),
 )
 
+# Searches for endpoints, by whose they are: the id of a person, empty for the local socket.
+saved_search = Table(
+    "saved_search",
+    metadata,
+    Column("owner", PlainText, primary_key=True),
+    Column("name", PlainText, primary_key=True),
+    Column("query", JsonText, nullable=False),
+    Column("saved_at", BigInteger, nullable=False),
+)
+
 # API tokens, by their hash.
 api_token = Table(
     "api_token",

@@ -35,12 +35,15 @@ _TYPES = {
     "clock_offset": "bigint",
     "failures": "int",
     "last_refusal": "text",
+    "heard_hours": "bigint",
+    "heard_days": "bigint",
     "boot_id": "uuid",
     "instance": "uuid",
 }
 _COLUMNS = (*batches.PRESENCE_COLUMNS, "boot_id", "instance")
 _STANDINGS = (
-    "SELECT endpoint_id, state, seq, head, displaced, inventory_digest, tokens_from, commands"
+    "SELECT endpoint_id, state, seq, head, displaced, inventory_digest, tokens_from, commands,"
+    " seen_at, heard_hours, heard_days"
     " FROM presence WHERE endpoint_id = ANY($1::uuid[]) ORDER BY endpoint_id FOR UPDATE"
 )
 _PRESENCE = (
@@ -63,7 +66,10 @@ _FORGET = (
     " (SELECT recorded_at FROM inventory_change WHERE endpoint_id = $1"
     " ORDER BY recorded_at DESC LIMIT 1 OFFSET $2)"
 )
-_RENAME = "UPDATE endpoint SET name = $1 WHERE id = $2 AND name <> $1"
+_TOLD = (
+    f"UPDATE endpoint SET {', '.join(f'{name} = ${n}' for n, name in enumerate(batches.TOLD, 1))} WHERE id = $5"  # noqa: S608 - own names
+    f" AND ({' OR '.join(f'{name} <> ${n}' for n, name in enumerate(batches.TOLD, 1))})"
+)
 _SIDES = (
     "SELECT endpoint_id, boot_id, instance, address, name, seen_at"
     " FROM presence JOIN endpoint ON id = endpoint_id WHERE endpoint_id = ANY($1::uuid[])"
@@ -158,7 +164,7 @@ async def _inventories(conn: "asyncpg.Connection[Any]", changed: Sequence[CheckI
         [(new.endpoint_id, new.report.inventory_digest, new.inventory, new.seen_at * 1000) for new in changed],
     )
     await conn.executemany(_FORGET, [(new.endpoint_id, KEEP_CHANGES) for new in changed])
-    await conn.executemany(_RENAME, [(storable(new.hostname), new.endpoint_id) for new in changed if new.hostname])
+    await conn.executemany(_TOLD, [(*batches.told_values(new), new.endpoint_id) for new in changed if new.hostname])
 
 
 async def _forks(conn: "asyncpg.Connection[Any]", decided: Decided) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from sqlalchemy import delete, select, update
@@ -48,7 +49,7 @@ async def claim(conn: AsyncConnection, turn: Turn, *, interval: int, lease: int)
         interval: seconds between the beginnings of two roll calls.
         lease: seconds after which others may take a turn that nobody goes on with.
     """
-    blank = {"id": _ID, "holder": "", "lease_until": 0, "began_at": 0, "ended_at": 0}
+    blank = {"id": _ID, "holder": "", "lease_until": 0, "began_at": 0, "ended_at": 0, "disks": {}}
     await insert_once(conn, roll_call, blank)
     columns, now = roll_call.c, turn.began_at
     free = (columns.lease_until <= now) & ((columns.began_at <= now - interval) | (columns.ended_at < columns.began_at))
@@ -61,9 +62,21 @@ async def go_on(conn: AsyncConnection, turn: Turn, until: int) -> bool:
     return await _update(conn, turn, {"lease_until": until})
 
 
-async def finish(conn: AsyncConnection, turn: Turn, now: int) -> bool:
-    """End the turn; False if another has it, and what was counted is worth nothing."""
-    return await _update(conn, turn, {"lease_until": 0, "ended_at": now})
+async def finish(conn: AsyncConnection, turn: Turn, now: int, disks: Mapping[str, int]) -> bool:
+    """End the turn; False if another has it, and what was counted is worth nothing.
+
+    Args:
+        conn: in a transaction that writes.
+        turn: whose.
+        now: unix seconds.
+        disks: how many endpoints there are by what their disks are.
+    """
+    return await _update(conn, turn, {"lease_until": 0, "ended_at": now, "disks": dict(disks)})
+
+
+async def disks(conn: AsyncConnection) -> dict[str, int]:
+    """Return how many endpoints there are by what their disks are, as the last roll call counted."""
+    return (await conn.execute(select(roll_call.c.disks))).scalar_one_or_none() or {}
 
 
 async def last(conn: AsyncConnection) -> tuple[int, int]:
@@ -72,7 +85,7 @@ async def last(conn: AsyncConnection) -> tuple[int, int]:
     return (row.began_at, row.ended_at) if row is not None else (0, 0)
 
 
-async def _update(conn: AsyncConnection, turn: Turn, values: dict[str, int]) -> bool:
+async def _update(conn: AsyncConnection, turn: Turn, values: dict[str, Any]) -> bool:
     mine = (roll_call.c.id == _ID, roll_call.c.holder == turn.holder, roll_call.c.began_at == turn.began_at)
     return (await conn.execute(update(roll_call).where(*mine).values(values))).rowcount == 1
 
@@ -99,6 +112,7 @@ async def page(conn: AsyncConnection, after: str, limit: int) -> tuple[list[Line
             hot.address,
             hot.agent_version,
             hot.last_refusal,
+            cold.disks,
         )
         .join(endpoint, cold.id == hot.endpoint_id)
         .where(hot.endpoint_id > (after or _FIRST))

@@ -27,7 +27,8 @@ BUSY_POLL = 0.002
 
 _STATES = {state.value: state for state in EndpointState}
 _STANDINGS = (
-    "SELECT endpoint_id, state, seq, head, displaced, inventory_digest, tokens_from, commands"
+    "SELECT endpoint_id, state, seq, head, displaced, inventory_digest, tokens_from, commands,"
+    " seen_at, heard_hours, heard_days"
     " FROM presence WHERE endpoint_id IN ({})"
 )
 _PRESENCE = (
@@ -46,7 +47,10 @@ _FORGET = (
     " (SELECT recorded_at FROM inventory_change WHERE endpoint_id = ?1"
     " ORDER BY recorded_at DESC LIMIT 1 OFFSET ?2)"
 )
-_RENAME = "UPDATE endpoint SET name = ?1 WHERE id = ?2 AND name <> ?1"
+_TOLD = (
+    f"UPDATE endpoint SET {', '.join(f'{name} = ?{n}' for n, name in enumerate(batches.TOLD, 1))} WHERE id = ?5"  # noqa: S608 - own names
+    f" AND ({' OR '.join(f'{name} <> ?{n}' for n, name in enumerate(batches.TOLD, 1))})"
+)
 _SIDE = (
     "SELECT boot_id, instance, address, name, seen_at FROM presence JOIN endpoint ON id = endpoint_id"
     " WHERE endpoint_id = ?"
@@ -171,7 +175,7 @@ class SqliteBatches:
         self._conn.execute(_CHANGE, (key, digest, check_in.inventory, recorded_at))
         self._conn.execute(_FORGET, (key, KEEP_CHANGES))
         if check_in.hostname:
-            self._conn.execute(_RENAME, (storable(check_in.hostname), key))
+            self._conn.execute(_TOLD, (*batches.told_values(check_in), key))
 
     def _fork_row(self, found: ForkFound) -> tuple[Any, ...]:
         key = _uuid(found.arrived.endpoint_id)

@@ -11,7 +11,15 @@ from keyfast.store.audit_tables import audit, audit_head, outbox
 from keyfast.store.incident_tables import incident, roll_call, roll_group, traffic
 from keyfast.store.metadata import metadata
 from keyfast.store.package_tables import enrolment_token, package, package_serial
-from keyfast.store.people_tables import api_token, approval, passkey, person, person_session, sign_in_failure
+from keyfast.store.people_tables import (
+    api_token,
+    approval,
+    passkey,
+    person,
+    person_session,
+    saved_search,
+    sign_in_failure,
+)
 from keyfast.store.rotation_tables import recovery_window, recovery_window_endpoint, rotation, rotation_effect
 from keyfast.store.types import BigId, JsonText, PlainText, UuidText
 
@@ -35,6 +43,7 @@ __all__ = (
     "roll_group",
     "rotation",
     "rotation_effect",
+    "saved_search",
     "sign_in_failure",
     "traffic",
 )
@@ -175,10 +184,17 @@ endpoint = Table(
     Column("account_key", PlainText, nullable=False, server_default=""),
     Column("generation", Integer, nullable=False, server_default="0"),
     Column("mode", Text, nullable=False, server_default="oauth"),
+    # What its last inventory said: whether its disks are protected (core.protection), and who uses it.
+    Column("disks", Text, nullable=False, server_default="unknown"),
+    Column("user_name", PlainText, nullable=False, server_default=""),
+    Column("user_key", PlainText, nullable=False, server_default=""),
     Index(None, "name", "id"),
     Index(None, "ring", "name", "id"),
     Index(None, "account_key", "name", "id"),
+    Index(None, "package_id", "name", "id"),
     Index(None, "package_id", "registered_at", "id"),
+    Index(None, "disks", "name", "id"),
+    Index(None, "user_key", "name", "id"),
 )
 
 # By which names the computer of an endpoint is found, as ``core.serials.plain`` spells them.
@@ -235,6 +251,9 @@ presence = Table(
     Column("clock_offset", BigInteger, nullable=False, server_default="0"),
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("last_refusal", Text, nullable=False, server_default=""),
+    # In which hours and days it checked in (core.attendance).
+    Column("heard_hours", BigInteger, nullable=False, server_default="0"),
+    Column("heard_days", BigInteger, nullable=False, server_default="0"),
     # Who waits for a person's decision is found without reading the rest.
     Index(
         "presence_not_active",

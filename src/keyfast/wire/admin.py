@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from keyfast.core.attendance import Mark
 from keyfast.core.package import PackageKind
 from keyfast.wire.messages import Inventory
 
@@ -23,6 +24,14 @@ class EndpointLine(View, frozen=True):
     silent: bool
     agent_version: str
     disks: str
+    user: str = ""
+
+
+class HeardView(View, frozen=True):
+    """In which of the last hours and UTC days an endpoint checked in, the oldest first."""
+
+    hours: tuple[Mark, ...]
+    days: tuple[Mark, ...]
 
 
 class InventoryView(View, frozen=True):
@@ -68,6 +77,7 @@ class EndpointDetail(View, frozen=True):
     """Everything on record about one endpoint; ``mode``, ``account`` and ``generation`` are what it last proved."""
 
     line: EndpointLine
+    heard: HeardView
     registered_at: int
     thumbprint: str
     package: str

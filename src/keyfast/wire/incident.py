@@ -99,6 +99,7 @@ class RollCallView(View, frozen=True):
     Attributes:
         counted_at: when it began (unix seconds), 0 if none was made yet.
         groups: by kind, in each those with most silent first; not more of a kind than were asked for.
+        disks: endpoints by what their disks are: ``protected``, ``exposed`` or ``unknown``.
     """
 
     counted_at: int
@@ -107,6 +108,7 @@ class RollCallView(View, frozen=True):
     never: int
     groups: tuple[GroupLine, ...]
     traffic: tuple[MinuteLine, ...]
+    disks: dict[str, int]
 
 
 class CheckLine(View, frozen=True):

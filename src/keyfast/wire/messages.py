@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from keyfast.core.protection import Disks, together
 from keyfast.wire import limits
 
 
@@ -69,13 +70,23 @@ class Volume(Message, frozen=True):
 
 
 class Inventory(Message, frozen=True):
-    """What changes rarely. Its canonical encoding is digested; see ``inventory_bytes``."""
+    """What changes rarely. Its canonical encoding is digested; see ``inventory_bytes``.
+
+    Attributes:
+        user: who was last seen signed in at the endpoint, as its operating system spells the name; empty if unknown.
+    """
 
     hostname: limits.Name
     os: limits.Short
     os_version: limits.Short = ""
     architecture: Annotated[str, Meta(max_length=32)] = ""
     volumes: Annotated[tuple[Volume, ...], Meta(max_length=256)] = ()
+    user: limits.Short = ""
+
+    @property
+    def disks(self) -> Disks:
+        """All volumes that hold data, in one word."""
+        return together([volume.protection.value for volume in self.volumes if volume.role != "boot"])
 
 
 class CommandResult(Message, frozen=True):

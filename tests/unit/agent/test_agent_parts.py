@@ -21,8 +21,8 @@ FACTS = Inventory("host", "Test OS")
 VOLUME = Volume("v", Encryption.ENCRYPTED, Protection.ON)
 
 
-def machine(facts=lambda: FACTS, volumes=lambda: (VOLUME,), hardware=Hardware) -> LocalMachine:
-    return LocalMachine(facts, volumes, hardware, FakeClock())
+def machine(facts=lambda: FACTS, volumes=lambda: (VOLUME,), hardware=Hardware, user=lambda: "") -> LocalMachine:
+    return LocalMachine(facts, volumes, hardware, FakeClock(), user)
 
 
 def failing():
@@ -51,6 +51,14 @@ async def test_facts_that_cannot_be_read_or_sent_are_unknown(facts):
     seen = (await machine(facts=facts).observe()).inventory
     assert seen.hostname == "unknown"
     assert seen.volumes == (VOLUME,)
+
+
+async def test_whoever_was_signed_in_is_told_until_somebody_else_is():
+    seen = iter(["", "CORP\\Alice", "", "bob", "x" * 200])
+    computer = machine(user=lambda: next(seen))
+    told = [(await computer.observe()).inventory.user for _ in range(5)]
+    assert told == ["", "CORP\\Alice", "CORP\\Alice", "bob", ""]
+    assert (await machine(user=failing).observe()).inventory.volumes == (VOLUME,)
 
 
 def test_hardware_that_cannot_be_read_is_empty():

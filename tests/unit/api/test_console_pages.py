@@ -52,6 +52,54 @@ def test_pages_follow_each_other_by_key(make_town):
     assert len(seen) == len(set(seen)) == 3
 
 
+def test_an_endpoint_is_found_by_its_user_its_disks_its_package_and_its_ring(town, ada):
+    endpoint = town.endpoints[0]
+    number = endpoint.record.endpoint_id
+    detail = town.run(town.site._admin.console.reports.show(number))
+    assert detail.line.user
+    bare = detail.line.user.rpartition("\\")[2]
+    hit = f'href="/endpoints/{number}"'
+    found = [
+        f"q={bare.upper()}",
+        f"q={bare}&disks={detail.line.disks}",
+        f"package={detail.package}",
+        f"ring={detail.ring}",
+    ]
+    for query in found:
+        assert hit in ada.get(f"/endpoints?{query}").text, query
+    other = "exposed" if detail.line.disks != "exposed" else "protected"
+    for query in (f"q={bare}&disks={other}", f"disks={other}", f"package={number}", "package=x", "ring=nowhere"):
+        assert hit not in ada.get(f"/endpoints?{query}").text, query
+    rita = town.browser("rita")
+    for query in found:
+        assert hit not in rita.get(f"/endpoints?{query}").text, query
+    assert ada.get("/endpoints?disks=maybe").status_code == 400
+
+
+def test_a_search_is_kept_used_and_forgotten(town, ada):
+    page = ada.get("/endpoints?q=pc-&state=active").text
+    assert 'name="kept"' in page
+    assert place(ada.post("/searches", kept="My <b>PCs", q="pc-", state="active")) == "/endpoints"
+    text = ada.get("/endpoints").text
+    assert 'href="/endpoints?q=pc-&amp;state=active"' in text
+    assert "My &lt;b&gt;PCs" in text
+    assert "My &lt;b&gt;PCs" not in town.browser("olga").get("/endpoints").text
+    assert ada.post("/searches", kept="nothing").status_code == 400
+    assert place(ada.post("/searches/remove", kept="My <b>PCs")) == "/endpoints"
+    assert ada.post("/searches/remove", kept="My <b>PCs").status_code == 404
+
+
+def test_an_endpoint_shows_when_it_checked_in(town, ada):
+    endpoint = town.join()
+    page = f"/endpoints/{endpoint.record.endpoint_id}"
+    assert "In 1 of the last 1 days" in ada.get(page).text
+    town.let_pass(3 * 86_400)
+    town.visit(endpoint)
+    text = ada.get(page).text
+    assert "In 2 of the last 4 days" in text
+    assert text.count("<rect") == 126
+
+
 def test_an_endpoint_shows_its_lineage_and_does_what_it_is_asked(town, ada):
     page = f"/endpoints/{town.endpoints[0].record.endpoint_id}"
     text = ada.get(page).text

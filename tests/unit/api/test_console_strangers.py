@@ -40,7 +40,7 @@ class _Reader(HTMLParser):
         names = dict(attrs)
         if tag in {"img", "iframe"} or (tag == "script" and not (names.get("src") or "").startswith("/static/")):
             self.faults.append(tag)
-        self.faults += [f"{tag} {name}" for name in names if name.startswith("on") or name == "x"]
+        self.faults += [f"{tag} {name}" for name in names if name.startswith("on") or (name == "x" and tag != "rect")]
         for name in ("href", "src", "action"):
             if name in names and not (names[name] or "").startswith(("/", "#")):
                 self.faults.append(f"{tag} {name}={names[name]}")
@@ -59,7 +59,7 @@ def judge(text):
 
 async def _record(town, evil):
     """An endpoint whose every field that it can send is ``evil``."""
-    row = endpoint_row(name=evil)
+    row = replace(endpoint_row(name=evil), user_name=evil.replace("\0", ""), user_key="evil")
     told = dict.fromkeys(("serial", "smbios_uuid", "machine_id"), evil)
     volume = Volume(
         evil[:64],

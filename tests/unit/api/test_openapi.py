@@ -19,6 +19,7 @@ from keyfast.api.openapi import OpenApi, operations
 from keyfast.api.operations import query_of
 from keyfast.api.routes import ADMIN_ROUTES, AdminHandlers, Row
 from keyfast.core.role import DANGEROUS, Permission
+from keyfast.core.search import FIELDS
 
 DOCUMENT = OpenApi(ADMIN_ROUTES, AdminHandlers).document
 OPERATIONS = operations(ADMIN_ROUTES, AdminHandlers)
@@ -37,6 +38,7 @@ ELSEWHERE = {
     "POST /settings/modes/close": "POST /admin/v1/modes/close",
     "POST /settings/end-recovery": "POST /admin/v1/installation/end-recovery",
     "POST /settings/nodes/forget": "POST /admin/v1/nodes/forget",
+    "POST /searches/remove": "POST /admin/v1/searches/{name}/remove",
     "POST /me/passkeys/{id}/remove": "POST /admin/v1/people/{name}/passkeys/{id}/remove",
     "POST /people/sessions/{id}/end": "POST /admin/v1/sessions/{id}/end",
     "POST /people/{name}/change": "POST /admin/v1/people/{name}",
@@ -78,7 +80,8 @@ def test_a_handler_reads_those_parts_of_the_query_that_it_names(row):
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     texts = {_constant(call, 0) for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "get"}
     numbers = {_constant(call, 1) for call in calls if ast.unparse(call.func) == "http.query_int"}
-    assert (texts | numbers) - {""} == set(query_of(_handler(row)))
+    searched = FIELDS if any(ast.unparse(call.func) == "read_search" for call in calls) else ()
+    assert (texts | numbers | set(searched)) - {""} == set(query_of(_handler(row)))
 
 
 def _constant(call: ast.Call, place: int) -> str:

@@ -126,3 +126,20 @@ def test_every_system_has_a_host_name(tmp_path, platform, name):
     facts = Host(platform, tmp_path, FakeRunner({})).read()
     assert facts.hostname
     assert facts.os.startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("platform", "tool", "said", "user"),
+    [
+        ("linux", "who", b"alice    tty2         2026-11-26 08:12 (tty2)\nbob pts/0 x\n", "alice"),
+        ("linux", "who", b"", ""),
+        ("darwin", "stat", b"alice\n", "alice"),
+        ("darwin", "stat", b"root\n", ""),
+        ("darwin", "stat", b"_mbsetupuser\n", ""),
+        ("win32", "reg", b"\r\n    LastLoggedOnUser    REG_SZ    CORP\\Alice Smith\r\n", "CORP\\Alice Smith"),
+        ("win32", "reg", b"ERROR: nothing\r\n", ""),
+        ("freebsd14", "nothing", b"", ""),
+    ],
+)
+def test_who_is_signed_in(tmp_path, platform, tool, said, user):
+    assert Host(platform, tmp_path, FakeRunner({tool: Result(0, said)})).user() == user

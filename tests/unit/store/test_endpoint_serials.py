@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from alembic import command
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from tests.support.databases import KINDS, endpoint_row, new_database
 from tests.support.postgres import shared_cluster
 
@@ -12,9 +12,13 @@ from keyfast.core.endpoint import EndpointState
 from keyfast.store import endpoint_serials, endpoints
 from keyfast.store import schema as room
 from keyfast.store.database import Database
-from keyfast.store.tables import endpoint
+from keyfast.store.tables import endpoint, inventory
+from keyfast.wire.messages import Encryption, Inventory, Protection, Volume, inventory_bytes
 
 TOLD = {"serial": " ab 12 ", "smbios_uuid": "3D1219C7-c4c5-404a-aa1f-6d2a48adfda4", "machine_id": "m"}
+ON = (Volume("a", Encryption.ENCRYPTED, Protection.ON, role="os"),)
+OFF = (*ON, Volume("b", Encryption.UNENCRYPTED, Protection.OFF))
+BOOT = (Volume("a", Encryption.UNENCRYPTED, Protection.OFF, role="boot"),)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -61,13 +65,20 @@ async def test_those_on_record_before_are_found_too(kind, old_url):
         config.attributes["connection"] = conn
         command.upgrade(config, revision)
 
+    later = {"disks", "user_name", "user_key"}
     async with old.write() as conn:
         await conn.run_sync(migrate, "0008")
         for row in (*rows, blank):
-            values = {column.name: getattr(row, column.name) for column in endpoint.columns if column.name != "mode"}
+            values = {column.name: getattr(row, column.name) for column in endpoint.columns if column.name not in later}
             await conn.execute(insert(endpoint).values(values | {"mode": "oauth"}))
+        for row, volumes in zip(rows, (OFF, ON, BOOT), strict=True):
+            told = Inventory("pc", "Test OS", volumes=volumes)
+            document = {"digest": b"d", "document": inventory_bytes(told), "recorded_at": 1}
+            await conn.execute(insert(inventory).values(endpoint_id=row.id, **document))
     async with old.write() as conn:
         await conn.run_sync(migrate, "head")
     async with old.read() as conn:
         assert set(await endpoint_serials.found(conn, "AB12", limit=9)) == {row.id for row in rows}
+        disks = {row.id: row.disks for row in await conn.execute(select(endpoint.c.id, endpoint.c.disks))}
+    assert [disks[row.id] for row in (*rows, blank)] == ["exposed", "protected", "unknown", "unknown"]
     await old.close()

@@ -9,6 +9,7 @@ from keyfast.core.command import CommandState
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mode
 from keyfast.core.package_life import PackageState
+from keyfast.core.search import Search
 from keyfast.errors import ConflictError, NotFoundError
 from keyfast.store import commands, endpoints, events, installations, keys, packages, policies, profiles
 from keyfast.store.commands import CommandRow
@@ -146,7 +147,7 @@ async def test_endpoints_are_paged_in_order_of_name(database):
             seen += [record.endpoint.id for record in page]
             after = seen[-1]
         assert seen == expected
-        some = await endpoints.list_page(conn, limit=9, name_prefix="b")
+        some = await endpoints.list_page(conn, limit=9, wanted=Search(name="b"))
         assert [record.endpoint.name for record in some] == ["b", "b", "b", "bb"]
         assert await endpoints.list_page(conn, after=some_id(), limit=9) == []
 
@@ -157,11 +158,11 @@ async def test_endpoints_are_listed_by_state(database, state):
     await _insert(database, *waiting, state=EndpointState.PENDING)
     await _insert(database, endpoint_row(name="a"), endpoint_row(name="c"))
     async with database.read() as conn:
-        page = await endpoints.list_page(conn, limit=9, state=state)
+        page = await endpoints.list_page(conn, limit=9, wanted=Search(state=state))
         names = {EndpointState.PENDING: ["b", "d"], EndpointState.ACTIVE: ["a", "c"]}.get(state, [])
         assert [record.endpoint.name for record in page] == names
         if page:
-            rest = await endpoints.list_page(conn, limit=9, state=state, after=page[0].endpoint.id)
+            rest = await endpoints.list_page(conn, limit=9, wanted=Search(state=state), after=page[0].endpoint.id)
             assert rest == page[1:]
 
 
@@ -169,7 +170,7 @@ async def test_a_state_with_many_endpoints_is_listed_by_name_too(database):
     rows = [endpoint_row(name=f"{number:05}") for number in range(endpoints.FEW + 1)]
     await _insert(database, *rows, state=EndpointState.REVOKED)
     async with database.read() as conn:
-        page = await endpoints.list_page(conn, limit=2, state=EndpointState.REVOKED, after=rows[500].id)
+        page = await endpoints.list_page(conn, limit=2, wanted=Search(state=EndpointState.REVOKED), after=rows[500].id)
         assert [record.endpoint.name for record in page] == ["00501", "00502"]
 
 

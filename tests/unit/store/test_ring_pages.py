@@ -7,6 +7,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tests.support.databases import endpoint_row, some_id
 
 from keyfast.core.endpoint import EndpointState
+from keyfast.core.search import Search
 from keyfast.store import endpoints
 
 RINGS = ("a", "b", "c")
@@ -44,11 +45,11 @@ async def test_every_endpoint_of_the_rings_comes_once_and_in_order(database, nam
         for name, (ring, is_in) in names.items()
         if (not rings or ring in rings) and (state is None or is_in is state)
     ]
-    assert await _all(database, rings, state=state) == expected
+    assert await _all(database, rings, wanted=Search(state=state)) == expected
 
 
 async def test_a_prefix_holds_within_rings(database, names):
-    assert await _all(database, ("a",), name_prefix="host-1") == ["host-12", "host-15", "host-18"]
+    assert await _all(database, ("a",), wanted=Search(name="host-1")) == ["host-12", "host-15", "host-18"]
 
 
 async def test_the_ring_of_an_endpoint(database, names):

@@ -18,6 +18,8 @@ from keyfast.store.traffic import Minute
 
 INTERVAL, LEASE = 300, 60
 
+COVERAGE = {"protected": 7, "exposed": 1, "unknown": 2}
+
 
 async def claimed(database, holder, now):
     async with database.write() as conn:
@@ -28,7 +30,9 @@ async def test_one_of_two_has_the_turn(database):
     assert await claimed(database, "a", NOW)
     assert not await claimed(database, "b", NOW)
     async with database.write() as conn:
-        assert await roll_calls.finish(conn, Turn("a", NOW), NOW + 9)
+        assert await roll_calls.disks(conn) == {}
+        assert await roll_calls.finish(conn, Turn("a", NOW), NOW + 9, COVERAGE)
+        assert await roll_calls.disks(conn) == COVERAGE
         assert await roll_calls.last(conn) == (NOW, NOW + 9)
     assert not await claimed(database, "b", NOW + INTERVAL - 1)
     assert await claimed(database, "b", NOW + INTERVAL)
@@ -42,9 +46,9 @@ async def test_a_turn_that_nobody_goes_on_with_is_taken_and_its_counts_are_dropp
     assert await claimed(database, "b", NOW + 100)
     async with database.write() as conn:
         assert not await roll_calls.go_on(conn, Turn("a", NOW), NOW + 200)
-        assert not await roll_calls.finish(conn, Turn("a", NOW), NOW + 200)
-        assert not await roll_calls.finish(conn, Turn("b", NOW), NOW + 200)
-        assert await roll_calls.finish(conn, Turn("b", NOW + 100), NOW + 200)
+        assert not await roll_calls.finish(conn, Turn("a", NOW), NOW + 200, COVERAGE)
+        assert not await roll_calls.finish(conn, Turn("b", NOW), NOW + 200, COVERAGE)
+        assert await roll_calls.finish(conn, Turn("b", NOW + 100), NOW + 200, COVERAGE)
 
 
 async def test_nobody_ever_made_one(database):

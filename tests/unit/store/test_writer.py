@@ -9,7 +9,9 @@ from tests.support.databases import NOW, check_in, digest, endpoint_row, some_id
 from keyfast.core.check_in import Accepted, Fork
 from keyfast.core.command import CommandState
 from keyfast.core.endpoint import EndpointState
+from keyfast.core.protection import Disks
 from keyfast.core.refusal import RefusalClass
+from keyfast.core.search import Search
 from keyfast.store import batch, changes, commands, endpoints, events
 from keyfast.store.commands import CommandRow
 from keyfast.store.writer import open_writer
@@ -30,7 +32,8 @@ async def _record(database, endpoint_id):
 
 
 async def test_every_field_is_on_record_once_accepted(database, writer, own):
-    sent = check_in(own, 7, inventory=b"{}", hostname="new-name", agent_version="0.\0", last_refusal="replayed")
+    told = {"hostname": "new-name", "disks": "exposed", "user": "CORP\\Al\0ice"}
+    sent = check_in(own, 7, inventory=b"{}", **told, agent_version="0.\0", last_refusal="replayed")
     assert isinstance(await writer.submit(sent), Accepted)
     record = await _record(database, own)
     for name in (
@@ -48,7 +51,23 @@ async def test_every_field_is_on_record_once_accepted(database, writer, own):
         assert getattr(record.presence, name) == getattr(sent, name), name
     assert record.presence.agent_version == "0.\ufffd"
     assert (record.presence.seq, record.presence.head) == (7, digest("body 7"))
-    assert record.endpoint.name == "new-name"
+    assert (record.endpoint.name, record.endpoint.disks) == ("new-name", Disks.EXPOSED)
+    assert (record.endpoint.user_name, record.endpoint.user_key) == ("CORP\\Al\ufffdice", "al\ufffdice")
+    assert (record.presence.heard_hours, record.presence.heard_days) == (1, 1)
+
+
+async def test_every_hour_and_day_of_a_check_in_is_marked(database, writer, own):
+    for seq, seen_at in enumerate([NOW, NOW + 3600, NOW + 3600 * 3, NOW + 86_400 * 2 + 3600 * 3], 1):
+        await writer.submit(check_in(own, seq, seen_at=seen_at))
+    presence = (await _record(database, own)).presence
+    hours, days = presence.heard_hours, presence.heard_days
+    assert (hours & 1, hours >> 48) == (1, 0b1101)
+    assert days == 0b101
+
+
+async def test_two_of_an_hour_in_one_batch_are_one_mark(database, writer, own):
+    await asyncio.gather(*(writer.submit(check_in(own, seq, seen_at=NOW + 3600 * seq)) for seq in (1, 2, 4)))
+    assert (await _record(database, own)).presence.heard_hours == 0b1101
 
 
 async def test_a_refusal_writes_nothing(database, writer, own):
@@ -116,7 +135,7 @@ async def test_a_fork_is_recorded_with_both_sides(database, writer, own):
     async with database.read() as conn:
         fork = await endpoints.fork(conn, own)
         told = [row.kind for row in await events.list_page(conn, endpoint_id=own, before=None, limit=9)]
-        suspects = await endpoints.list_page(conn, limit=9, state=EndpointState.CLONE_SUSPECT)
+        suspects = await endpoints.list_page(conn, limit=9, wanted=Search(state=EndpointState.CLONE_SUSPECT))
     assert (fork.kind, fork.count, fork.first_at, fork.last_at) == (Fork.CLONE, 2, NOW + 2, NOW + 4)
     assert (fork.displaced["instance"], fork.arrived["instance"]) == (two, one)
     assert told == ["endpoint_clone", "endpoint_rolled_back"]

@@ -11,11 +11,12 @@ from keyfast.api.console.visit import Visit
 from keyfast.core import ids
 from keyfast.core.endpoint import DECISIONS, TABLE, EndpointEvent, EndpointState
 from keyfast.core.mode import Mode
+from keyfast.core.protection import Disks
 from keyfast.core.role import Permission
+from keyfast.core.search import read_search
 from keyfast.errors import NotFoundError, UsageError
 
 PAGE = 50
-MAX_NAME = 256
 
 
 class EndpointViews:
@@ -27,34 +28,43 @@ class EndpointViews:
         self._reports = services.reports
         self._commands = services.commands
         self._accounts = services.accounts
+        self._searches = services.searches
 
     async def list_(self, visit: Visit) -> Response:
         """``GET /endpoints``: in order of name; an id, or what nobody is called but a computer has, leads there."""
-        text, state = visit.query("q")[:MAX_NAME], _state(visit.query("state"))
-        found = ids.parse_endpoint_id(text.lower())
+        search = read_search(visit.request.query_params)
+        found = ids.parse_endpoint_id(search.q.lower())
         if found is not None:
             return go(f"/endpoints/{found}")
         limit = http.query_int(visit.request.query_params, "limit", PAGE, 4 * PAGE)
-        account, rings = visit.query("account") if visit.may(Permission.READ) else "", visit.person.rings
         lines = await self._reports.list_page(
-            after=visit.query("after"), limit=limit + 1, name=text, state=state, rings=rings, account=account
+            search, after=visit.query("after"), limit=limit + 1, rings=visit.person.rings
         )
-        if not lines and text:
-            lines = await self._reports.on_computer(text, rings)
-        asked = {"q": text, "state": visit.query("state"), "account": account, "limit": visit.query("limit")}
+        kept = {"limit": str(limit)} if limit != PAGE else {}
         return await self._frame.page(
             visit,
             "endpoints.html",
             lines=lines[:limit],
             more=lines[limit - 1].id if len(lines) > limit else "",
-            q=text,
-            state=visit.query("state"),
-            account=account,
-            again=urlencode({name: word for name, word in asked.items() if word}),
+            search=search,
+            again=urlencode(search.query | kept),
             after=visit.query("after"),
-            states=tuple(known.value for known in EndpointState),
+            states=tuple(EndpointState),
+            disks=tuple(Disks),
+            kept=await self._searches.list_(visit.person),
             accounts=[line.account for line in await self._accounts.list_()] if visit.may(Permission.READ) else [],
         )
+
+    async def save_search(self, visit: Visit) -> Response:
+        """``POST /searches``: keep what is looked for under a name."""
+        search = read_search(dict(visit.form.fields()))
+        await self._searches.save(visit.person, visit.form.text("kept"), search)
+        return go(f"/endpoints?{urlencode(search.query)}", "kept")
+
+    async def remove_search(self, visit: Visit) -> Response:
+        """``POST /searches/remove``."""
+        await self._searches.remove(visit.person, visit.form.text("kept"))
+        return go("/endpoints", "changed")
 
     async def show(self, visit: Visit) -> Response:
         """``GET /endpoints/{id}``."""
@@ -63,7 +73,13 @@ class EndpointViews:
         acts = tuple(act for act, event in DECISIONS.items() if (state, event) in TABLE)
         newest = self._live.current.profile(Mode(found.mode)).seq
         return await self._frame.page(
-            visit, "endpoint.html", found=found, line=found.line, acts=acts, newest_profile=newest
+            visit,
+            "endpoint.html",
+            found=found,
+            line=found.line,
+            acts=acts,
+            newest_profile=newest,
+            interval=self._live.current.policy.check_in_interval_s,
         )
 
     async def check_in_now(self, visit: Visit) -> Response:
@@ -85,10 +101,3 @@ class EndpointViews:
             raise UsageError("type the name of the endpoint to revoke it")
         await self._reports.change(visit.path("id"), event, visit.by)
         return go(f"/endpoints/{visit.path('id')}", "changed")
-
-
-def _state(text: str) -> EndpointState | None:
-    try:
-        return EndpointState(text) if text else None
-    except ValueError:
-        raise UsageError(f"no state '{text}'") from None

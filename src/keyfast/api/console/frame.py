@@ -51,6 +51,7 @@ PLACES = (
 TOLD = {
     "asked": "The endpoint was asked; it does so at its next check-in.",
     "changed": "Done.",
+    "kept": "The search is kept; nobody else sees it.",
     "approved": "Your approval is on record.",
     "waived": "They are waived: nobody waits for them, and they may still come.",
     "planned": "The plan is on record. Nothing happens before it is started.",
@@ -123,6 +124,7 @@ class Frame:
             "single_sign_on": single_sign_on,
             "moment": words.moment,
             "iso": words.iso,
+            "plainly": lambda words_: [(word, words.plainly(word)) for word in words_],
             "namesake": lambda names: [(name, name) for name in names],
         }
 

@@ -8,6 +8,7 @@ from keyfast.api.console.visit import Visit
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.role import Permission
 from keyfast.core.roll_call import Kind
+from keyfast.core.search import Search
 
 SHOWN = 8
 MINUTES = 60
@@ -34,7 +35,7 @@ class HomeViews:
         waiting = [
             line
             for state in _WAITING
-            for line in await self._services.reports.list_page(after="", limit=SHOWN, name="", state=state)
+            for line in await self._services.reports.list_page(Search(state=state), limit=SHOWN)
         ]
         counted = await self._services.incidents.roll_call(MINUTES, OF_A_KIND)
         ahead = await self._services.forecasts.forecast(AHEAD_DAYS)

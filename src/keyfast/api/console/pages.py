@@ -45,6 +45,8 @@ PAGES: Sequence[Row] = (
     Row("GET", "/forecast", P.READ, "incidents.forecast"),
     Row("GET", "/diagnosis", P.READ, "incidents.diagnosis"),
     Row("GET", "/endpoints", P.ENDPOINT_READ, "endpoints.list_"),
+    Row("POST", "/searches", P.ENDPOINT_READ, "endpoints.save_search"),
+    Row("POST", "/searches/remove", P.ENDPOINT_READ, "endpoints.remove_search"),
     Row("GET", "/endpoints/{id}", P.ENDPOINT_READ, "endpoints.show"),
     Row("POST", "/endpoints/{id}/check-in-now", P.ENDPOINT_ACT, "endpoints.check_in_now", "command_queued"),
     Row("POST", "/endpoints/{id}/renew-key", P.ENDPOINT_ACT, "endpoints.renew_key", "command_queued"),
@@ -130,6 +132,8 @@ CHANGE_NOTHING = frozenset(
         "/me/passkeys/begin",
         "/people/{name}/second-factor",
         "/rotations/preview",
+        "/searches",
+        "/searches/remove",
     }
 )
-"""Forms that only ask, or prepare what another one puts in force."""
+"""Forms that only ask, prepare what another one puts in force, or keep one's own notes."""

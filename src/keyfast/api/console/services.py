@@ -25,6 +25,7 @@ from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
 from keyfast.services.rotate import RotationService
+from keyfast.services.saved_searches import SavedSearchService
 from keyfast.services.second_factor import SecondFactors
 from keyfast.services.server_diagnosis import ServerDiagnosisService
 from keyfast.services.sessions import SessionService
@@ -57,6 +58,7 @@ class Services:
     people: PeopleService
     codes: SecondFactors
     sessions: SessionService
+    searches: SavedSearchService
     tokens: ApiTokenService
     approvals: ApprovalService
     audit: AuditService
