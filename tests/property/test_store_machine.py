@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 from tests.support.databases import KINDS, NOW, check_in, digest, endpoint_row, new_database, some_id
 
+from keyfast.core.attendance import DAY, HOUR, marks
 from keyfast.core.check_in import Accepted, Standing, judge
 from keyfast.core.command import WAITING, CommandEvent, CommandState, from_states
 from keyfast.core.endpoint import EndpointState
@@ -30,6 +31,7 @@ SAID = st.fixed_dictionaries(
         "inventory": st.sampled_from([b"a", b"b"]),
         "enclosed": st.booleans(),
         "token_age": st.integers(0, 3),
+        "later": st.sampled_from([0, 5, HOUR, 30 * HOUR, 70 * DAY]),
         "results": st.lists(
             st.tuples(st.integers(0, 3), st.sampled_from(["received", "applied", "failed"])), max_size=2
         ),
@@ -48,6 +50,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.ids = [some_id() for _ in range(4)]
         self.model, self.forks, self.changes = {}, dict.fromkeys(self.ids, 0), {each: [] for each in self.ids}
         self.commands = {each: {} for each in self.ids}
+        self.now, self.heard = NOW, {each: [] for each in self.ids}
 
     @initialize()
     def open(self):
@@ -69,15 +72,16 @@ class StoreMachine(RuleBasedStateMachine):
             batch.append(sent)
             expected.append(self._expect(sent))
         verdicts = self.runner.run(self._submit(batch))
-        assert [_without_commands(verdict) for verdict in verdicts] == expected
+        assert [_judged(verdict) for verdict in verdicts] == expected
 
     async def _submit(self, batch):
         return await asyncio.gather(*map(self.writer.submit, batch))
 
-    def _sent(self, which, ahead, acked, granted, inventory, enclosed, token_age, results):
+    def _sent(self, which, ahead, acked, granted, inventory, enclosed, token_age, later, results):
         endpoint_id = self.ids[which]
         standing = self.model.get(endpoint_id, Standing(EndpointState.ACTIVE))
         known = list(self.commands[endpoint_id])
+        self.now += later
         return check_in(
             endpoint_id,
             max(1, standing.seq + ahead),
@@ -86,6 +90,7 @@ class StoreMachine(RuleBasedStateMachine):
             inventory=inventory if enclosed else None,
             known=digest(inventory.decode()),
             token_issued_at=NOW - token_age,
+            seen_at=self.now,
             results=tuple(CommandResult(known[at], state) for at, state in results if at < len(known)),
         )
 
@@ -93,6 +98,7 @@ class StoreMachine(RuleBasedStateMachine):
         verdict = judge(self.model.get(sent.endpoint_id), sent.report)
         if isinstance(verdict, Accepted):
             self.model[sent.endpoint_id] = verdict.standing
+            self.heard[sent.endpoint_id].append(sent.seen_at)
             self.forks[sent.endpoint_id] += verdict.fork is not None
             if verdict.inventory_changed:
                 self.changes[sent.endpoint_id].insert(0, sent.inventory)
@@ -100,7 +106,7 @@ class StoreMachine(RuleBasedStateMachine):
             for result in sent.results:
                 if states[result.id] in from_states(CommandEvent(result.state)):
                     states[result.id] = result.state
-        return _without_commands(verdict)
+        return _judged(verdict)
 
     @rule(which=ENDPOINTS, new=st.sampled_from(EndpointState))
     def decide(self, which, new):
@@ -161,6 +167,10 @@ class StoreMachine(RuleBasedStateMachine):
                 expected = self.model[own]
                 for name in ("state", "seq", "head", "displaced", "inventory_digest", "tokens_from"):
                     assert getattr(found, name) == getattr(expected, name), name
+                for bits, step in ((found.heard_hours, HOUR), (found.heard_days, DAY)):
+                    shown = marks(bits, found.seen_at, self.now, step, NOW)
+                    there = {at // step * step for at in self.heard[own]}
+                    assert {mark.at for mark in shown if mark.heard} == there & {mark.at for mark in shown}
                 assert found.commands == sum(state in WAITING for state in self.commands[own].values())
                 assert {row.id: row.state for row in told} == self.commands[own]
                 assert (fork.count if fork else 0) == self.forks[own]
@@ -175,9 +185,9 @@ class StoreMachine(RuleBasedStateMachine):
         await self.database.close()
 
 
-def _without_commands(verdict):
+def _judged(verdict):
     if isinstance(verdict, Accepted):
-        return replace(verdict, standing=replace(verdict.standing, commands=0))
+        return replace(verdict, standing=replace(verdict.standing, commands=0, seen_at=0, heard_hours=0, heard_days=0))
     return verdict
 
 

@@ -129,10 +129,11 @@ def decide(found: Mapping[str, Standing], batch: Sequence[CheckIn]) -> Decided:
         before = decided.standings.get(endpoint_id)
         standing = found.get(endpoint_id) if before is None else before[0]
         verdict = judge(standing, check_in.report)
-        decided.verdicts.append(verdict)
         if isinstance(verdict, Accepted):
+            verdict = replace(verdict, standing=_heard(verdict.standing, check_in.seen_at))
             _note(decided, check_in, verdict, standing, None if before is None else before[1])
-            decided.standings[endpoint_id] = _heard(verdict.standing, check_in.seen_at), check_in
+            decided.standings[endpoint_id] = verdict.standing, check_in
+        decided.verdicts.append(verdict)
     return decided
 
 
