@@ -13,6 +13,7 @@ from keyfast.api.console.pages import PAGES
 from keyfast.api.routes import ADMIN_ROUTES
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.rotation_state import RotationState
+from keyfast.wire.audit_formats import Format
 
 STRANGERS = ("/sign-in", "/join", "/static/{path:path}")
 """Pages for people who are not known yet."""
@@ -156,8 +157,8 @@ def _api(estate: Estate, package: str) -> dict[str, Asks]:
         f"{at}/audit": _audit(e, f"{at}/audit"),
         f"{at}/audit/verify": [Ask(f"{at}/audit/verify", "first stretch")],
         f"{at}/audit/export": [
-            Ask(f"{at}/audit/export?format=jsonl", "first part", part=True),
-            Ask(f"{at}/audit/export?format=cef&after={e.acts - 100}", "last part", part=True),
+            Ask(f"{at}/audit/export?format={form}&after={max(0, e.acts - 3000)}", f"first part, {form}", part=True)
+            for form in Format
         ],
         f"{at}/audit/{{number}}": [Ask(f"{at}/audit/{e.acts // 2}")],
         f"{at}/events": _pages(f"{at}/events", "before", {"middle": e.events // 2, "last": 50}),

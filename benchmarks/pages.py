@@ -131,7 +131,7 @@ def measure(
     *,
     preferred: bool = True,
 ) -> list[Taken]:
-    """Measure over a filled installation, as its admin process would answer.
+    """Measure over a filled installation, as its admin process would answer once its jobs had their turn.
 
     Args:
         data: of the installation.
@@ -212,7 +212,7 @@ class _Site:
             "client": ("127.0.0.1", 40_000),
             "server": ("localhost", 443),
         }
-        heard = _Listener(ask.part)
+        heard = _Listener()
         began = time.perf_counter()
         await self.app(scope, heard.say, heard.hear)
         ended = heard.first_at if ask.part else time.perf_counter()
@@ -220,11 +220,10 @@ class _Site:
 
 
 class _Listener:
-    """Who asked: says nothing more, stays until the end of the answer, or leaves after its first part."""
+    """Who asked: says nothing more, and stays until the end of the answer."""
 
-    def __init__(self, leaves: bool) -> None:
+    def __init__(self) -> None:
         self.status, self.size, self.first_at = 0, 0, 0.0
-        self._leaves = leaves
         self._asked = False
         self._left = asyncio.Event()
 
@@ -232,7 +231,7 @@ class _Listener:
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        await self._left.wait()
+        await self._left.wait()  # nobody ends it but the server, which waits no longer once it has answered
         return {"type": "http.disconnect"}
 
     async def hear(self, message: Message) -> None:
@@ -241,8 +240,6 @@ class _Listener:
             return
         self.size += len(message.get("body", b""))
         self.first_at = self.first_at or time.perf_counter()
-        if self._leaves:
-            self._left.set()
 
 
 async def _measured(data: Path, estate: Estate, repeats: int, told: Told, kind: str, database: int) -> list[Taken]:
@@ -255,6 +252,8 @@ async def _measured(data: Path, estate: Estate, repeats: int, told: Told, kind: 
         for scene in Scene:
             for which, state in SCENES[scene].items():
                 await estate_records.set_state(parts.database, which, state)
+            await admin.rotations.tick()
+            await admin.windows.tick()
             for route, asks in found.items():
                 for ask in asks:
                     if ask.scene is scene:

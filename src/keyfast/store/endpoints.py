@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Row, Select, select, tuple_, update
@@ -17,7 +17,7 @@ from keyfast.store import endpoint_serials, tables
 from keyfast.store.statements import insert_once
 from keyfast.store.tables import device_key, endpoint, package, presence
 
-FEW = 1000
+FEW = 10_000
 """Up to so many endpoints in a state are sorted by name; more are soon met on the way through the names."""
 
 
@@ -158,19 +158,27 @@ async def list_page(
 
     Only those of some ``rings``, or of an account, if any are named.
     """
-    page = _records().order_by(endpoint.c.name, endpoint.c.id).limit(limit)
+    by = endpoint.c
+    name, ring, account = _TextColumns(by.name, by.ring, by.account_key)
+    page, few = _records(), False
+    if state is not None:
+        few = await _are_few(conn, state)
+        page = page.where(*_in_state(state, few=few))
+    if few:  # expressions, so that no planner walks through all names, or all of a ring, to find those few
+        name, ring, account = _TextColumns(*(sa.func.coalesce(column, "") for column in (name, ring, account)))
+    page = page.order_by(name, by.id).limit(limit)
     if after:
         last = await get(conn, after)
         if last is None:
             return []
-        page = page.where(tuple_(endpoint.c.name, endpoint.c.id) > (last.endpoint.name, last.endpoint.id))
+        page = page.where(tuple_(name, by.id) > (last.endpoint.name, last.endpoint.id))
     if name_prefix:
-        page = page.where(endpoint.c.name >= name_prefix, endpoint.c.name < name_prefix + "\U0010ffff")
+        page = page.where(name >= name_prefix, name < name_prefix + "\U0010ffff")
     if account_key:
-        page = page.where(endpoint.c.account_key == account_key)
-    if state is not None:
-        page = await _in_state(conn, page, state)
-    return [_record(row) for row in await conn.execute(_of_rings(page, rings, limit) if rings else page)]
+        page = page.where(account == account_key)
+    if rings:
+        page = page.where(ring.in_(rings)) if few else _of_rings(page, rings, limit)
+    return [_record(row) for row in await conn.execute(page)]
 
 
 async def set_state(conn: AsyncConnection, endpoint_id: str, expected: EndpointState, new: EndpointState) -> bool:
@@ -286,15 +294,26 @@ def _of_rings(page: Select[Any], rings: Sequence[str], limit: int) -> Select[Any
     return _records().where(endpoint.c.id.in_(found)).order_by(endpoint.c.name, endpoint.c.id).limit(limit)
 
 
-async def _in_state(conn: AsyncConnection, page: Select[Any], state: EndpointState) -> Select[Any]:
-    """Restrict ``page`` so that its cost follows the page, not the number of endpoints in the state."""
-    if state is not EndpointState.ACTIVE:
+class _TextColumns(NamedTuple):
+    """By what pages are ordered and restricted."""
+
+    name: sa.ColumnElement[str]
+    ring: sa.ColumnElement[str]
+    account_key: sa.ColumnElement[str]
+
+
+async def _are_few(conn: AsyncConnection, state: EndpointState) -> bool:
+    """Tell whether there are few endpoints in a state, from the index of those that are not active."""
+    if state is EndpointState.ACTIVE:
+        return False
+    found = select(presence.c.endpoint_id).where(*_in_state(state, few=True)).limit(FEW + 1)
+    return int(await conn.scalar(select(sa.func.count()).select_from(found.subquery())) or 0) <= FEW
+
+
+def _in_state(state: EndpointState, *, few: bool) -> tuple[sa.ColumnElement[bool], ...]:
+    """Restrict a page so that its cost follows the page, not the number of endpoints in the state."""
+    if few:
         # The second term is that of the partial index, in the words the planner recognises.
-        found = select(presence.c.endpoint_id).where(
-            presence.c.state == state.value, sa.text("presence.state <> 'active'")
-        )
-        few = list(await conn.scalars(found.limit(FEW + 1)))
-        if len(few) <= FEW:
-            return page.where(endpoint.c.id.in_(few))
+        return presence.c.state == state.value, sa.text("presence.state <> 'active'")  # type: ignore[return-value]
     # An expression, so that no planner fetches and sorts all endpoints of the state for one page.
-    return page.where(sa.func.coalesce(presence.c.state, "") == state.value)
+    return (sa.func.coalesce(presence.c.state, "") == state.value,)

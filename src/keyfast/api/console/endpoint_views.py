@@ -53,7 +53,7 @@ class EndpointViews:
             again=urlencode({name: word for name, word in asked.items() if word}),
             after=visit.query("after"),
             states=tuple(known.value for known in EndpointState),
-            accounts=[line.account for line in await self._accounts.list_()] if visit.may(Permission.READ) else [],
+            accounts=await self._accounts.names() if visit.may(Permission.READ) else [],
         )
 
     async def show(self, visit: Visit) -> Response:
