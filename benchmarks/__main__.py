@@ -25,6 +25,8 @@ from benchmarks import (
     mechanism_report,
     mechanisms,
     packages,
+    page_report,
+    pages,
     processes,
     report,
 )
@@ -47,6 +49,7 @@ class Plan:
         tries: of a round, while others use the machine.
         mechanisms: what to measure of authentication mechanisms, None for nothing.
         packages: how many packages of each kind to stamp, 0 for none.
+        pages: what to measure of pages, None for nothing.
     """
 
     endpoints: int
@@ -56,6 +59,7 @@ class Plan:
     tries: int
     mechanisms: mechanisms.Plan | None
     packages: int
+    pages: pages.Plan | None
 
     def requests(self) -> int:
         """How many requests a target can use up, tries that are thrown away included."""
@@ -93,25 +97,31 @@ def main() -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave nothing running, nothing on disk
     plan = _plan(options)
-    measure.build_load()
+    if plan.databases or plan.mechanisms:
+        measure.build_load()
     facts = {**machine.facts(), "endpoints": f"{plan.endpoints:,}", "rounds": str(plan.rounds)}
     with TemporaryDirectory(prefix="kf-bench-", ignore_cleanup_errors=True) as name:
         checked = _check_ins(plan, Path(name), console) if plan.databases else CheckIns()
         windows = _mechanisms(plan.mechanisms, Path(name), console) if plan.mechanisms else None
         stamped = _packages(plan.packages, Path(name), console) if plan.packages else []
+        looked = pages.run(plan.pages, Path(name), console) if plan.pages else []
     found = checked.goals | ({"mechanisms": windows.goals()} if windows else {})
     found |= {"packages": packages.goals(stamped)} if stamped else {}
+    found |= {"pages": page_report.goals(looked)} if looked else {}
     report.show(console, facts, checked.rounds, checked.storage)
     if windows:
         mechanism_report.show(console, windows)
     if stamped:
         packages.show(console, stamped)
+    if looked:
+        page_report.show(console, looked)
     for target, goals in found.items():
         report.show_goals(console, target, goals)
     if options.json:
         everything = report.as_json(facts, checked.rounds, checked.storage, found)
         everything |= {"authentication": mechanism_report.as_json(windows)} if windows else {}
         everything |= {"packages": packages.as_json(stamped)} if stamped else {}
+        everything |= {"pages": page_report.as_json(looked)} if looked else {}
         text = json.dumps(everything, indent=1)
         sys.stdout.write(text + "\n") if options.json == "-" else Path(options.json).write_text(text + "\n")
     if (options.mechanisms and not windows) or (options.packages and not stamped):
@@ -151,7 +161,7 @@ def _packages(count: int, folder: Path, console: Console) -> list[packages.Cost]
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description="measure check-ins against a static nginx")
+    parser = argparse.ArgumentParser(prog="make bench", description="measure check-ins, packages and pages")
     parser.add_argument("--quick", action="store_true", help="a small fleet and short rounds: to try it out")
     parser.add_argument("--endpoints", type=int, default=1_000_000, help="endpoints already in the tables")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are reported")
@@ -159,6 +169,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append", help="only this one")
     parser.add_argument("--mechanisms", action="store_true", help="only what each authentication mechanism costs")
     parser.add_argument("--packages", action="store_true", help="only what one more package of each kind costs")
+    parser.add_argument("--pages", action="store_true", help="only what each page and read of the admin API costs")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON to FILE, - for standard output")
     return parser.parse_args()
 
@@ -180,16 +191,19 @@ def _plan(options: argparse.Namespace) -> Plan:
     endpoints, rounds = (min(options.endpoints, 20_000), 1) if quick else (options.endpoints, options.rounds)
     tries = 1 if quick else measure.TRIES
     logons = mechanisms.Plan(endpoints, rounds, tries, shapes[0], reconnecting=2_000 if quick else 10_000)
-    default = () if options.mechanisms or options.packages else ("sqlite", "postgresql")
-    everything = not (options.database or options.mechanisms or options.packages)
+    both = ("sqlite", "postgresql")
+    alone = options.mechanisms or options.packages or options.pages
+    everything = not (options.database or alone)
+    looked = pages.Plan(endpoints, tuple(options.database or both), 5 if quick else 20)
     return Plan(
         endpoints=endpoints,
         rounds=rounds,
         shapes=shapes,
-        databases=tuple(options.database or default),
+        databases=() if alone else tuple(options.database or both),
         tries=tries,
         mechanisms=logons if options.mechanisms or everything else None,
         packages=(50 if quick else 1000) if options.packages or everything else 0,
+        pages=looked if options.pages or everything else None,
     )
 
 

@@ -1,18 +1,13 @@
 """Fill a migrated database with a fleet that has checked in once: the tables check-ins meet in real life."""
 
-import asyncio
 import hashlib
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
-from benchmarks import fleet
-from keyfast.core.endpoint import EndpointState
-from keyfast.store.url import sqlite_path
+from benchmarks import bulk, fleet
+from benchmarks.fleet import ORDINARY, Trait
 
 CHUNK = 20_000
 FIRST_SEQ = 1
@@ -22,8 +17,9 @@ Rows = list[tuple[Any, ...]]
 COLUMNS: dict[str, Sequence[str]] = {
     "endpoint": (
         *("id", "name", "registered_at", "package_id", "enrolment_jti"),
-        *("thumbprint", "public_jwk", "seal_jwk", "hardware"),
+        *("thumbprint", "public_jwk", "seal_jwk", "hardware", "ring", "account_key", "generation", "mode"),
     ),
+    "endpoint_serial": ("serial", "endpoint_id"),
     "device_key": ("thumbprint", "endpoint_id", "status", "since"),
     "presence": (
         *("endpoint_id", "state", "seq", "head", "displaced", "inventory_digest", "seen_at", "next_due"),
@@ -41,49 +37,33 @@ class Fleet:
     Attributes:
         endpoints: how many.
         now: server time, unix seconds.
-        package: id of the package they all enrolled with.
+        package: id of the package they all enrolled with, unless ``trait`` names another.
         keyed: how many of them, the last ones, have ``fleet.device_key`` on record instead of a made-up one.
+        trait: in what an endpoint is unlike the others, by its number.
     """
 
     endpoints: int
     now: int
     package: bytes = PACKAGE
     keyed: int = 0
+    trait: Callable[[int], Trait] = lambda _: ORDINARY
 
 
 def fill(url: str, whole: Fleet, told: Callable[[int], None]) -> None:
-    """Insert endpoints; ``told`` hears how many rows more are in.
+    """Insert endpoints; ``told`` hears how many more are in.
 
-    The database must be migrated and without endpoints. Durability is off meanwhile on SQLite.
+    The database must be migrated and without endpoints.
     """
-    path = sqlite_path(url)
-    if path is None:
-        asyncio.run(_fill_postgres(url, whole, told))
-        return
-    conn = sqlite3.connect(path, isolation_level=None)
-    conn.execute("pragma synchronous=off")
-    conn.execute("pragma cache_size=-1000000")
-    conn.execute("begin")
-    for chunk in _chunks(whole.endpoints):
-        for table, rows in _rows(chunk, whole, bytes).items():
-            marks = ",".join("?" * len(COLUMNS[table]))
-            conn.executemany(f"insert into {table} ({','.join(COLUMNS[table])}) values ({marks})", rows)  # noqa: S608
-        told(len(chunk))
-    conn.execute("commit")
-    conn.execute("analyze")
-    conn.execute("pragma wal_checkpoint(truncate)")
-    conn.close()
+    with bulk.opened(url) as into:
+        put(into, whole, told)
 
 
-async def _fill_postgres(url: str, whole: Fleet, told: Callable[[int], None]) -> None:
-    conn = await asyncpg.connect(url)
+def put(into: bulk.Bulk, whole: Fleet, told: Callable[[int], None]) -> None:
+    """Insert endpoints into a database that is open for rows."""
     for chunk in _chunks(whole.endpoints):
-        for table, rows in _rows(chunk, whole, lambda raw: uuid.UUID(bytes=raw)).items():
-            await conn.copy_records_to_table(table, records=rows, columns=COLUMNS[table])
+        for table, rows in _rows(chunk, whole, into.as_id).items():
+            into.put(table, COLUMNS[table], rows)
         told(len(chunk))
-    await conn.execute("vacuum analyze")
-    await conn.execute("checkpoint")
-    await conn.close()
 
 
 def _chunks(endpoints: int) -> Iterator[range]:
@@ -93,22 +73,29 @@ def _chunks(endpoints: int) -> Iterator[range]:
 
 def _rows(numbers: range, whole: Fleet, as_id: Callable[[bytes], object]) -> dict[str, Rows]:
     rows: dict[str, Rows] = {table: [] for table in COLUMNS}
-    package, boot, instance = as_id(whole.package), _as(fleet.BOOT_ID, as_id), _as(fleet.INSTANCE, as_id)
+    boot, instance = _as(fleet.BOOT_ID, as_id), _as(fleet.INSTANCE, as_id)
     then, keyed_from = whole.now - 900, whole.endpoints - whole.keyed
     for n in numbers:
-        raw = fleet.endpoint_bytes(n)
+        raw, trait = fleet.endpoint_bytes(n), whole.trait(n)
         me, text = as_id(raw), raw.hex()
         document = fleet.inventory(n)
         digest = hashlib.sha256(document).digest()
         thumbprint, jwk = _keyed(n) if n >= keyed_from else _made_up(text)
-        hardware = f'{{"machine_id":"{text}"}}'
-        name = f"laptop-{n:07d}.corp.example"
-        rows["endpoint"].append((me, name, then, package, "made-up", thumbprint, jwk, jwk, hardware))
+        rows["endpoint"].append(
+            (
+                *(me, fleet.name(n), then, as_id(trait.package or whole.package), "made-up"),
+                *(thumbprint, jwk, jwk, f'{{"machine_id":"{text}"}}'),
+                *(trait.ring, trait.account, trait.generation, trait.mode),
+            )
+        )
+        if trait.serial:
+            rows["endpoint_serial"].append((trait.serial, me))
         rows["device_key"].append((thumbprint, me, "current", then))
+        seen_at = then - trait.silent_s
         rows["presence"].append(
             (
-                *(me, EndpointState.ACTIVE.value, FIRST_SEQ, digest, b"", digest, then, whole.now, then),
-                *(boot, instance, "192.0.2.17", "0.1.0", 1, 1),
+                *(me, trait.state, FIRST_SEQ, digest, b"", digest, seen_at, seen_at + 900, seen_at),
+                *(boot, instance, trait.address, "0.1.0", 1, 1),
             )
         )
         rows["inventory"].append((me, digest, document, then * 1000))

@@ -2,9 +2,12 @@
 
 import hashlib
 import uuid
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 
+from keyfast.core.endpoint import EndpointState
+from keyfast.core.mode import Mode
 from keyfast.trust.device import DeviceKey
 from keyfast.wire.messages import Encryption, Inventory, Protection, Volume, inventory_bytes
 
@@ -12,6 +15,34 @@ BOOT_ID = "11111111-2222-4333-8444-555555555555"
 INSTANCE = "66666666-7777-4888-8999-aaaaaaaaaaaa"
 STRIDE = 611_953
 """A prime: stepping by it visits every endpoint once, in no order that a database page would know."""
+
+
+class Trait(NamedTuple):
+    """In what an endpoint is unlike the others.
+
+    Attributes:
+        package: id of the package it enrolled with, empty for that of the whole fleet.
+        silent_s: seconds for which it has been silent; it was due to check in just now otherwise.
+        serial: serial number of the computer, empty for none that it could read.
+    """
+
+    ring: str = ""
+    account: str = ""
+    generation: int = 0
+    mode: str = Mode.OAUTH.value
+    package: bytes = b""
+    state: str = EndpointState.ACTIVE.value
+    silent_s: int = 0
+    address: str = "192.0.2.17"
+    serial: str = ""
+
+
+ORDINARY = Trait()
+
+
+def name(n: int) -> str:
+    """Host name of endpoint ``n``: names are in the order of numbers."""
+    return f"laptop-{n:07d}.corp.example"
 
 
 def endpoint_bytes(n: int) -> bytes:

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import sqlite3
 import ssl
 import subprocess
@@ -50,6 +51,8 @@ def _cpu_model() -> str:
 
 
 def _first_line(*command: str) -> str:
+    if shutil.which(command[0]) is None:
+        return "none"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).splitlines()[0]
 

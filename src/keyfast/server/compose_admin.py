@@ -73,6 +73,7 @@ from keyfast.services.sessions import SessionService
 from keyfast.services.sign_in import SignInService
 from keyfast.services.watch import INTERVAL_SECONDS, AccountWatch
 from keyfast.services.went_back import EndRecovery
+from keyfast.services.window_counts import KeptCounts
 from keyfast.settings import Settings
 from keyfast.store.database import Database
 from keyfast.trust.kek import Kek, load_kek
@@ -120,7 +121,8 @@ def admin_service(parts: Parts) -> AdminParts:
     realm = settings.directory.realm if settings.directory else ""
     accounts = AccountService(database, directory, watch, kek, clock, realm)
     modes = ModeService(live, database, mechanisms, lambda: (settings.tls / "ca.pem").read_text("ascii"), clock)
-    windows = RecoveryWindowService(live, database, clock)
+    counts = KeptCounts(clock)
+    windows = RecoveryWindowService(live, database, clock, counts=counts)
     keyring = KeyringService(live, database, parts.opened.kek, settings.kek_file, clock)
     ledger = RotationLedger(database, clock)
     acts = RotationActs(
@@ -138,7 +140,7 @@ def admin_service(parts: Parts) -> AdminParts:
     always = settings.recovery.device_key == "always"
     workshop = open_workshop(settings, f"Keyfast {parts.opened.installation.id}", clock)
     package = PackageService(live, database, workshop, accounts, modes, clock, entropy)
-    evidence = ServerEvidence(live, settings.tls, directory.grace_s, clock)
+    evidence = ServerEvidence(live, settings.tls, directory.grace_s, clock, counts)
     options = RecoveryOptionsService(live, database, accounts, windows, recoveries, clock, always=always)
     seals = Seals(kek)
     local = _local(database, directory, clock)
@@ -160,7 +162,7 @@ def admin_service(parts: Parts) -> AdminParts:
         packages=package,
         package_reports=PackageReports(database, package, workshop, clock),
         incidents=IncidentService(database, live, evidence, options, clock),
-        forecasts=ForecastService(database, _certificates(settings), clock),
+        forecasts=ForecastService(database, _certificates(settings), clock, counts),
         diagnoses=ServerDiagnosisService(database, live, evidence, settings.tls, clock),
         clock=clock,
         rings=StoredRings(database),

@@ -1,7 +1,9 @@
 """Client authentication accounts: add one and prove its password, list, check, remove."""
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 
@@ -16,7 +18,7 @@ from keyfast.errors import ConflictError, NotFoundError, NotReadyError, UsageErr
 from keyfast.services.known_account import Outcome, bound_to, outcomes
 from keyfast.services.watch import AccountWatch, built_with
 from keyfast.store import accounts, events
-from keyfast.store.accounts import AccountRow, GenerationRow
+from keyfast.store.accounts import AccountRow, BuiltRow, GenerationRow, ReadingRow
 from keyfast.store.database import Database
 from keyfast.trust.kek import Kek
 from keyfast.wire.admin import AccountChange, AccountLine, AccountView, FindingView, GenerationLine, ReadingView
@@ -85,11 +87,13 @@ class AccountService:
         await self._watch.read(row)
         return await self.show(row.key)
 
+    async def names(self) -> list[str]:
+        """The keys of all accounts, for who only has to choose one."""
+        async with self._database.read() as conn:
+            return [row.key for row in await accounts.load(conn)]
+
     async def list_(self) -> list[AccountLine]:
         """All accounts with their verdicts."""
-        async with self._database.read() as conn:
-            rows = await accounts.load(conn)
-        views = [await self.show(row.key) for row in rows]
         return [
             AccountLine(
                 view.account,
@@ -99,8 +103,25 @@ class AccountService:
                 sum(line.endpoints for line in view.generations),
                 view.read_at,
             )
-            for view in views
+            for view in await self.views()
         ]
+
+    async def check_all(self) -> list[AccountView]:
+        """Read every account from every domain controller now, and judge them."""
+        async with self._database.read() as conn:
+            rows = await accounts.load(conn)
+        for row in rows:
+            await self._watch.read(row)
+        return await self.views()
+
+    async def views(self) -> list[AccountView]:
+        """The verdicts on all accounts: every table is read once, however many accounts there are."""
+        async with self._database.read() as conn:
+            rows = await accounts.load(conn)
+            held = _by_account(await accounts.generations(conn))
+            read = _by_account(await accounts.readings(conn))
+            made = _by_account(await accounts.built(conn))
+        return [self._view(row, held[row.key], read[row.key], made[row.key]) for row in rows]
 
     async def check(self, account: str) -> AccountView:
         """Read an account from every domain controller now, and judge it."""
@@ -116,20 +137,30 @@ class AccountService:
                 raise NotFoundError(
                     f"{key} is not a client authentication account", repair=f"keyfast account add {key}"
                 )
-            generations = [found for found in await accounts.generations(conn) if found.account_key == key]
-            readings = outcomes(found for found in await accounts.readings(conn) if found.account_key == key)
-            built = built_with(await accounts.built(conn, key), generations)
+            held = await accounts.generations(conn, key)
+            read = await accounts.readings(conn, key)
+            made = await accounts.built(conn, key)
+        return self._view(row, held, read, made)
+
+    def _view(
+        self,
+        row: AccountRow,
+        generations: Sequence[GenerationRow],
+        read: Sequence[ReadingRow],
+        made: Sequence[BuiltRow],
+    ) -> AccountView:
+        readings, built = outcomes(read), built_with(made, generations)
         verdict = judge(readings, int(self._clock()), built=built, grace_s=self._directory.grace_s)
         enrolled: dict[int, int] = {}
-        for made in built:
-            enrolled[made.generation] = enrolled.get(made.generation, 0) + made.endpoints
+        for package in built:
+            enrolled[package.generation] = enrolled.get(package.generation, 0) + package.endpoints
         return AccountView(
-            account=key,
+            account=row.key,
             condition=verdict.condition.value,
             summary=verdict.findings[0].sentence if verdict.findings else "nothing stands against it",
             read_at=max((reading.read_at for reading in readings), default=row.read_at),
             findings=tuple(msgspec.convert(finding, FindingView, from_attributes=True) for finding in verdict.findings),
-            readings=tuple(_view(reading) for reading in readings),
+            readings=tuple(_reading(reading) for reading in readings),
             generations=tuple(
                 GenerationLine(
                     found.generation,
@@ -148,7 +179,7 @@ class AccountService:
         row = await self._row(account)
         async with self._database.read() as conn:
             rows = await accounts.history(conn, row.key, limit=limit)
-        return [AccountChange(found.read_at, _view(reading)) for found in rows for reading in outcomes([found])[-1:]]
+        return [AccountChange(found.read_at, _reading(reading)) for found in rows for reading in outcomes([found])[-1:]]
 
     async def embeddable(self, account: str) -> BundleAccount:
         """Return the newest credential generation that works, for a package; its password is tried once more.
@@ -160,7 +191,7 @@ class AccountService:
         row = await self._row(account)
         await self._watch.read(row)
         async with self._database.read() as conn:
-            held = [found for found in await accounts.generations(conn) if found.account_key == row.key]
+            held = await accounts.generations(conn, row.key)
         newest = next((found for found in reversed(held) if found.state is GenerationState.PROVEN), None)
         if newest is None:  # and none is tried: a wrong password counts
             raise ConflictError(f"{row.key}: its password was changed", repair=f"keyfast account add {row.key}")
@@ -216,7 +247,7 @@ class AccountService:
         kek = self._kek()
         async with self._database.write() as conn:
             await accounts.add(conn, row)
-            held = [found for found in await accounts.generations(conn) if found.account_key == row.key]
+            held = await accounts.generations(conn, row.key)
             known = next((found for found in reversed(held) if _sealed_same(kek, found, password)), None)
             if known is not None:  # restored, or simply told again: endpoints that hold it are right
                 doubted = known.state
@@ -258,7 +289,17 @@ def _sealed_same(kek: Kek, row: GenerationRow, password: Secret) -> bool:
     return kek.open(row.password_sealed, bound_to=bound_to(row.account_key, row.generation)).same(password)
 
 
-def _view(reading: Outcome) -> ReadingView:
+OfAccount = TypeVar("OfAccount", GenerationRow, ReadingRow, BuiltRow)
+
+
+def _by_account(rows: Iterable[OfAccount]) -> Mapping[str, list[OfAccount]]:
+    found: dict[str, list[OfAccount]] = defaultdict(list)
+    for row in rows:
+        found[row.account_key].append(row)
+    return found
+
+
+def _reading(reading: Outcome) -> ReadingView:
     return msgspec.convert(msgspec.to_builtins(reading), ReadingView)
 
 

@@ -14,6 +14,7 @@ from keyfast.core.roll_call import EVERYBODY
 from keyfast.core.window import WindowState
 from keyfast.errors import TrustError
 from keyfast.services.known_account import outcomes
+from keyfast.services.window_counts import KeptCounts
 from keyfast.store import accounts, packages, recoveries, roll_calls, windows
 from keyfast.store.accounts import AccountRow, GenerationRow, ReadingRow
 from keyfast.store.database import Database
@@ -42,9 +43,17 @@ class ForecastService:
         database: the store.
         certificates: that may end; one whose file is not there is left out.
         clock: unix seconds.
+        counts: how far the endpoints of recovery windows are.
     """
 
-    def __init__(self, database: Database, certificates: Iterable[CertificateFile], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        certificates: Iterable[CertificateFile],
+        clock: Callable[[], float],
+        counts: KeptCounts | None = None,
+    ) -> None:
+        self._counts = counts or KeptCounts(clock)
         self._database = database
         self._certificates = tuple(certificates)
         self._clock = clock
@@ -60,7 +69,7 @@ class ForecastService:
                 await self._accounts(conn),
                 tuple(_read(self._certificates)),
                 await _tokens(conn, now, until),
-                await _window(conn),
+                await self._window(conn),
             )
         lines = tuple(
             EndingLine(
@@ -74,6 +83,13 @@ class ForecastService:
         rows, held = await accounts.load(conn), await recoveries.holders(conn)
         generations, readings = await accounts.generations(conn), await accounts.readings(conn)
         return tuple([await _account(conn, row, generations, readings, held.get(row.key, {})) for row in rows])
+
+    async def _window(self, conn: AsyncConnection) -> WindowEnd | None:
+        row = await windows.not_closed(conn)
+        if row is None or row.state is not WindowState.OPEN:
+            return None
+        counts = await self._counts.of(conn, row)
+        return WindowEnd(row.window.id, row.window.deadline, counts.unproven)
 
 
 async def _account(
@@ -113,11 +129,3 @@ def _read(files: Iterable[CertificateFile]) -> Iterable[CertificateEnd]:
 async def _tokens(conn: AsyncConnection, now: int, until: int) -> tuple[TokenEnd, ...]:
     rows = await packages.ending(conn, now=now, until=until, limit=MOST_TOKENS)
     return tuple(TokenEnd(row.package_id, row.expires_at, row.max_uses - row.uses, row.uses) for row in rows)
-
-
-async def _window(conn: AsyncConnection) -> WindowEnd | None:
-    row = await windows.not_closed(conn)
-    if row is None or row.state is not WindowState.OPEN:
-        return None
-    counts = await windows.counts(conn, row.window.id)
-    return WindowEnd(row.window.id, row.window.deadline, counts.unproven)

@@ -1,6 +1,6 @@
 """Incidents for people: which there are, what is behind one, and what can be done about it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,6 +22,7 @@ from keyfast.store.database import Database
 from keyfast.store.incidents import IncidentRow
 from keyfast.store.roll_calls import Counted
 from keyfast.wire.incident import (
+    CourseView,
     GroupLine,
     HoldingLine,
     IncidentLine,
@@ -80,7 +81,8 @@ class IncidentService:
             found, findings = row.incident, row.findings
             account, holdings = await self._held(conn, found.key)
             if not found.ended:
-                groups = {key: counted.group for key, counted in (await roll_calls.groups(conn)).items()}
+                counted = await roll_calls.groups(conn, {EVERYBODY, found.key})
+                groups = {key: one.group for key, one in counted.items()}
                 findings = diagnose(await self._evidence.collect(conn, shape_of(found), groups))
         options = await self._ways(account) if account and not found.ended else ()
         return IncidentView(
@@ -90,6 +92,18 @@ class IncidentService:
             tuple(HoldingLine(held.held, held.accepts, held.accepted) for held in holdings),
             findings,
             options,
+        )
+
+    async def course(self, incident_id: str) -> CourseView:
+        """How an incident goes, as the last roll call had it: for who watches; nothing is diagnosed.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        async with self._database.read() as conn:
+            row = await self._row(conn, incident_id)
+        return CourseView(
+            _line(row.incident, row.findings), tuple(map(visible, row.incident.names)), row.incident.course
         )
 
     async def close(self, incident_id: str, by: str) -> IncidentLine:
@@ -114,18 +128,24 @@ class IncidentService:
         """What the last roll call counted, at most so many groups of a kind, and the traffic of the last minutes."""
         now = int(self._clock())
         async with self._database.read() as conn:
-            groups, disks = await roll_calls.groups(conn), await roll_calls.disks(conn)
-            counted = await traffic.counted(conn, now - minutes * traffic.MINUTE, now + traffic.MINUTE)
-        every = groups.get(EVERYBODY, Counted(Group(), (), 0))
+            every = await roll_calls.group(conn, EVERYBODY) or Counted(Group(), (), 0)
+            groups = [line for kind in Kind for line in (await roll_calls.worst(conn, kind, most)).items()]
+            told_minutes = await _minutes(conn, minutes, now)
+            disks = await roll_calls.disks(conn)
         return RollCallView(
             every.counted_at,
             every.group.endpoints,
             every.group.silent,
             every.group.never,
-            _group_lines(groups, usual.hour_of_week(now), most),
-            tuple(MinuteLine(minute.at, minute.check_ins, dict(minute.refusals)) for minute in counted),
+            tuple(_group_line(key, counted, usual.hour_of_week(now)) for key, counted in groups),
+            told_minutes,
             disks,
         )
+
+    async def traffic(self, minutes: int) -> tuple[MinuteLine, ...]:
+        """Check-ins and refusals of the last minutes, oldest first; minutes in which nobody came are left out."""
+        async with self._database.read() as conn:
+            return await _minutes(conn, minutes, int(self._clock()))
 
     async def _row(self, conn: AsyncConnection, incident_id: str) -> IncidentRow:
         row = await incidents.get(conn, incident_id)
@@ -156,26 +176,24 @@ class IncidentService:
         return package.account_key, held
 
     async def _ways(self, account: str) -> tuple[OptionLine, ...]:
-        situations = await self._options.situations()
-        found = next((situation for situation in situations if situation.account == account), None)
+        found = await self._options.situation(account)
         return tuple(_option(account, way) for way in found.ways) if found else ()
 
 
-def _group_lines(groups: Mapping[Key, Counted], hour: int, most: int) -> tuple[GroupLine, ...]:
-    """The groups by kind, in each those with most silent first."""
-    ordered = sorted(groups.items(), key=lambda item: (-item[1].group.silent, -item[1].group.endpoints, item[0][1]))
-    return tuple(
-        GroupLine(
-            kind.value,
-            visible(key[1]),
-            counted.group.endpoints,
-            counted.group.silent,
-            counted.group.never,
-            usual.expected(counted.usual, hour),
-            tuple(map(visible, counted.group.names)),
-        )
-        for kind in Kind
-        for key, counted in [item for item in ordered if item[0][0] is kind][:most]
+async def _minutes(conn: AsyncConnection, minutes: int, now: int) -> tuple[MinuteLine, ...]:
+    counted = await traffic.counted(conn, now - minutes * traffic.MINUTE, now + traffic.MINUTE)
+    return tuple(MinuteLine(minute.at, minute.check_ins, dict(minute.refusals)) for minute in counted)
+
+
+def _group_line(key: Key, counted: Counted, hour: int) -> GroupLine:
+    return GroupLine(
+        key[0].value,
+        visible(key[1]),
+        counted.group.endpoints,
+        counted.group.silent,
+        counted.group.never,
+        usual.expected(counted.usual, hour),
+        tuple(map(visible, counted.group.names)),
     )
 
 

@@ -68,9 +68,7 @@ class RecoveryRotations:
 
     async def progress(self, rotation: str, names: int) -> Progress:
         """See ``Rotations.progress``."""
-        async with self._database.read() as conn:
-            found = await rotation_counts.counts(conn, rotation)
-            missing = await rotation_counts.missing(conn, rotation, limit=names)
+        found, missing = await self._service.progress(rotation, names)
         states: Counter[CommandState] = Counter()
         for count in found:
             states[count.state] += count.number
@@ -84,7 +82,8 @@ class RecoveryRotations:
         """
         while True:
             async with self._database.read() as conn:
-                left = await rotation_counts.missing(conn, rotation, limit=MAX_WAIVED)
+                counts = await rotation_counts.counts(conn, rotation)
+                left = await rotation_counts.missing(conn, rotation, counts, limit=MAX_WAIVED)
             wanted = [row.endpoint_id for row in left if names is None or {row.name, row.endpoint_id} & {*names}]
             if not wanted:
                 return

@@ -4,7 +4,10 @@ All that it knows is on record: the account, the rotation that carries it out, t
 be begun, resumed and finished any number of times; whoever asks next goes on where the last one stopped.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.account import AccountCondition
 from keyfast.core.generation import GenerationState
@@ -13,7 +16,7 @@ from keyfast.core.secret import Secret
 from keyfast.core.way_out import Situation, Way, WayOut, is_shut, opens_window, sends_change, ways
 from keyfast.core.window import WindowState, may_close
 from keyfast.core.window_endpoint import Counts
-from keyfast.errors import ConflictError, UsageError
+from keyfast.errors import ConflictError, NotFoundError, UsageError
 from keyfast.services.account import AccountService
 from keyfast.services.live import LiveState
 from keyfast.services.recovery_rotations import OAUTH, Rotations, UnderWay
@@ -26,8 +29,18 @@ from keyfast.wire.window import WindowClose, WindowLine, WindowOrder
 
 SHOWN = 100
 SILENT_SHOWN = 20
+LARGE = 20_000
+KEPT_SECONDS = 15
+"""Whether so many were seen again is looked up so often, however many people watch."""
 NOT_EVERYWHERE = frozenset({AccountCondition.LAGGING.value, AccountCondition.UNREADABLE.value})
 """Conditions in which some domain controller does not take the password, or was not asked."""
+
+
+class Unseen(NamedTuple):
+    """Names of some that were not seen again, and how many there are."""
+
+    names: tuple[str, ...] = ()
+    number: int = 0
 
 
 class RecoveryOptionsService:
@@ -61,15 +74,28 @@ class RecoveryOptionsService:
         self._rotations = rotations
         self._clock = clock
         self._always = always
+        self._unseen = ("", 0.0, Unseen())
 
     async def situations(self) -> list[SituationView]:
         """Every account that endpoints use, the most stranded first, with its ways out."""
         views = await self._looked()
         async with self._database.read() as conn:
             held = await recoveries.holders(conn)
-        found = [(view, self._situation(view, views, held.get(view.account, {}))) for view in views]
-        told = [await self._view(view, situation) for view, situation in found if situation.endpoints]
+            found = [(view, self._situation(view, views, held.get(view.account, {}))) for view in views]
+            told = await self._views(conn, [pair for pair in found if pair[1].endpoints])
         return sorted(told, key=lambda view: (-view.stranded, view.account))
+
+    async def situation(self, account: str) -> SituationView | None:
+        """The situation of one account, which alone is looked at anew; None if no endpoint uses it, or it is gone."""
+        others = [view for view in await self._accounts.views() if view.account != account]
+        try:
+            view = await self._accounts.check(account)
+        except NotFoundError:
+            return None
+        async with self._database.read() as conn:
+            held = (await recoveries.holders(conn)).get(account, {})
+            found = self._situation(view, others, held)
+            return (await self._views(conn, [(view, found)]))[0] if found.endpoints else None
 
     async def begin(self, order: RecoveryOrder, by: str) -> RecoveryStatus:
         """Take a way: verify what endpoints are to use, open a window if the way needs one, release the changes.
@@ -197,9 +223,7 @@ class RecoveryOptionsService:
         elif total == 0:
             told = "no endpoint on record is to be given a change; end it: keyfast recover --despite-unproven 0"
         elif count == 0:
-            async with self._database.read() as conn:
-                names, count = await recoveries.not_seen_again(conn, running.rotation, limit=SHOWN)
-            missing = tuple(names)
+            missing, count = await self._not_seen_again(running.rotation, total)
             stage = "checking" if count else "done"
             told = (
                 f"all took the change; {count:,} did not check in again after it yet"
@@ -221,6 +245,16 @@ class RecoveryOptionsService:
             missing_count=count,
             window=window,
         )
+
+    async def _not_seen_again(self, rotation: str, total: int) -> "Unseen":
+        """Return who did not check in after the change; of many endpoints what was found some seconds ago."""
+        of, at, found = self._unseen
+        if of != rotation or total <= LARGE or not 0 <= self._clock() - at < KEPT_SECONDS:
+            async with self._database.read() as conn:
+                names, count = await recoveries.not_seen_again(conn, rotation, limit=SHOWN)
+            found = Unseen(tuple(names), count)
+            self._unseen = (rotation, self._clock(), found)
+        return found
 
     async def _of_account(self, situation: Situation) -> RecoveryStatus:
         account, window = situation.account, await self._window(situation.account)
@@ -260,7 +294,7 @@ class RecoveryOptionsService:
 
     async def _looked(self) -> list[AccountView]:
         """Every account as the directory has it now: whoever asks does not wait for the watch."""
-        return [await self._accounts.check(line.account) for line in await self._accounts.list_()]
+        return await self._accounts.check_all()
 
     async def _situation_of(self, account: str) -> Situation:
         views = await self._looked()
@@ -279,12 +313,30 @@ class RecoveryOptionsService:
             oauth=self._live.current.modes.anywhere(Mode.OAUTH),
         )
 
-    async def _view(self, view: AccountView, situation: Situation) -> SituationView:
-        async with self._database.read() as conn:
-            # While nothing is broken hardly anybody is silent, and looking for some would read every endpoint.
-            broken, now = situation.stranded > 0, int(self._clock())
-            silent = await recoveries.silent(conn, view.account, now=now, limit=SILENT_SHOWN) if broken else []
-            refused = await recoveries.refusals(conn, view.account) if broken else {}
+    async def _views(
+        self, conn: AsyncConnection, found: Sequence[tuple[AccountView, Situation]]
+    ) -> list[SituationView]:
+        """Add who is silent and what was refused, where an account is broken.
+
+        While nothing is broken hardly anybody is silent, and looking for some would read every endpoint.
+        """
+        now = int(self._clock())
+        broken = [view.account for view, situation in found if situation.stranded > 0]
+        refused = await recoveries.refusals(conn) if broken else {}
+        silent = {key: await recoveries.silent(conn, key, now=now, limit=SILENT_SHOWN) for key in broken}
+        return [
+            self._view(
+                view,
+                situation,
+                silent.get(view.account, []),
+                refused.get(view.account, {}) if view.account in silent else {},
+            )
+            for view, situation in found
+        ]
+
+    def _view(
+        self, view: AccountView, situation: Situation, silent: Sequence[str], refused: Mapping[str, int]
+    ) -> SituationView:
         return SituationView(
             account=view.account,
             condition=view.condition,

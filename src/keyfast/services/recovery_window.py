@@ -21,10 +21,11 @@ from keyfast.core.window import (
     may_close,
     opening_fault,
 )
-from keyfast.core.window_endpoint import WindowEndpointEvent, WindowEndpointState, derived
+from keyfast.core.window_endpoint import Counts, WindowEndpointEvent, WindowEndpointState, derived
 from keyfast.errors import ConflictError, NotFoundError, UsageError
 from keyfast.services.follow import follow
 from keyfast.services.live import LiveState
+from keyfast.services.window_counts import KeptCounts
 from keyfast.store import accounts, events, windows
 from keyfast.store.database import Database
 from keyfast.store.windows import MemberRow, WindowRow
@@ -49,9 +50,18 @@ class RecoveryWindowService:
         database: the store.
         clock: unix seconds.
         page: endpoints that are judged at a time.
+        counts: how far endpoints are, for who looks.
     """
 
-    def __init__(self, live: LiveState, database: Database, clock: Callable[[], float], page: int = PAGE) -> None:
+    def __init__(
+        self,
+        live: LiveState,
+        database: Database,
+        clock: Callable[[], float],
+        page: int = PAGE,
+        counts: KeptCounts | None = None,
+    ) -> None:
+        self._counts = counts or KeptCounts(clock)
         self._live = live
         self._database = database
         self._clock = clock
@@ -102,7 +112,7 @@ class RecoveryWindowService:
         """Windows, newest first."""
         async with self._database.read() as conn:
             rows = await windows.list_page(conn, limit=limit)
-            return [await _line(conn, row) for row in rows]
+            return [_line(row, await self._counts.of(conn, row)) for row in rows]
 
     async def show(self, window_id: str) -> WindowView:
         """One window with who is missing; an empty id means the newest."""
@@ -110,7 +120,7 @@ class RecoveryWindowService:
             row = await self._found(conn, window_id)
             missing = await windows.members(conn, row.window.id, MISSING, limit=SHOWN)
             return WindowView(
-                await _line(conn, row),
+                _line(row, await self._counts.of(conn, row)),
                 tuple(WindowMember(found.endpoint_id, found.name, found.state.value, found.since) for found in missing),
             )
 
@@ -171,6 +181,8 @@ class RecoveryWindowService:
             self._after = await self._settle_page(row.window, self._after)
             if not self._after:
                 break
+        async with self._database.read() as conn:
+            await self._counts.keep(conn, row)
 
     async def settle(self, window: Window) -> None:
         """Judge every endpoint of a window by what is on record of it."""
@@ -259,7 +271,7 @@ def _ways_to_close(window: Window, unproven: int) -> str:
     return f"keyfast window close {window.id} --waive NAME (for each), or --despite-unproven {unproven}"
 
 
-async def _line(conn: AsyncConnection, row: WindowRow) -> WindowLine:
+def _line(row: WindowRow, counts: Counts) -> WindowLine:
     window = row.window
     return WindowLine(
         id=window.id,
@@ -274,5 +286,5 @@ async def _line(conn: AsyncConnection, row: WindowRow) -> WindowLine:
         account=window.account,
         ring=window.ring,
         endpoints=len(window.endpoints),
-        counts=msgspec.convert(await windows.counts(conn, window.id), WindowCounts, from_attributes=True),
+        counts=msgspec.convert(counts, WindowCounts, from_attributes=True),
     )

@@ -10,7 +10,7 @@ from keyfast.core import ids
 from keyfast.core import rotation as lifecycle
 from keyfast.core.command import CommandState
 from keyfast.core.directory import PasswordDirectory
-from keyfast.core.rotation_evidence import MOVED, Evidence, Impact
+from keyfast.core.rotation_evidence import MOVED, Count, Evidence, Impact
 from keyfast.core.rotation_plan import Plan, cuts
 from keyfast.core.rotation_state import ENDED, Rotation, RotationEvent, RotationState
 from keyfast.errors import NotFoundError, UsageError
@@ -19,6 +19,7 @@ from keyfast.services.rotation_ledger import Also, RotationLedger, changed_row, 
 from keyfast.services.rotation_planning import planned
 from keyfast.store import events, rotation_counts, rotation_targets, rotations
 from keyfast.store.database import Database
+from keyfast.store.rotation_counts import MissingRow
 from keyfast.store.rotations import RotationRow
 from keyfast.wire.rotation import (
     ActView,
@@ -122,13 +123,17 @@ class RotationService:
     async def show(self, rotation_id: str, limit: int = 20) -> RotationView:
         """Return everything about a rotation, with the names of at most ``limit`` endpoints that are missing."""
         row = await self._ledger.row(rotation_id)
-        now = int(self._clock())
+        evidence = await self._ledger.told(row)
         async with self._database.read() as conn:
-            rotation = rotation_of(row)
-            evidence = await collect(conn, row, rotation, now)
-            missing = await rotation_counts.missing(conn, row.id, limit=limit)
-            acts = await rotations.effects(conn, row.id)
-        return _view(row, rotation, evidence, missing, acts[-LISTED:], now)
+            missing = await rotation_counts.missing(conn, row.id, evidence.counts, limit=limit)
+            acts = await rotations.newest_effects(conn, row.id, limit=LISTED)
+        return _view(row, rotation_of(row), evidence, missing, acts, int(self._clock()))
+
+    async def progress(self, rotation_id: str, limit: int) -> tuple[tuple[Count, ...], list[MissingRow]]:
+        """Return how many changes of a rotation are in which state, and at most so many endpoints that are missing."""
+        counts = (await self._ledger.told(await self._ledger.row(rotation_id))).counts
+        async with self._database.read() as conn:
+            return counts, await rotation_counts.missing(conn, rotation_id, counts, limit=limit)
 
     async def approve(self, rotation_id: str, name: str) -> RotationView:
         """Note that somebody agrees.
@@ -222,7 +227,7 @@ def _view(
     row: RotationRow,
     rotation: Rotation,
     evidence: Evidence,
-    missing: Iterable[rotation_counts.MissingRow],
+    missing: Iterable[MissingRow],
     acts: Iterable[rotations.EffectRow],
     now: int,
 ) -> RotationView:
@@ -277,7 +282,7 @@ def _act(act: rotations.EffectRow) -> ActView:
     return ActView(act.number, act.kind, act.decided_at, act.done_at or 0, trouble)
 
 
-def _missing(found: rotation_counts.MissingRow) -> dict[str, str | int]:
+def _missing(found: MissingRow) -> dict[str, str | int]:
     return {
         "id": found.endpoint_id,
         "name": found.name,

@@ -90,7 +90,7 @@ def faults(account: str, read: Iterable[Outcome], now: int) -> Iterable[str]:
 
 async def newest_proven(conn: AsyncConnection, account: str) -> accounts.GenerationRow | None:
     """Return the newest credential generation of an account that is proven."""
-    held = [found for found in await accounts.generations(conn) if found.account_key == account]
+    held = await accounts.generations(conn, account)
     return next((found for found in reversed(held) if found.state is GenerationState.PROVEN), None)
 
 

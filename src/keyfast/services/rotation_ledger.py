@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import rotation as lifecycle
 from keyfast.core.rotation_evidence import Evidence
-from keyfast.core.rotation_state import Rotation, RotationEvent
+from keyfast.core.rotation_state import Rotation, RotationEvent, RotationState
 from keyfast.errors import ConflictError, NotFoundError
 from keyfast.services.rotation_evidence import collect
 from keyfast.store import events, rotations
@@ -17,6 +17,10 @@ from keyfast.store.database import Database
 from keyfast.store.rotations import RotationRow
 
 TRIES = 3
+LARGE = 20_000
+"""Targets of a rotation beyond which nobody counts them anew for each look at it."""
+KEPT_SECONDS = 120
+"""For so long what was counted is good enough to look at; the rotation's job counts at least every minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class RotationLedger:
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
+        self._kept: dict[tuple[str, RotationState], tuple[float, Evidence]] = {}
 
     async def row(self, rotation_id: str) -> RotationRow:
         """Return a rotation; its id may be cut short.
@@ -55,9 +60,21 @@ class RotationLedger:
         return found
 
     async def evidence(self, row: RotationRow) -> Evidence:
-        """Collect what is known of a rotation now."""
+        """Collect what is known of a rotation now, for who decides."""
         async with self._database.read() as conn:
-            return await collect(conn, row, rotation_of(row), int(self._clock()))
+            found = await collect(conn, row, rotation_of(row), int(self._clock()))
+        if rotation_of(row).facts.targets > LARGE:
+            self._kept = {key: kept for key, kept in self._kept.items() if self._is_good(kept[0])}
+            self._kept[row.id, row.state] = (self._clock(), found)
+        return found
+
+    async def told(self, row: RotationRow) -> Evidence:
+        """Return what is known of a rotation, for who looks at it: of a large one what its job counted last."""
+        kept = self._kept.get((row.id, row.state))
+        return kept[1] if kept is not None and self._is_good(kept[0]) else await self.evidence(row)
+
+    def _is_good(self, at: float) -> bool:
+        return 0 <= self._clock() - at < KEPT_SECONDS
 
     async def apply(
         self, row: RotationRow, event: RotationEvent, by: str, reason: str = "", also: Also | None = None

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyfast.core.diagnosis.engine import CANNOT_TELL, diagnose
 from keyfast.core.diagnosis.finding import Finding
 from keyfast.core.directory import Unreachable
+from keyfast.core.mode import Mode
 from keyfast.core.roll_call import EVERYBODY, Group, Key, Kind, credential_name
 from keyfast.core.server_check import Check, Seen, checks
 from keyfast.core.visible import visible
@@ -55,13 +56,14 @@ class ServerDiagnosisService:
         """
         now, live = int(self._clock()), self._live.current
         async with self._database.read() as conn:
-            counted = await roll_calls.groups(conn)
-            groups = {key: found.group for key, found in counted.items()}
-            seen = await self._seen(conn, groups, counted[EVERYBODY].counted_at if counted else 0, now)
             subjects = [("this server", EVERYBODY)]
             for account in live.accounts.values():
                 newest = max(account.generations, default=0)
                 subjects.append((account.key, (Kind.CREDENTIAL, credential_name(account.key, newest))))
+            counted = await roll_calls.groups(conn, [key for _, key in subjects])
+            counted |= await roll_calls.worst(conn, Kind.MODE, len(Mode))
+            groups = {key: found.group for key, found in counted.items()}
+            seen = await self._seen(conn, groups, counted[EVERYBODY].counted_at if EVERYBODY in counted else 0, now)
             told = [(name, await self._findings(conn, key, groups)) for name, key in subjects]
         return ServerDiagnosis(
             now,

@@ -22,6 +22,7 @@ from keyfast.errors import TrustError
 from keyfast.services.known_account import outcomes
 from keyfast.services.live import Live, LiveState
 from keyfast.services.watch import built_with
+from keyfast.services.window_counts import KeptCounts
 from keyfast.store import accounts, packages, traffic, windows
 from keyfast.trust import tls
 
@@ -71,9 +72,18 @@ class ServerEvidence:
         folder: of the server's certificates.
         grace_s: seconds for which the directory still takes a previous password.
         clock: unix seconds.
+        counts: how far the endpoints of recovery windows are.
     """
 
-    def __init__(self, live: LiveState, folder: Path, grace_s: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        live: LiveState,
+        folder: Path,
+        grace_s: int,
+        clock: Callable[[], float],
+        counts: KeptCounts | None = None,
+    ) -> None:
+        self._counts = counts or KeptCounts(clock)
         self._live = live
         self._folder = folder
         self._grace_s = grace_s
@@ -153,8 +163,8 @@ class ServerEvidence:
         account, generation = await self._credential(conn, key)
         if not account:
             return Account()
-        generations = [row for row in await accounts.generations(conn) if row.account_key == account]
-        readings = outcomes(row for row in await accounts.readings(conn) if row.account_key == account)
+        generations = await accounts.generations(conn, account)
+        readings = outcomes(await accounts.readings(conn, account))
         built = built_with(await accounts.built(conn, account), generations)
         made = next((row.created_at for row in generations if row.generation == generation), None)
         verdict = judge(readings, now, built=built, grace_s=self._grace_s) if readings else None
@@ -184,7 +194,7 @@ class ServerEvidence:
         row = await windows.not_closed(conn)
         if row is None or row.state is not WindowState.OPEN or live.window is None:
             return Record(window_ends_at=0)
-        counts = await windows.counts(conn, row.window.id)
+        counts = await self._counts.of(conn, row)
         return Record(
             window_ends_at=row.window.deadline if row.window.deadline > now else 0, window_missing=counts.unproven
         )

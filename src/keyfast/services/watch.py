@@ -119,8 +119,8 @@ class AccountWatch:
         return after
 
     async def _held(self, conn: AsyncConnection, row: AccountRow) -> Held:
-        generations = [found for found in await accounts.generations(conn) if found.account_key == row.key]
-        readings = [found for found in await accounts.readings(conn) if found.account_key == row.key]
+        generations = await accounts.generations(conn, row.key)
+        readings = await accounts.readings(conn, row.key)
         built = built_with(await accounts.built(conn, row.key), generations)
         return Held(row, tuple(generations), outcomes(readings), built)
 
@@ -145,7 +145,7 @@ class AccountWatch:
         if newest is None or not all(_safe_to_try(found, newest, now) for found in after):
             return
         async with self._database.read() as conn:
-            rows = [row for row in await accounts.generations(conn) if row.account_key == held.account.key]
+            rows = await accounts.generations(conn, held.account.key)
         doubtful = [row for row in reversed(rows) if row.state is GenerationState.IN_QUESTION]
         for row in doubtful[:MAX_TRIES]:
             await self._try(held.account, row, now)

@@ -114,9 +114,11 @@ async def remove(conn: AsyncConnection, key: str) -> bool:
     return (await conn.execute(delete(account).where(account.c.key == key))).rowcount == 1
 
 
-async def generations(conn: AsyncConnection) -> list[GenerationRow]:
-    """Return every generation of every account, oldest first."""
+async def generations(conn: AsyncConnection, key: str | None = None) -> list[GenerationRow]:
+    """Return every generation of an account, or of every account, oldest first."""
     ordered = select(credential_generation).order_by("account_key", "generation")
+    if key is not None:
+        ordered = ordered.where(credential_generation.c.account_key == key)
     return [_generation(tuple(row)) for row in await conn.execute(ordered)]
 
 
@@ -159,9 +161,11 @@ async def ask(conn: AsyncConnection, key: str, *, now: int) -> None:
     await conn.execute(update(account).where(account.c.key == key).values(asked_at=now + 1))
 
 
-async def readings(conn: AsyncConnection) -> list[ReadingRow]:
-    """Return the newest reading of every account by every domain controller."""
+async def readings(conn: AsyncConnection, key: str | None = None) -> list[ReadingRow]:
+    """Return the newest reading of an account, or of every account, by every domain controller."""
     ordered = select(account_reading).order_by("account_key", "server")
+    if key is not None:
+        ordered = ordered.where(account_reading.c.account_key == key)
     return [ReadingRow(*row) for row in await conn.execute(ordered)]
 
 
@@ -198,21 +202,27 @@ async def history(conn: AsyncConnection, key: str, *, limit: int) -> list[Readin
     return [ReadingRow(*row) for row in await conn.execute(newest)]
 
 
-async def built(conn: AsyncConnection, key: str) -> list[BuiltRow]:
-    """Return the packages built with an account, newest first, then what endpoints came to by a command."""
+async def built(conn: AsyncConnection, key: str | None = None) -> list[BuiltRow]:
+    """Return the packages built with an account, newest first, then what endpoints came to by a command.
+
+    Without a key of all accounts, each account's in that order.
+    """
     uses = func.coalesce(func.max(enrolment_token.c.uses - enrolment_token.c.left), 0)
     found = (
         select(package.c.id, package.c.account_key, package.c.generation, package.c.created_at, uses)
         .join(enrolment_token, enrolment_token.c.package_id == package.c.id, isouter=True)
-        .where(package.c.account_key == key, package.c.state != PackageState.FAILED.value)
+        .where(package.c.account_key != "" if key is None else package.c.account_key == key)
+        .where(package.c.state != PackageState.FAILED.value)
         .group_by(package.c.id, package.c.account_key, package.c.generation, package.c.created_at)
         .order_by(package.c.created_at.desc(), package.c.id)
     )
     packages = [BuiltRow(*row) for row in await conn.execute(found)]
     used = credential_use.c
-    moved = select(used.generation, used.endpoints).where(used.account_key == key, used.endpoints > 0)
+    moved = select(used.account_key, used.generation, used.endpoints).where(
+        used.account_key != "" if key is None else used.account_key == key, used.endpoints > 0
+    )
     return packages + [
-        BuiltRow("", key, row.generation, 0, row.endpoints)
+        BuiltRow("", row.account_key, row.generation, 0, row.endpoints)
         for row in await conn.execute(moved.order_by(used.generation))
     ]
 

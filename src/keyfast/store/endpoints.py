@@ -19,7 +19,7 @@ from keyfast.store import endpoint_serials, tables
 from keyfast.store.statements import insert_once
 from keyfast.store.tables import device_key, endpoint, package, presence
 
-FEW = 1000
+FEW = 10_000
 """Up to so many endpoints in a state are sorted by name; more are soon met on the way through the names."""
 
 
@@ -173,24 +173,25 @@ async def list_page(
         user: who was last seen signed in, as ``core.user`` spells the name; empty for anybody.
         rings: any of them; empty for all.
     """
-    page = _records().order_by(endpoint.c.name, endpoint.c.id).limit(limit)
+    if wanted.package and ids.parse_endpoint_id(wanted.package) is None:
+        return []
+    few = wanted.state is not None and await _are_few(conn, wanted.state)
+    by = _columns(few=few)
+    page = _records().order_by(by["name"], endpoint.c.id).limit(limit)
     if after:
         last = await get(conn, after)
         if last is None:
             return []
-        page = page.where(tuple_(endpoint.c.name, endpoint.c.id) > (last.endpoint.name, last.endpoint.id))
+        page = page.where(tuple_(by["name"], endpoint.c.id) > (last.endpoint.name, last.endpoint.id))
     if wanted.name:
-        page = page.where(endpoint.c.name >= wanted.name, endpoint.c.name < wanted.name + "\U0010ffff")
-    if wanted.package and ids.parse_endpoint_id(wanted.package) is None:
-        return []
-    for column, value in (("user_key", user), ("account_key", wanted.account), ("package_id", wanted.package)):
-        if value:
-            page = page.where(endpoint.c[column] == value)
-    if wanted.disks is not None:
-        page = page.where(endpoint.c.disks == wanted.disks.value)
+        page = page.where(by["name"] >= wanted.name, by["name"] < wanted.name + "\U0010ffff")
+    told = {"user_key": user, "account_key": wanted.account, "package_id": wanted.package, "disks": wanted.disks}
+    page = page.where(*(by[column] == str(value) for column, value in told.items() if value))
     if wanted.state is not None:
-        page = await _in_state(conn, page, wanted.state)
-    return [_record(row) for row in await conn.execute(_of_rings(page, rings, limit) if rings else page)]
+        page = page.where(*_in_state(wanted.state, few=few))
+    if rings:
+        page = page.where(by["ring"].in_(rings)) if few else _of_rings(page, rings, limit)
+    return [_record(row) for row in await conn.execute(page)]
 
 
 async def set_state(conn: AsyncConnection, endpoint_id: str, expected: EndpointState, new: EndpointState) -> bool:
@@ -306,15 +307,28 @@ def _of_rings(page: Select[Any], rings: Sequence[str], limit: int) -> Select[Any
     return _records().where(endpoint.c.id.in_(found)).order_by(endpoint.c.name, endpoint.c.id).limit(limit)
 
 
-async def _in_state(conn: AsyncConnection, page: Select[Any], state: EndpointState) -> Select[Any]:
-    """Restrict ``page`` so that its cost follows the page, not the number of endpoints in the state."""
-    if state is not EndpointState.ACTIVE:
+def _columns(*, few: bool) -> dict[str, sa.ColumnElement[Any]]:
+    """By what pages are ordered and restricted.
+
+    Of ``few`` in a state they are expressions, so that no planner walks through all names, or all of a ring, to find
+    those few.
+    """
+    columns = {name: endpoint.c[name] for name in ("name", "ring", "account_key", "package_id", "user_key", "disks")}
+    return {name: sa.func.coalesce(column, column) if few else column for name, column in columns.items()}
+
+
+async def _are_few(conn: AsyncConnection, state: EndpointState) -> bool:
+    """Tell whether there are few endpoints in a state, from the index of those that are not active."""
+    if state is EndpointState.ACTIVE:
+        return False
+    found = select(presence.c.endpoint_id).where(*_in_state(state, few=True)).limit(FEW + 1)
+    return int(await conn.scalar(select(sa.func.count()).select_from(found.subquery())) or 0) <= FEW
+
+
+def _in_state(state: EndpointState, *, few: bool) -> tuple[sa.ColumnElement[bool], ...]:
+    """Restrict a page so that its cost follows the page, not the number of endpoints in the state."""
+    if few:
         # The second term is that of the partial index, in the words the planner recognises.
-        found = select(presence.c.endpoint_id).where(
-            presence.c.state == state.value, sa.text("presence.state <> 'active'")
-        )
-        few = list(await conn.scalars(found.limit(FEW + 1)))
-        if len(few) <= FEW:
-            return page.where(endpoint.c.id.in_(few))
+        return presence.c.state == state.value, sa.text("presence.state <> 'active'")  # type: ignore[return-value]
     # An expression, so that no planner fetches and sorts all endpoints of the state for one page.
-    return page.where(sa.func.coalesce(presence.c.state, "") == state.value)
+    return (sa.func.coalesce(presence.c.state, "") == state.value,)

@@ -63,24 +63,26 @@ async def not_seen_again(conn: AsyncConnection, rotation_id: str, *, limit: int)
     """
     applied = (command.c.rotation_id == rotation_id) & (command.c.state == CommandState.APPLIED.value)
     unseen = (
-        select(endpoint.c.name)
+        select(command.c.endpoint_id)
         .join_from(command, presence, presence.c.endpoint_id == command.c.endpoint_id)
-        .join(endpoint, endpoint.c.id == command.c.endpoint_id)
         .where(applied, presence.c.seen_at <= command.c.updated_at)
     )
-    names = list(await conn.scalars(unseen.order_by(endpoint.c.name).limit(limit)))
-    if len(names) < limit:
-        return names, len(names)
-    return names, int(await conn.scalar(select(func.count()).select_from(unseen.limit(MANY).subquery())) or 0)
+    found = list(await conn.scalars(unseen.limit(limit)))
+    # Their names in a step of their own: nobody sorts all endpoints for some of their names.
+    named = await conn.scalars(select(endpoint.c.name).where(endpoint.c.id.in_(found)).order_by(endpoint.c.name))
+    if len(found) < limit:
+        return list(named), len(found)
+    return list(named), int(await conn.scalar(select(func.count()).select_from(unseen.limit(MANY).subquery())) or 0)
 
 
-async def refusals(conn: AsyncConnection, account_key: str) -> Mapping[str, int]:
-    """Count the refused logons of an account by reason, among the newest events."""
+async def refusals(conn: AsyncConnection) -> Mapping[str, Mapping[str, int]]:
+    """Count the refused logons of each account by reason, among the newest events."""
     newest = select(event.c.kind, event.c.detail).order_by(event.c.id.desc()).limit(RECENT)
-    found: dict[str, int] = {}
+    found: dict[str, dict[str, int]] = {}
     for kind, detail in await conn.execute(newest):
-        if kind == "logon_refused" and detail["account"] == account_key:
-            found[detail["reason"]] = found.get(detail["reason"], 0) + detail["count"]
+        if kind == "logon_refused":
+            reasons = found.setdefault(detail["account"], {})
+            reasons[detail["reason"]] = reasons.get(detail["reason"], 0) + detail["count"]
     return found
 
 

@@ -1,11 +1,11 @@
 """The roll call: whose turn it is, the endpoints page by page, and what was counted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.endpoint import WORKING
@@ -124,11 +124,20 @@ async def page(conn: AsyncConnection, after: str, limit: int) -> tuple[list[Line
     return lines, rows[-1][0] if len(rows) == limit else ""
 
 
-async def groups(conn: AsyncConnection) -> dict[Key, Counted]:
-    """Return every group of the last roll call; there are at most ``core.roll_call.MOST_GROUPS``."""
+async def groups(conn: AsyncConnection, keys: Collection[Key] | None = None) -> dict[Key, Counted]:
+    """Return groups of the last roll call: those of these keys, or all ``core.roll_call.MOST_GROUPS`` of them."""
+    wanted = _groups()
+    if keys is not None:
+        columns = roll_group.c
+        wanted = wanted.where(tuple_(columns.kind, columns.name).in_([(kind.value, name) for kind, name in keys]))
+    return await _counts(conn, wanted)
+
+
+async def worst(conn: AsyncConnection, kind: Kind, most: int) -> dict[Key, Counted]:
+    """Return the groups of a kind, those with most silent first; only so many are read whole."""
     columns = roll_group.c
-    rows = await conn.execute(select(columns.kind, columns.name, columns.document, columns.counted_at))
-    return {(Kind(row.kind), row.name): _counted(row.document, row.counted_at) for row in rows}
+    order = (columns.silent.desc(), columns.endpoints.desc(), columns.name)
+    return await _counts(conn, _groups().where(columns.kind == kind.value).order_by(*order).limit(most))
 
 
 async def group(conn: AsyncConnection, key: Key) -> Counted | None:
@@ -154,6 +163,16 @@ async def put_groups(conn: AsyncConnection, found: Mapping[Key, Counted]) -> Non
         for key, counted in found.items()
     ]
     await upsert(conn, roll_group, list(rows))
+
+
+def _groups() -> Select[Any]:
+    columns = roll_group.c
+    return select(columns.kind, columns.name, columns.document, columns.counted_at)
+
+
+async def _counts(conn: AsyncConnection, wanted: Select[Any]) -> dict[Key, Counted]:
+    rows = await conn.execute(wanted)
+    return {(Kind(row.kind), row.name): _counted(row.document, row.counted_at) for row in rows}
 
 
 def _counted(document: dict[str, object], counted_at: int) -> Counted:

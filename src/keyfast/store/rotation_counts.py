@@ -4,7 +4,7 @@ Only the counts by wave and state read every row of a rotation, from the index a
 or are asked for once by an operator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +41,11 @@ class MissingRow:
     seen_at: int
 
 
-async def missing(conn: AsyncConnection, rotation_id: str, *, limit: int) -> list[MissingRow]:
-    """Return endpoints that nobody waived and that have not committed, at most ``limit``; what failed first."""
+async def missing(conn: AsyncConnection, rotation_id: str, counted: Iterable[Count], *, limit: int) -> list[MissingRow]:
+    """Return endpoints that nobody waived and that have not committed, at most ``limit``; what failed first.
+
+    They are looked for where ``counted`` says that there are some, and nowhere else.
+    """
     ended = {CommandState.VERIFIED, CommandState.APPLIED, CommandState.WAIVED, CommandState.SUPERSEDED}
     rows: list[MissingRow] = []
     order = [CommandState.FAILED, CommandState.REVERTED, CommandState.EXPIRED, CommandState.PROVEN]
@@ -59,11 +62,13 @@ async def missing(conn: AsyncConnection, rotation_id: str, *, limit: int) -> lis
         select(*columns)
         .join_from(command, endpoint, endpoint.c.id == command.c.endpoint_id)
         .join(presence, presence.c.endpoint_id == command.c.endpoint_id)
-        .where(command.c.rotation_id == rotation_id, command.c.wave >= BACK)
+        .where(command.c.rotation_id == rotation_id)
     )
-    for state in order:
+    some = {(order.index(one.state), one.wave) for one in counted if one.state in order and one.wave >= BACK}
+    for place, wave in sorted(some):
         if len(rows) < limit:
-            found = await conn.execute(joined.where(command.c.state == state.value).limit(limit - len(rows)))
+            of_it = (command.c.wave == wave, command.c.state == order[place].value)
+            found = await conn.execute(joined.where(*of_it).limit(limit - len(rows)))
             rows += [MissingRow(row[0], row[1], row[2], CommandState(row[3]), row[4], row[5]) for row in found]
     return rows
 

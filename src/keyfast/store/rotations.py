@@ -110,6 +110,13 @@ async def effects(conn: AsyncConnection, rotation_id: str, *, undone: bool = Fal
     return [EffectRow(*row) for row in await conn.execute(found.where(columns.done_at.is_(None)) if undone else found)]
 
 
+async def newest_effects(conn: AsyncConnection, rotation_id: str, *, limit: int) -> list[EffectRow]:
+    """Return the newest so many acts of a rotation's journal, in order."""
+    columns = rotation_effect.c
+    found = select(rotation_effect).where(columns.rotation_id == rotation_id).order_by(columns.number.desc())
+    return [EffectRow(*row) for row in await conn.execute(found.limit(limit))][::-1]
+
+
 async def effect(conn: AsyncConnection, rotation_id: str, number: int) -> EffectRow | None:
     """Return one act of the journal."""
     columns = rotation_effect.c

@@ -49,6 +49,19 @@ class OptionLine(View, frozen=True):
     command: str
 
 
+class CourseView(View, frozen=True):
+    """How an incident goes.
+
+    Attributes:
+        names: of some that are silent.
+        course: how many were silent when, since it began.
+    """
+
+    line: IncidentLine
+    names: tuple[str, ...]
+    course: tuple[Point, ...]
+
+
 class IncidentView(View, frozen=True):
     """An incident with everything that is known of it.
 

@@ -58,6 +58,23 @@ async def test_nobody_ever_made_one(database):
         assert await roll_calls.group(conn, EVERYBODY) is None
 
 
+async def test_some_groups_are_read_without_the_others(database):
+    silent = {"a": (9, 5), "b": (9, 7), "c": (20, 5), "d": (20, 5)}
+    found = {(Kind.SITE, name): Counted(Group(*counts), (), NOW) for name, counts in silent.items()}
+    found |= {EVERYBODY: Counted(Group(58, 22), (), NOW), (Kind.RING, "a"): Counted(Group(9, 9), (), NOW)}
+    async with database.write() as conn:
+        await roll_calls.put_groups(conn, found)
+    async with database.read() as conn:
+        assert await roll_calls.groups(conn) == found
+        worst = await roll_calls.worst(conn, Kind.SITE, 3)
+        assert [name for _, name in worst] == ["b", "c", "d"]
+        assert worst.items() <= found.items()
+        assert await roll_calls.worst(conn, Kind.MODE, 3) == {}
+        asked = {EVERYBODY, (Kind.RING, "a"), (Kind.RING, "b")}
+        assert await roll_calls.groups(conn, asked) == {key: found[key] for key in found if key in asked}
+        assert await roll_calls.groups(conn, ()) == {}
+
+
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
 async def test_everybody_who_is_expected_is_met_once(database, limit):
     states = [EndpointState.ACTIVE, EndpointState.CLONE_SUSPECT, EndpointState.RETIRED, EndpointState.REVOKED]

@@ -293,10 +293,11 @@ async def test_the_missing_are_named_what_failed_first(database, planned):
     rotation_id, ids = planned
     await put(database, ids[:18], C.VERIFIED, statement="jws")
     await put(database, ids[18:19], C.FAILED, statement="jws")
-    found = await in_read(database, rotation_counts.missing, rotation_id, limit=10)
+    counts = await in_read(database, rotation_counts.counts, rotation_id)
+    found = await in_read(database, rotation_counts.missing, rotation_id, counts, limit=10)
     assert [(each.endpoint_id, each.state) for each in found] == [(ids[18], C.FAILED), (ids[19], C.PLANNED)]
     assert found[0].seen_at == NOW
-    assert len(await in_read(database, rotation_counts.missing, rotation_id, limit=1)) == 1
+    assert len(await in_read(database, rotation_counts.missing, rotation_id, counts, limit=1)) == 1
 
 
 async def test_who_is_waited_for_and_who_fell_silent(database, planned):

@@ -52,7 +52,7 @@ class EndpointViews:
             states=tuple(EndpointState),
             disks=tuple(Disks),
             kept=await self._searches.list_(visit.person),
-            accounts=[line.account for line in await self._accounts.list_()] if visit.may(Permission.READ) else [],
+            accounts=await self._accounts.names() if visit.may(Permission.READ) else [],
         )
 
     async def save_search(self, visit: Visit) -> Response:

@@ -38,7 +38,7 @@ class IncidentViews:
 
     async def live(self, visit: Visit) -> Response:
         """``GET /incidents/{id}/live``: how many are silent now; the whole page again in another state."""
-        found = await self._incidents.show(visit.path("id"))
+        found = await self._incidents.course(visit.path("id"))
         answer = self._frame.part(visit, "incident_live.html", found=found, line=found.line)
         if visit.query("state") != found.line.state:
             answer.headers["hx-refresh"] = "true"
@@ -46,7 +46,7 @@ class IncidentViews:
 
     async def course(self, visit: Visit) -> Response:
         """``GET /incidents/{id}/course.json``: what the plot on the page draws."""
-        found = await self._incidents.show(visit.path("id"))
+        found = await self._incidents.course(visit.path("id"))
         points = {point.at: point.silent for point in found.course}
         series = [{"label": "Silent endpoints", "values": [points[at] for at in sorted(points)]}]
         return http.answer(msgspec.json.encode({"at": sorted(points), "series": series}))
@@ -66,8 +66,8 @@ class IncidentViews:
 
     async def traffic(self, visit: Visit) -> Response:  # noqa: ARG002 - a view
         """``GET /traffic.json``: check-ins and refusals of the last minutes, those in which nobody came too."""
-        counted = await self._incidents.roll_call(MINUTES, 1)
-        return http.answer(msgspec.json.encode(_series(counted.traffic, int(self._clock()))))
+        counted = await self._incidents.traffic(MINUTES)
+        return http.answer(msgspec.json.encode(_series(counted, int(self._clock()))))
 
 
 def _account(found: IncidentView) -> str:

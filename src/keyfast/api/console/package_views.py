@@ -102,7 +102,7 @@ class PackageViews:
             form=form,
             fault=fault,
             kinds=kinds,
-            accounts=[line.account for line in await self._accounts.list_()],
+            accounts=await self._accounts.names(),
             modes=sorted({line.mode for line in await self._modes.list_()}),
         )
 

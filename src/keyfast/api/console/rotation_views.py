@@ -142,7 +142,7 @@ class RotationViews:
             preview=preview,
             fault=fault,
             kinds=tuple(kind.value for kind in Kind if kind is not Kind.RECOVERY),
-            accounts=[line.account for line in await self._accounts.list_()],
+            accounts=await self._accounts.names(),
         )
 
 

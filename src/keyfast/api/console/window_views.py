@@ -68,7 +68,7 @@ class WindowViews:
         return go(f"/windows/{visit.path('id')}", "closed")
 
     async def _form(self, visit: Visit, form: Form, fault: KeyfastError | None = None) -> Response:
-        accounts = [line.account for line in await self._accounts.list_()]
+        accounts = await self._accounts.names()
         status = fault.status if fault else 200
         return await self._frame.page(
             visit, "window_new.html", status=status, form=form, fault=fault, accounts=accounts, minutes=60 * HOURS
