@@ -194,7 +194,7 @@ def _api(estate: Estate, package: str) -> dict[str, Asks]:
     return everything
 
 
-_ROTATIONS = {ROLLING: "rolling, all endpoints", DRAINING: "draining", RECOVERY: "recovery", 10: "over"}
+_ROTATIONS = {ROLLING: "rolling, all endpoints", DRAINING: "draining", RECOVERY: "recovery", CHECKING: "over"}
 _WINDOWS = {0: "open", 1: "over"}
 
 
