@@ -14,8 +14,16 @@ from keyfast.settings import Settings
 LOOK_SECONDS = 60
 
 
-async def serve(settings: Settings, app: ASGIApp, start_again: Callable[[], None]) -> None:
-    """Serve until cancelled; ``start_again`` when the certificate was renewed, as TLS reads it at the start only.
+async def serve(
+    settings: Settings, app: ASGIApp, end_streams: Callable[[], None], start_again: Callable[[], None]
+) -> None:
+    """Serve until cancelled.
+
+    Args:
+        settings: where.
+        app: what.
+        end_streams: ends what would go on for as long as somebody watches; a stop waits for whatever is being answered.
+        start_again: called when the certificate was renewed, as TLS reads it at the start only.
 
     Raises:
         NotReadyError: the address cannot be listened on.
@@ -40,6 +48,7 @@ async def serve(settings: Settings, app: ASGIApp, start_again: Callable[[], None
             await asyncio.wait({serving}, timeout=LOOK_SECONDS)
         start_again()
     finally:
+        end_streams()
         stop()
         try:
             await serving
