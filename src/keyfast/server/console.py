@@ -1,6 +1,7 @@
 """The listener for people who are elsewhere: HTTPS, with the server's own certificate."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from granian.constants import HTTPModes, Interfaces
@@ -12,6 +13,8 @@ from keyfast.errors import NotReadyError
 from keyfast.settings import Settings
 
 LOOK_SECONDS = 60
+DRAIN_SECONDS = 5.0
+"""A stop waits so long for what is being answered: a computer that was put to sleep takes nothing, but stays."""
 
 
 async def serve(
@@ -51,7 +54,8 @@ async def serve(
         end_streams()
         stop()
         try:
-            await serving
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(serving, DRAIN_SECONDS)
         except (OSError, RuntimeError) as cause:
             raise NotReadyError(
                 f"cannot listen on {where.listen}:{where.port} (console): {cause}", repair="change console.port"
