@@ -63,7 +63,7 @@ def step(told: Told, seen: Seen, now: float) -> tuple[Told, Sequence[tuple[Word,
 def pause(every: float, took: float) -> float:
     """Return the seconds until the next look: ``every``, and longer where a look takes longer than ``EASY``.
 
-    So looking once a second never takes more than a twentieth of a core, whatever is looked at. Whether somebody may
-    watch is judged at each look, so that one is never later than a sign of life.
+    So looking once a second takes a twentieth of a core at most, up to looks of 0.75 s. Whether somebody may watch is
+    judged at each look, so that one is never later than a sign of life.
     """
     return min(every * max(1.0, took / EASY), BEAT)

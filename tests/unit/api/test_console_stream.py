@@ -127,6 +127,7 @@ async def test_a_stream_ends_with_its_browser_and_with_the_server(who, reads):
     await asyncio.wait_for(hearing, 10)
     assert len(streams) == 0
     assert "event: end" not in listener.text, "the browser is to come again"
+    assert listener.complete is reads
 
 
 async def test_a_failure_frees_the_place():

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import StreamingResponse
@@ -19,6 +20,8 @@ MOST_OF_SESSION = 3
 RETRY_AFTER = 60
 """Seconds; for those that are too many."""
 EVENTS = "text/event-stream"
+GOODBYE = 1.0
+"""Seconds in which the end of an answer is said to a browser that is to come again."""
 RECONNECT = b"retry: 3000\n\n"
 """A browser whose connection broke comes again after so many milliseconds."""
 _LINE_END = re.compile("\r\n|\r|\n")
@@ -105,9 +108,13 @@ class LiveStream(StreamingResponse):
             spoken += b"".join(written(word, text) for word, text in says)
             is_last = any(word is Word.END for word, _ in says)
             # A browser that reads no more holds this up; it is not to hold up the end.
-            if spoken and await _ended(ends, send(_body(spoken, more=not is_last))):
+            if spoken and not await _done(ends, send(_body(spoken, more=not is_last))):
                 return
-            if is_last or await _ended(ends, asyncio.sleep(rest)):
+            if is_last:
+                return
+            if not await _done(ends, asyncio.sleep(rest)):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(send(_body(b"", more=False)), GOODBYE)
                 return
             (seen, rest), spoken = await self._watch(), b""
 
@@ -124,15 +131,15 @@ def _body(spoken: bytes, *, more: bool) -> Message:
     return {"type": "http.response.body", "body": spoken, "more_body": more}
 
 
-async def _ended(ends: Ends, act: Awaitable[None]) -> bool:
-    """Act; tell whether the stream was ended before that was done."""
+async def _done(ends: Ends, act: Awaitable[None]) -> bool:
+    """Act; tell whether that was done before the stream was ended."""
     acting = asyncio.ensure_future(act)
     await asyncio.wait({acting, *ends}, return_when=asyncio.FIRST_COMPLETED)
     if not acting.done():
         acting.cancel()
-        return True
+        return False
     await acting
-    return any(end.done() for end in ends)
+    return True
 
 
 async def _gone(receive: Receive) -> None:
