@@ -1,8 +1,10 @@
 """The console over a town: real services, real endpoints, virtual time; asked in memory, or by a browser over TLS."""
 
+import asyncio
 import contextlib
+import time
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx2
 import trustme
@@ -11,10 +13,12 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 from tests.support import processes
 from tests.support.fake_sign_in import FakeSignIn
+from tests.support.streams import Listener
 from tests.support.town import Town
 
 from keyfast.api.console.app import console_app
 from keyfast.api.console.gate import COOKIE
+from keyfast.api.console.stream import Streams
 from keyfast.core.audit import Actor, Via
 from keyfast.core.audit_actions import refused_act
 from keyfast.store import acts
@@ -30,7 +34,9 @@ class ConsoleTown(Town):
         super().__init__(folder, mode)
         self.strict = True
         self.sign_in = FakeSignIn(self.time)
-        self.app = console_app(self.site._admin.console, self.sign_in, self.time)
+        self.listening: list[asyncio.Task[None]] = []
+        self.streams = Streams(time.monotonic)
+        self.app = console_app(self.site._admin.console, self.sign_in, self.time, self.streams)
 
     def lengthen_trail(self, records: int) -> None:
         """Put refused acts on the trail, all at once."""
@@ -59,6 +65,14 @@ class ConsoleTown(Town):
             assert said.status_code == 303, said.text
         return browser
 
+    def listen(self, cookie: str, path: str) -> Listener:
+        """Somebody with a session listens to a stream, while others do something."""
+        listener, where = Listener(), urlsplit(path)
+        headers = [(b"host", b"console.example"), (b"cookie", f"{COOKIE}={cookie}".encode())]
+        scope = {"path": where.path, "query_string": where.query.encode(), "headers": headers, "root_path": ""}
+        self.listening.append(self.loop.create_task(listener.hear(self.app, scheme="https", **scope)))
+        return listener
+
     @contextlib.asynccontextmanager
     async def served(self, folder: Path):
         """Serve the console over TLS on a free port; yields its URL."""
@@ -83,6 +97,7 @@ class ConsoleTown(Town):
         try:
             yield f"https://localhost:{port}"
         finally:
+            self.streams.end_all()
             server.stop()
             await running
 

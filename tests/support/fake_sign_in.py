@@ -19,13 +19,14 @@ LASTS = 8 * 3600
 
 
 class FakeSignIn:
-    """Sessions in memory. ``throttled`` makes every sign-in wait so many seconds."""
+    """Sessions in memory, and who used theirs. ``throttled`` makes every sign-in wait so many seconds."""
 
     def __init__(self, clock, people=PEOPLE):
         self.clock = clock
         self.people = {person.name: person for person in people}
         self.sessions: dict[str, SignedIn] = {}
         self.throttled = 0
+        self.used: list[str] = []
 
     async def begin(self, name, password, code, address):
         """See ``SignIn``."""
@@ -37,9 +38,12 @@ class FakeSignIn:
         self.sessions[token] = SignedIn(person, token[:8], now, now)
         return Session(token[:8], Secret(token.encode()), person, now + LASTS)
 
-    async def person_of(self, token):
+    async def person_of(self, token, *, watching=False):
         """See ``SignIn``."""
-        return self.sessions.get(token)
+        who = self.sessions.get(token)
+        if who is not None and not watching:
+            self.used.append(who.person.name)
+        return who
 
     async def prove_again(self, token, password, code):
         """See ``SignIn``."""

@@ -94,8 +94,13 @@ class SignIn(Protocol):
         """
         ...
 
-    async def person_of(self, token: str) -> SignedIn | None:
-        """Return who a session's cookie belongs to, None for one that is unknown, ended, idle or too old."""
+    async def person_of(self, token: str, *, watching: bool = False) -> SignedIn | None:
+        """Return who a session's cookie belongs to, None for one that is unknown, ended, idle or too old.
+
+        Args:
+            token: what is in the cookie.
+            watching: a page asks by itself, nobody did anything: that keeps no session alive.
+        """
         ...
 
     async def prove_again(self, token: str, password: Secret, code: str) -> bool:

@@ -1,6 +1,7 @@
 """Put the admin service together: what people and their programs ask, and the jobs that go on beside it."""
 
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.console.app import Network, console_app
 from keyfast.api.console.services import Services as ConsoleServices
+from keyfast.api.console.stream import Streams
 from keyfast.api.gate import BearerDoor
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
@@ -88,11 +90,13 @@ class AdminParts:
     Attributes:
         app: for the local socket.
         network: for the console's listener: the admin API for callers with API tokens, the console for browsers.
+        streams: what the console tells pages as it moves; ended before its listener is stopped.
         sign_in: for people in browsers.
     """
 
     app: Starlette
     network: ASGIApp
+    streams: Streams
     sign_in: SignIn
     people: PeopleService
     watch: AccountWatch
@@ -197,9 +201,11 @@ def admin_service(parts: Parts) -> AdminParts:
     api = admin_app(
         handlers, clock, windows.banner, door=BearerDoor(told.tokens), rings=told.rings, approvals=told.approvals
     )
+    streams = Streams(time.monotonic)
     return AdminParts(
         app=admin_app(handlers, clock, windows.banner),
-        network=Network(api, console_app(told, sign_in, clock)),
+        network=Network(api, console_app(told, sign_in, clock, streams)),
+        streams=streams,
         sign_in=sign_in,
         people=told.people,
         watch=watch,

@@ -1,6 +1,7 @@
 """The listener for people who are elsewhere: HTTPS, with the server's own certificate."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from granian.constants import HTTPModes, Interfaces
@@ -12,10 +13,20 @@ from keyfast.errors import NotReadyError
 from keyfast.settings import Settings
 
 LOOK_SECONDS = 60
+DRAIN_SECONDS = 5.0
+"""A stop waits so long for what is being answered: a computer that was put to sleep takes nothing, but stays."""
 
 
-async def serve(settings: Settings, app: ASGIApp, start_again: Callable[[], None]) -> None:
-    """Serve until cancelled; ``start_again`` when the certificate was renewed, as TLS reads it at the start only.
+async def serve(
+    settings: Settings, app: ASGIApp, end_streams: Callable[[], None], start_again: Callable[[], None]
+) -> None:
+    """Serve until cancelled.
+
+    Args:
+        settings: where.
+        app: what.
+        end_streams: ends what would go on for as long as somebody watches; a stop waits for whatever is being answered.
+        start_again: called when the certificate was renewed, as TLS reads it at the start only.
 
     Raises:
         NotReadyError: the address cannot be listened on.
@@ -40,9 +51,11 @@ async def serve(settings: Settings, app: ASGIApp, start_again: Callable[[], None
             await asyncio.wait({serving}, timeout=LOOK_SECONDS)
         start_again()
     finally:
+        end_streams()
         stop()
         try:
-            await serving
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(serving, DRAIN_SECONDS)
         except (OSError, RuntimeError) as cause:
             raise NotReadyError(
                 f"cannot listen on {where.listen}:{where.port} (console): {cause}", repair="change console.port"

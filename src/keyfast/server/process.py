@@ -74,7 +74,11 @@ async def admin(settings: Settings) -> None:
         websockets=False,
         log_level=LogLevels.warning,
     )
-    beside = [] if not settings.console.port else [console.serve(settings, service.network, server.stop)]
+    beside = (
+        []
+        if not settings.console.port
+        else [console.serve(settings, service.network, service.streams.end_all, server.stop)]
+    )
     await _serve(
         server,
         parts,

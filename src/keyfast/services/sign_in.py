@@ -75,13 +75,13 @@ class SignInService:
             await self._failed("" if row is None else row.name, address)
         return session or SignInRefusal()
 
-    async def person_of(self, token: str) -> SignedIn | None:
+    async def person_of(self, token: str, *, watching: bool = False) -> SignedIn | None:
         """See ``SignIn``."""
         found = await self._session(token)
         if found is None:
             return None
         row, owner, now = *found, int(self._clock())
-        if not is_noted(Times(row.begun_at, row.seen_at), now):
+        if not watching and not is_noted(Times(row.begun_at, row.seen_at), now):
             async with self._database.write() as conn:
                 await sessions.note(conn, row.hash, seen_at=now)
         return SignedIn(owner.person, row.id, row.begun_at, row.proved_at)

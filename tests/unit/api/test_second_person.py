@@ -178,7 +178,7 @@ def test_in_the_console_the_same_form_is_sent_again(tmp_path):
         services = town.site._admin.console
         kek = Kek("kf-test", "k", {"k": OTHER_KEY})
         approvals = ApprovalService(services.people._database, lambda: kek, {P.MODE_CHANGE}, town.time, os.urandom)
-        town.app = console_app(replace(services, approvals=approvals), town.sign_in, town.time)
+        town.app = console_app(replace(services, approvals=approvals), town.sign_in, town.time, town.streams)
         town.sign_in.people["boss"] = changed(town.sign_in.people["ada"], id="9", name="boss")
         ada, boss = town.browser("ada"), town.browser("boss")
         asked = ada.post("/settings/modes/open", mode="windows", ring="r", reason="we need it")

@@ -104,6 +104,17 @@ async def test_requests_are_noted_once_a_minute(office):
         assert (await office.sessions.list_(0, 10))[0].seen_at == noted
 
 
+async def test_a_page_that_asks_by_itself_keeps_no_session_alive(office):
+    token = await office.token()
+    office.now += IDLE - 1
+    assert await office.sign_in.person_of(token, watching=True) is not None
+    assert (await office.sessions.list_(0, 10))[0].seen_at == NOW
+    office.now += 1
+    assert await office.sign_in.person_of(token, watching=True) is None
+    office.now -= 1
+    assert await office.sign_in.person_of(token) is None, "it has ended"
+
+
 @pytest.mark.parametrize("act", ["disable", "reset", "change"])
 async def test_what_is_taken_from_somebody_ends_their_sessions(office, act):
     token = await office.token()

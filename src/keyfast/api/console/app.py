@@ -23,8 +23,9 @@ from keyfast.api.console.gate import Again, Gate, View
 from keyfast.api.console.headers import SafeHeaders
 from keyfast.api.console.home_views import HomeViews
 from keyfast.api.console.incident_views import IncidentViews
+from keyfast.api.console.live_views import LiveViews
 from keyfast.api.console.package_views import PackageViews
-from keyfast.api.console.pages import PAGES, Row
+from keyfast.api.console.pages import PAGES, Row, Shape
 from keyfast.api.console.passkey_views import MyViews, PasskeySignIn
 from keyfast.api.console.people_views import PeopleViews
 from keyfast.api.console.recovery_views import RecoveryViews
@@ -32,19 +33,21 @@ from keyfast.api.console.rotation_views import RotationViews
 from keyfast.api.console.services import Services
 from keyfast.api.console.setting_views import SettingViews
 from keyfast.api.console.sign_in import SignInViews
+from keyfast.api.console.stream import Streams
 from keyfast.api.console.window_views import WindowViews
 from keyfast.core.person import SignIn
 
 API_PATHS = ("/admin/", "/oauth/")
 
 
-def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float]) -> Starlette:
+def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float], streams: Streams) -> Starlette:
     """Build the application.
 
     Args:
         services: what pages ask and tell.
         sign_in: how a browser's user becomes a person.
         clock: unix seconds.
+        streams: those of this process.
     """
     assets = Assets()
     banners = Banners(services.live, services.accounts, services.rotations, services.incidents, clock)
@@ -56,6 +59,7 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
         single_sign_on=services.oidc is not None,
     )
     gate = Gate(sign_in, frame, services.rings, services.approvals, services.audit, clock)
+    live = LiveViews(frame, gate, streams)
     entry = SignInViews(sign_in, gate, frame)
     views = _views(services, frame)
 
@@ -73,7 +77,7 @@ def console_app(services: Services, sign_in: SignIn, clock: Callable[[], float])
             Route("/sign-out", entry.end, methods=["POST"]),
             *_other_ways_in(services, gate, frame),
             Route(f"{PREFIX}/{{path:path}}", assets.serve, methods=["GET"]),
-            *(_route(gate, views, row) for row in PAGES),
+            *(_route(gate, live, views, row) for row in PAGES),
         ],
         middleware=[Middleware(SafeHeaders)],
         exception_handlers={404: nothing_here, 405: nothing_here, 500: failed},
@@ -115,8 +119,14 @@ def _views(services: Services, frame: Frame) -> Mapping[str, object]:
     }
 
 
-def _route(gate: Gate, views: Mapping[str, object], row: Row) -> Route:
-    view: View = _named(views, row.handler)
+def _route(gate: Gate, live: LiveViews, views: Mapping[str, object], row: Row) -> Route:
+    named = _named(views, row.handler)
+    shapes: Mapping[Shape, Callable[[], View]] = {
+        Shape.PAGE: lambda: named,
+        Shape.PART: lambda: live.polled(named),
+        Shape.STREAM: lambda: live.streamed(row, named),
+    }
+    view = shapes[row.shape]()
     again: Again | None = _named(views, row.again) if row.again else None
     return Route(row.path, gate.guarded(row, view, again), methods=[row.method])
 

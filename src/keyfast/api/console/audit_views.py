@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from keyfast.api.audit_api import exported, number, stretch
 from keyfast.api.console.frame import Frame
+from keyfast.api.console.live import Asked, Live
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
 from keyfast.core.audit_actions import ACTIONS
@@ -59,23 +60,28 @@ class AuditViews:
     async def verify(self, visit: Visit) -> Response:
         """``GET /audit/verify?after=&hash=&sealed=``: nothing yet, or the next stretch with a button to go on."""
         begun = bool(visit.query("hash")) or visit.query("after") == "0"
-        found = await self._stretch(visit) if begun else None
-        return await self._frame.page(visit, "audit_verify.html", found=found, sealed=_sealed(visit, found))
+        live = await self.live(Asked.of(visit.request)) if begun else None
+        return await self._frame.page(visit, "audit_verify.html", live=live)
 
-    async def live(self, visit: Visit) -> Response:
+    async def live(self, asked: Asked) -> Live:
         """``GET /audit/verify/live?after=&hash=&sealed=``: the next stretch, for a page that goes on by itself."""
-        found = await self._stretch(visit)
-        return self._frame.part(visit, "audit_verify_live.html", found=found, sealed=_sealed(visit, found))
+        found = await self._stretch(asked)
+        sealed = max(number(asked.query("sealed")), found.sealed)
+        return Live(
+            "audit_verify_live.html",
+            {"found": found, "sealed": sealed},
+            path="/audit/verify/live",
+            state="",
+            moves=not found.done,
+            words={"after": str(found.upto.number), "hash": found.upto.hash, "sealed": str(sealed)},
+            every=0.05,
+            asks="load delay:50ms",
+        )
 
     async def export(self, visit: Visit) -> Response:
         """``POST /audit/export``: all records as a file; a form, so that no other site can have it fetched."""
         return await exported(self._audit, visit.form.text("format"), visit.form.text("after"))
 
-    async def _stretch(self, visit: Visit) -> Verified:
+    async def _stretch(self, asked: Asked) -> Verified:
         """Verify the next stretch; what was verified before is the browser's word, and good for its own eyes only."""
-        return await self._audit.verify(stretch(visit.query("after"), visit.query("hash")))
-
-
-def _sealed(visit: Visit, found: Verified | None) -> int:
-    """The last record that a seal vouched for, in this stretch or in one before."""
-    return max(number(visit.query("sealed")), found.sealed if found else 0)
+        return await self._audit.verify(stretch(asked.query("after"), asked.query("hash")))

@@ -12,6 +12,7 @@ from keyfast import __version__
 from keyfast.api.console import words
 from keyfast.api.console.assets import Assets
 from keyfast.api.console.banners import Banners
+from keyfast.api.console.live import Live
 from keyfast.api.console.visit import Visit
 from keyfast.core.role import Permission
 from keyfast.core.visible import visible
@@ -128,8 +129,10 @@ class Frame:
             "namesake": lambda names: [(name, name) for name in names],
         }
 
-    async def page(self, visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
-        """Answer with a page in its frame."""
+    async def page(
+        self, visit: Visit, template: str, *, status: int = 200, live: Live | None = None, **values: Any
+    ) -> Response:
+        """Answer with a page in its frame; ``live`` is the part of it that moves."""
         path = visit.request.url.path
         return self._html(
             template,
@@ -139,12 +142,18 @@ class Frame:
             here=max((p.path for p in PLACES if path == p.path or path.startswith(f"{p.path}/")), default="", key=len),
             banners=await self._banners.told() if visit.may(P.READ) else (),
             told=TOLD.get(visit.query("told"), ""),
+            live=live,
+            **(live.values if live else {}),
             **values,
         )
 
-    def part(self, visit: Visit, template: str, **values: Any) -> Response:
-        """Answer with a part of a page, for a page that is looked at already."""
-        return self._html(template, 200, visit=visit, **values)
+    def moving(self, live: Live) -> str:
+        """Return a part that moves as markup, the same for everybody."""
+        return self._text(live.template, live=live, **live.values)
+
+    def part(self, live: Live, *, anew: bool) -> Response:
+        """Answer with a part that moves, for a page that shows it already; ``anew`` if that has to be another."""
+        return HTMLResponse(self.moving(live), headers={"hx-refresh": "true"} if anew else None)
 
     def bare(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Answer with a page for somebody who has not signed in."""
@@ -161,11 +170,13 @@ class Frame:
         return answer
 
     def _html(self, template: str, status: int, **values: Any) -> Response:
+        return HTMLResponse(self._text(template, **values), status)
+
+    def _text(self, template: str, **values: Any) -> str:
         now = int(self._clock())
-        text = self._environment.get_template(template).render(
+        return self._environment.get_template(template).render(
             now=now, installation=self._installation(), ago=lambda at: words.ago(at, now), **values
         )
-        return HTMLResponse(text, status)
 
 
 def go(path: str, told: str = "") -> Response:

@@ -16,14 +16,14 @@ from keyfast.api.acts import Trail, actor_for, is_refusal, part_of
 from keyfast.api.console.forms import SECRETS, read_form
 from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.origin import SAFE_METHODS, comes_from_here
-from keyfast.api.console.pages import Row
+from keyfast.api.console.pages import Row, Shape
 from keyfast.api.console.visit import Visit
 from keyfast.api.gate import Approvals, Rings, demand
 from keyfast.core.audit import Actor
 from keyfast.core.caller import is_fresh, reason_fault
 from keyfast.core.person import Session, SignedIn, SignIn
 from keyfast.core.role import DANGEROUS, Permission
-from keyfast.errors import ApprovalNeededError, KeyfastError, NotReadyError, UsageError
+from keyfast.errors import ApprovalNeededError, KeyfastError, NotReadyError, NotSignedInError, UsageError
 from keyfast.services.approvals import Wanted
 from keyfast.store.acts import acting
 
@@ -77,7 +77,7 @@ class Gate:
     async def _enter(self, request: Request, row: Row, view: View, again: Again | None) -> Response:
         if not comes_from_here(request.method, request.headers):
             return self.foreign()
-        who = await self.known(request)
+        who = await self.known(request, watching=row.shape is not Shape.PAGE)
         if who is None:
             return _to_sign_in(request)
         visit = Visit(request, who, fresh=is_fresh(who.proved_at, self._clock()))
@@ -120,10 +120,22 @@ class Gate:
                     return await self._ask_second(visit, needed)
         return await view(visit)
 
-    async def known(self, request: Request) -> SignedIn | None:
-        """Return who a request's cookie belongs to."""
+    async def known(self, request: Request, *, watching: bool = False) -> SignedIn | None:
+        """Return who a request's cookie belongs to; ``watching`` if a page asks and nobody did anything."""
         token = request.cookies.get(COOKIE, "")
-        return await self._sign_in.person_of(token) if 0 < len(token) <= MAX_TOKEN_CHARS else None
+        return await self._sign_in.person_of(token, watching=watching) if 0 < len(token) <= MAX_TOKEN_CHARS else None
+
+    async def demand_still(self, request: Request, row: Row) -> None:
+        """Make sure that whoever asked for something to watch may still see it.
+
+        Raises:
+            NotSignedInError: the session has ended.
+            ForbiddenError, NotFoundError: see ``demand``.
+        """
+        who = await self.known(request, watching=True)
+        if who is None:
+            raise NotSignedInError("the session has ended")
+        await demand(Visit(request, who).caller, row.permission, request.path_params.get("id"), self._rings)
 
     async def begun(self, request: Request, session: Session, next_: str) -> Response:
         """Answer that somebody has signed in; the session that their browser had before ends."""

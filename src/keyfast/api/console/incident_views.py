@@ -5,10 +5,11 @@ from starlette.responses import Response
 
 from keyfast.api import http
 from keyfast.api.console.frame import Frame, go
+from keyfast.api.console.live import Asked, Live
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
 from keyfast.core.roll_call import Kind, credential_of
-from keyfast.wire.incident import IncidentView, MinuteLine
+from keyfast.wire.incident import CourseView, IncidentView, MinuteLine
 
 PAGE = 50
 MINUTES = 180
@@ -34,15 +35,11 @@ class IncidentViews:
     async def show(self, visit: Visit) -> Response:
         """``GET /incidents/{id}``."""
         found = await self._incidents.show(visit.path("id"))
-        return await self._frame.page(visit, "incident.html", found=found, line=found.line, account=_account(found))
+        return await self._frame.page(visit, "incident.html", live=_live(found), account=_account(found))
 
-    async def live(self, visit: Visit) -> Response:
+    async def live(self, asked: Asked) -> Live:
         """``GET /incidents/{id}/live``: how many are silent now; the whole page again in another state."""
-        found = await self._incidents.course(visit.path("id"))
-        answer = self._frame.part(visit, "incident_live.html", found=found, line=found.line)
-        if visit.query("state") != found.line.state:
-            answer.headers["hx-refresh"] = "true"
-        return answer
+        return _live(await self._incidents.course(asked.path("id")))
 
     async def course(self, visit: Visit) -> Response:
         """``GET /incidents/{id}/course.json``: what the plot on the page draws."""
@@ -68,6 +65,19 @@ class IncidentViews:
         """``GET /traffic.json``: check-ins and refusals of the last minutes, those in which nobody came too."""
         counted = await self._incidents.traffic(MINUTES)
         return http.answer(msgspec.json.encode(_series(counted, int(self._clock()))))
+
+
+def _live(found: IncidentView | CourseView) -> Live:
+    line = found.line
+    return Live(
+        "incident_live.html",
+        {"found": found, "line": line},
+        path=f"/incidents/{line.id}/live",
+        state=line.state,
+        moves=not line.ended_at,
+        every=5.0,
+        asks="every 5s",
+    )
 
 
 def _account(found: IncidentView) -> str:

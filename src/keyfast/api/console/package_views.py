@@ -8,13 +8,14 @@ from starlette.responses import Response
 from keyfast.api import http
 from keyfast.api.console.forms import Form
 from keyfast.api.console.frame import Frame, go
+from keyfast.api.console.live import Asked, Live
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
 from keyfast.api.package_api import download
 from keyfast.core.package import PackageKind
 from keyfast.core.package_standing import SENTENCES
 from keyfast.errors import KeyfastError, UsageError
-from keyfast.wire.admin import PackageOrder
+from keyfast.wire.admin import PackageLine, PackageOrder
 
 PAGE = 50
 CAME = 50
@@ -68,21 +69,17 @@ class PackageViews:
         return await self._frame.page(
             visit,
             "package.html",
+            live=_live(found.line),
             found=found,
-            line=found.line,
             faults=[FAULTS[fault] for fault in found.line.faults],
             came=came[:CAME],
             more=came[CAME - 1].id if len(came) > CAME else "",
             after=visit.query("after"),
         )
 
-    async def live(self, visit: Visit) -> Response:
+    async def live(self, asked: Asked) -> Live:
         """``GET /packages/{id}/live``: how far the build is; the whole page again when it has ended."""
-        line = await self._reports.line(visit.path("id"))
-        answer = self._frame.part(visit, "package_live.html", line=line)
-        if line.state != "building":
-            answer.headers["hx-refresh"] = "true"
-        return answer
+        return _live(await self._reports.line(asked.path("id")))
 
     async def take(self, visit: Visit) -> Response:
         """``POST /packages/{id}/file``: the artefact; a form, so that no other site can have it fetched."""
@@ -105,6 +102,18 @@ class PackageViews:
             accounts=await self._accounts.names(),
             modes=sorted({line.mode for line in await self._modes.list_()}),
         )
+
+
+def _live(line: PackageLine) -> Live:
+    return Live(
+        "package_live.html",
+        {"line": line},
+        path=f"/packages/{line.id}/live",
+        state=line.state,
+        moves=line.state == "building",
+        every=0.5,
+        asks="every 1s",
+    )
 
 
 def _order(form: Form) -> PackageOrder:

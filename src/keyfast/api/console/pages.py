@@ -1,7 +1,8 @@
 """Every page and act of the console: one table, each with the permission it takes and what it is on the trail."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from keyfast.api.acts import ACTS
 from keyfast.api.console.forms import MAX_FORM
@@ -15,6 +16,14 @@ ENDPOINT_ACTS = ACTS["POST /admin/v1/endpoints/{id}/{event}"]
 ROTATION_ACTS = ACTS["POST /admin/v1/rotations/{id}/{act}"]
 
 
+class Shape(Enum):
+    """What a handler answers with: a page, a part that moves, or a stream of what changes in it."""
+
+    PAGE = auto()
+    PART = auto()
+    STREAM = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One page, or one act; what is not in the table of these is not there.
@@ -23,6 +32,7 @@ class Row:
         action: what it is called on the audit trail, or that by the last part of the path; empty if it changes nothing.
         again: what shows the form again after the act was refused; without it the reason has a page of its own.
         limit: bytes of the largest form that is read.
+        shape: what is answered; parts and streams are asked for by pages, and keep no session alive.
     """
 
     method: str
@@ -32,6 +42,13 @@ class Row:
     action: str | Mapping[str, str] = ""
     again: str = ""
     limit: int = MAX_FORM
+    shape: Shape = Shape.PAGE
+
+
+def _live(path: str, permission: Permission, handler: str) -> tuple[Row, Row]:
+    """A part of a page that moves: asked for, and told."""
+    asked = Row("GET", path, permission, handler, shape=Shape.PART)
+    return asked, replace(asked, path=f"{path}/stream", shape=Shape.STREAM)
 
 
 PAGES: Sequence[Row] = (
@@ -39,7 +56,7 @@ PAGES: Sequence[Row] = (
     Row("GET", "/traffic.json", P.READ, "incidents.traffic"),
     Row("GET", "/incidents", P.READ, "incidents.list_"),
     Row("GET", "/incidents/{id}", P.READ, "incidents.show"),
-    Row("GET", "/incidents/{id}/live", P.READ, "incidents.live"),
+    *_live("/incidents/{id}/live", P.READ, "incidents.live"),
     Row("GET", "/incidents/{id}/course.json", P.READ, "incidents.course"),
     Row("POST", "/incidents/{id}/close", P.INCIDENT_ACT, "incidents.close", "incident_closed"),
     Row("GET", "/forecast", P.READ, "incidents.forecast"),
@@ -56,7 +73,7 @@ PAGES: Sequence[Row] = (
     Row("POST", "/rotations/preview", P.ROTATION_PLAN, "rotations.preview", again="rotations.again"),
     Row("GET", "/rotations/new", P.ROTATION_PLAN, "rotations.new"),
     Row("GET", "/rotations/{id}", P.READ, "rotations.show"),
-    Row("GET", "/rotations/{id}/live", P.READ, "rotations.live"),
+    *_live("/rotations/{id}/live", P.READ, "rotations.live"),
     Row("POST", "/rotations/{id}/approve", P.ROTATION_APPROVE, "rotations.approve", "rotation_approved"),
     Row("POST", "/rotations/{id}/waive", P.ROTATION_PLAN, "rotations.waive", "rotation_waived"),
     Row("POST", "/rotations/{id}/retire", P.ROTATION_RETIRE, "rotations.retire", "rotation_retired"),
@@ -66,12 +83,12 @@ PAGES: Sequence[Row] = (
     Row("POST", "/windows", P.WINDOW_OPEN, "windows.open_", "window_opened", again="windows.again"),
     Row("GET", "/windows/new", P.WINDOW_OPEN, "windows.new"),
     Row("GET", "/windows/{id}", P.READ, "windows.show"),
-    Row("GET", "/windows/{id}/live", P.READ, "windows.live"),
+    *_live("/windows/{id}/live", P.READ, "windows.live"),
     Row("POST", "/windows/{id}/close", P.WINDOW_CLOSE, "windows.close", "window_closed"),
     Row("GET", "/recovery", P.READ, "recovery.situations"),
     Row("GET", "/recovery/way", P.RECOVERY_LEAD, "recovery.way"),
     Row("GET", "/recovery/progress", P.READ, "recovery.progress"),
-    Row("GET", "/recovery/progress/live", P.READ, "recovery.live"),
+    *_live("/recovery/progress/live", P.READ, "recovery.live"),
     Row("POST", "/recovery/begin", P.RECOVERY_LEAD, "recovery.begin", "recovery_begun", again="recovery.again"),
     Row("POST", "/recovery/resume", P.RECOVERY_LEAD, "recovery.resume", "rotation_started"),
     Row("POST", "/recovery/finish", P.RECOVERY_LEAD, "recovery.finish", "recovery_finished"),
@@ -79,7 +96,7 @@ PAGES: Sequence[Row] = (
     Row("POST", "/packages", P.PACKAGE_BUILD, "packages.build", "package_created", "packages.again", LONG_FORM),
     Row("GET", "/packages/new", P.PACKAGE_BUILD, "packages.new"),
     Row("GET", "/packages/{id}", P.PACKAGE_READ, "packages.show"),
-    Row("GET", "/packages/{id}/live", P.PACKAGE_READ, "packages.live"),
+    *_live("/packages/{id}/live", P.PACKAGE_READ, "packages.live"),
     Row("POST", "/packages/{id}/file", P.PACKAGE_TAKE, "packages.take", "package_downloaded"),
     Row("POST", "/packages/{id}/revoke", P.PACKAGE_REVOKE, "packages.revoke", "package_revoked"),
     Row("GET", "/accounts", P.READ, "accounts.list_"),
@@ -101,7 +118,7 @@ PAGES: Sequence[Row] = (
     Row("GET", "/audit", P.AUDIT_READ, "audit.list_"),
     Row("POST", "/audit/export", P.AUDIT_EXPORT, "audit.export"),
     Row("GET", "/audit/verify", P.AUDIT_READ, "audit.verify"),
-    Row("GET", "/audit/verify/live", P.AUDIT_READ, "audit.live"),
+    *_live("/audit/verify/live", P.AUDIT_READ, "audit.live"),
     Row("GET", "/audit/{number}", P.AUDIT_READ, "audit.show"),
     Row("GET", "/me", P.SELF, "me.show"),
     Row("POST", "/me/passkeys/begin", P.SELF_CHANGE, "me.begin"),

@@ -4,13 +4,16 @@ from starlette.responses import Response
 
 from keyfast.api.console.forms import Form
 from keyfast.api.console.frame import Frame, go
+from keyfast.api.console.live import Asked, Live
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
 from keyfast.core.way_out import Need, Way
 from keyfast.errors import KeyfastError, NotFoundError
-from keyfast.wire.recovery import RecoveryFinish, RecoveryOrder, SituationView, WayLine
+from keyfast.wire.recovery import RecoveryFinish, RecoveryOrder, RecoveryStatus, SituationView, WayLine
 
 MINUTES = 240
+ENDED = frozenset({"idle", "done"})
+"""Stages in which nothing moves."""
 
 
 class RecoveryViews:
@@ -53,15 +56,11 @@ class RecoveryViews:
     async def progress(self, visit: Visit) -> Response:
         """``GET /recovery/progress``."""
         status = await self._recovery.status(visit.query("account"))
-        return await self._frame.page(visit, "recovery_progress.html", progress=status)
+        return await self._frame.page(visit, "recovery_progress.html", live=_live(status))
 
-    async def live(self, visit: Visit) -> Response:
+    async def live(self, asked: Asked) -> Live:
         """``GET /recovery/progress/live``: progress alone; the whole page again at the next stage."""
-        status = await self._recovery.status(visit.query("account"))
-        answer = self._frame.part(visit, "recovery_live.html", progress=status)
-        if visit.query("stage") != status.stage:
-            answer.headers["hx-refresh"] = "true"
-        return answer
+        return _live(await self._recovery.status(asked.query("account")))
 
     async def resume(self, visit: Visit) -> Response:  # noqa: ARG002 - a view
         """``POST /recovery/resume``."""
@@ -96,6 +95,17 @@ class RecoveryViews:
             in_directory=line.way == Way.RESTORE.value,
             minutes=MINUTES,
         )
+
+
+def _live(status: RecoveryStatus) -> Live:
+    return Live(
+        "recovery_live.html",
+        {"progress": status},
+        path="/recovery/progress/live",
+        state=status.stage,
+        moves=status.stage not in ENDED,
+        words={"account": status.account},
+    )
 
 
 def _chosen(found: list[SituationView], account: str, way: str) -> tuple[SituationView, WayLine]:

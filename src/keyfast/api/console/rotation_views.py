@@ -8,6 +8,7 @@ from starlette.responses import Response
 from keyfast.api.acts import ROTATION_ACTS
 from keyfast.api.console.forms import Form
 from keyfast.api.console.frame import Frame, go
+from keyfast.api.console.live import Asked, Live
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
 from keyfast.core.role import DANGEROUS, Permission
@@ -86,15 +87,11 @@ class RotationViews:
         """``GET /rotations/{id}``."""
         found = await self._rotations.show(visit.path("id"), MISSING)
         steps = [step for step in _steps(found) if visit.may(step.permission)]
-        return await self._frame.page(visit, "rotation.html", found=found, steps=steps, shares=_shares(found))
+        return await self._frame.page(visit, "rotation.html", live=_live(found), steps=steps)
 
-    async def live(self, visit: Visit) -> Response:
+    async def live(self, asked: Asked) -> Live:
         """``GET /rotations/{id}/live``: progress alone; the whole page again when the phase is another."""
-        found = await self._rotations.show(visit.path("id"), MISSING)
-        answer = self._frame.part(visit, "rotation_live.html", found=found, shares=_shares(found))
-        if visit.query("state") != f"{found.state}{'!' if found.paused else ''}":
-            answer.headers["hx-refresh"] = "true"
-        return answer
+        return _live(await self._rotations.show(asked.path("id"), 0))
 
     async def approve(self, visit: Visit) -> Response:
         """``POST /rotations/{id}/approve``: under the name of who has signed in."""
@@ -144,6 +141,16 @@ class RotationViews:
             kinds=tuple(kind.value for kind in Kind if kind is not Kind.RECOVERY),
             accounts=await self._accounts.names(),
         )
+
+
+def _live(found: RotationView) -> Live:
+    return Live(
+        "rotation_live.html",
+        {"found": found, "shares": _shares(found)},
+        path=f"/rotations/{found.id}/live",
+        state=f"{found.state}{'!' if found.paused else ''}",
+        moves=not found.finished,
+    )
 
 
 def _steps(found: RotationView) -> list[Step]:

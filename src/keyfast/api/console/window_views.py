@@ -4,10 +4,12 @@ from starlette.responses import Response
 
 from keyfast.api.console.forms import Form
 from keyfast.api.console.frame import Frame, go
+from keyfast.api.console.live import Asked, Live
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
+from keyfast.core.window import WindowState
 from keyfast.errors import KeyfastError
-from keyfast.wire.window import WindowClose, WindowOrder
+from keyfast.wire.window import WindowClose, WindowOrder, WindowView
 
 LISTED = 50
 HOURS = 4
@@ -49,15 +51,11 @@ class WindowViews:
 
     async def show(self, visit: Visit) -> Response:
         """``GET /windows/{id}``."""
-        return await self._frame.page(visit, "window.html", found=await self._windows.show(visit.path("id")))
+        return await self._frame.page(visit, "window.html", live=_live(await self._windows.show(visit.path("id"))))
 
-    async def live(self, visit: Visit) -> Response:
+    async def live(self, asked: Asked) -> Live:
         """``GET /windows/{id}/live``: how many are back, and who is missing; all anew when it is closed."""
-        found = await self._windows.show(visit.path("id"))
-        answer = self._frame.part(visit, "window_live.html", found=found)
-        if found.line.state != "open":
-            answer.headers["hx-refresh"] = "true"
-        return answer
+        return _live(await self._windows.show(asked.path("id")))
 
     async def close(self, visit: Visit) -> Response:
         """``POST /windows/{id}/close``: over those that are missing only by name, or by their number."""
@@ -73,3 +71,9 @@ class WindowViews:
         return await self._frame.page(
             visit, "window_new.html", status=status, form=form, fault=fault, accounts=accounts, minutes=60 * HOURS
         )
+
+
+def _live(found: WindowView) -> Live:
+    state = found.line.state
+    path = f"/windows/{found.line.id}/live"
+    return Live("window_live.html", {"found": found}, path, state, moves=state == WindowState.OPEN)
