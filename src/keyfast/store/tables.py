@@ -11,7 +11,16 @@ from keyfast.store.audit_tables import audit, audit_head, outbox
 from keyfast.store.incident_tables import incident, roll_call, roll_group, traffic
 from keyfast.store.metadata import metadata
 from keyfast.store.package_tables import enrolment_token, package, package_serial
-from keyfast.store.people_tables import api_token, approval, passkey, person, person_session, sign_in_failure
+from keyfast.store.people_tables import (
+    api_token,
+    approval,
+    directory_try,
+    passkey,
+    person,
+    person_account,
+    person_session,
+    sign_in_failure,
+)
 from keyfast.store.rotation_tables import recovery_window, recovery_window_endpoint, rotation, rotation_effect
 from keyfast.store.types import BigId, JsonText, PlainText, UuidText
 
@@ -20,6 +29,7 @@ __all__ = (
     "approval",
     "audit",
     "audit_head",
+    "directory_try",
     "enrolment_token",
     "incident",
     "metadata",
@@ -28,6 +38,7 @@ __all__ = (
     "package_serial",
     "passkey",
     "person",
+    "person_account",
     "person_session",
     "recovery_window",
     "recovery_window_endpoint",
