@@ -81,7 +81,7 @@ async def test_a_name_that_is_nobodys_is_no_account(directory, name):
 async def test_an_account_is_found_by_its_identifier_whatever_it_is_called_now(ad, directory, account):
     sid = (await directory.member((), name=account.name)).sid
     renamed = f"{account.name}-x"
-    ad.modify(account.name, sAMAccountName=renamed)
+    ad.rename(account.name, renamed)
     assert (await directory.member((), sid=sid)).reading.name == renamed
     ad.delete_user(renamed)
     assert not (await directory.member((), sid=sid)).reading.exists

@@ -10,7 +10,7 @@ from tests.support.databases import NOW
 from tests.support.fake_groups import FakeGroups
 
 from keyfast.core.person import Session
-from keyfast.core.person_groups import DomainNames, GroupRole
+from keyfast.core.person_groups import DomainNames, GroupDirectory, GroupRole
 from keyfast.core.role import Role
 from keyfast.core.secret import Secret
 from keyfast.services.api_tokens import ApiTokenService
@@ -36,11 +36,13 @@ DORA, PERSON = "CORP\\dora", "dora@corp.example.test"
 class Office:
     """Services of people over one store, and the clock in our hands."""
 
-    def __init__(self, database: Database, groups: Sequence[GroupRole] = ()) -> None:
+    def __init__(
+        self, database: Database, groups: Sequence[GroupRole] = (), directory: GroupDirectory | None = None
+    ) -> None:
         self.now = NOW
         self.database = database
         self.directory = FakeGroups(self.clock)
-        self.there = self._there(groups) if groups else None
+        self.there = self._there(directory or self.directory, groups) if groups else None
         self.kek = Kek("kf-test", "k", {"k": Secret(bytes(32))})
         self.passwords = Passwords(CHEAPEST)
         self.people = PeopleService(database, self.passwords, self.clock, os.urandom)
@@ -49,9 +51,9 @@ class Office:
         self.sessions = SessionService(database, self.clock)
         self.sign_in = SignInService(database, self.codes, self.passwords, self.clock, os.urandom, self.there)
 
-    def _there(self, groups: Sequence[GroupRole]) -> DirectoryPeople:
+    def _there(self, directory: GroupDirectory, groups: Sequence[GroupRole]) -> DirectoryPeople:
         names = DomainNames("CORP", "CORP.EXAMPLE.TEST")
-        return DirectoryPeople(self.database, self.directory, groups, names, self.clock, os.urandom)
+        return DirectoryPeople(self.database, directory, groups, names, self.clock, os.urandom)
 
     def clock(self) -> float:
         return float(self.now)

@@ -120,6 +120,11 @@ class Domain:
         """Take an account or a group out of a group."""
         self.database.ask("leave", group=group, name=name)
 
+    def rename(self, account: str, name: str) -> None:
+        """Give an account another name, as somebody has who marries: all of them but the identifiers."""
+        self.modify(account, sAMAccountName=name, userPrincipalName=f"{name}@{self.realm.lower()}")
+        self.database.ask("rename", dn=self.database.dn(name), name=name)
+
     def exists(self, account: str) -> bool:
         """Whether there is such an account."""
         return bool(self.database.ask("find", name=account))

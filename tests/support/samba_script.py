@@ -80,6 +80,9 @@ class Script:
     def add_group(self, name: str) -> None:
         self._db.newgroup(name)
 
+    def rename(self, dn: str, name: str) -> None:
+        self._db.rename(dn, f"CN={name},{ldb.Dn(self._db, dn).parent()}")
+
     def reset(self, name: str, password: str) -> None:
         self._db.setpassword(f"(sAMAccountName={ldb.binary_encode(name)})", password, force_change_at_next_login=False)
 

@@ -184,7 +184,7 @@ def remove_passkey(
 @app.command()
 def groups(
     name: Annotated[
-        str | None, typer.Argument(help="An account: DOMAIN\\\\name, name@realm, or a name of the domain.")
+        str | None, typer.Argument(help="An account: DOMAIN\\name, name@realm, or a name of the domain.")
     ] = None,
     data: Data = None,
     json: Json = False,
