@@ -59,6 +59,19 @@ async def test_nobody_makes_the_server_forget_what_the_directory_was_shown(offic
     assert (await wrong(office, 99)).retry_after == DIRECTORY_REST
 
 
+async def test_a_password_that_the_directory_may_have_seen_counts(office, monkeypatch):
+    async def dies(name, password):
+        raise NotReadyError("dc1 closed the connection")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(office.directory, "verify", dies)
+        for _ in range(DIRECTORY_TRIES):
+            with pytest.raises(NotReadyError):
+                await office.enter(DORA)
+    assert "sign_in_failed" not in await office.kinds()
+    assert (await office.enter(DORA)).retry_after == DIRECTORY_REST
+
+
 async def test_a_right_password_ends_the_row(office):
     for _ in range(3):
         for number in range(DIRECTORY_TRIES - 1):
