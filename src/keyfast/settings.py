@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from keyfast import settings_notify
+from keyfast import settings_directory, settings_notify
 from keyfast.core.role import DANGEROUS, Permission
 from keyfast.errors import UsageError
+from keyfast.settings_directory import ActiveDirectorySettings
 from keyfast.settings_notify import NOBODY, NotifySettings
 
 FILE_NAME = "server.toml"
@@ -30,31 +31,6 @@ class WindowsSettings:
     ntlm_auth: Path | None = None
     extended_protection: str = "allow"
     basic: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveDirectorySettings:
-    """Where the accounts are (table ``directory``); without the table the embedded directory is used.
-
-    Attributes:
-        domain: short (NetBIOS) name of the domain.
-        realm: its Kerberos realm.
-        servers: URLs of its domain controllers, ``ldaps://`` or ``ldap://`` (then with StartTLS or sealing).
-        ca: PEM file of the authority behind their certificates, None for the operating system's.
-        reader: logon name or Kerberos principal by which this server reads.
-        reader_password_file: file with its password, mode 0600; or
-        reader_keytab: its keys.
-        watch_interval_s: seconds between two readings of each account.
-    """
-
-    domain: str
-    realm: str
-    servers: tuple[str, ...]
-    reader: str
-    ca: Path | None = None
-    reader_password_file: Path | None = None
-    reader_keytab: Path | None = None
-    watch_interval_s: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +192,7 @@ def load(data: Path) -> Settings:
         urls=_urls(path, found.get("urls", list(default.urls))),
         database=_text(path, found, "database", ""),
         windows=_windows(path, _table(path, found, "windows") or {}),
-        directory=_directory(path, _table(path, found, "directory")),
+        directory=settings_directory.read(path, _table(path, found, "directory")),
         recovery=_recovery(path, _table(path, found, "recovery") or {}),
         packages=_packages(path, _table(path, found, "packages") or {}),
         console=_console(path, _table(path, found, "console") or {}),
@@ -363,31 +339,3 @@ def _packages(path: Path, found: dict[str, object]) -> PackagesSettings:
         raise UsageError(f"{path}: packages needs both python_embed and python_embed_sha256, or neither")
     rpm_key, wheels = (_file(path, found, name) for name in ("rpm_key", "wheels"))
     return PackagesSettings(certificate, key, rpm_key, embed, digest, wheels, keep)
-
-
-def _directory(path: Path, found: dict[str, object] | None) -> ActiveDirectorySettings | None:
-    if found is None:
-        return None
-    names = set(ActiveDirectorySettings.__slots__)
-    _demand_known(path, found, names)
-    servers = found.get("servers")
-    if not isinstance(servers, list) or not servers or not all(isinstance(url, str) for url in servers):
-        raise UsageError(f"{path}: directory.servers must be a list of URLs of domain controllers")
-    interval = found.get("watch_interval_s", 60)
-    if not isinstance(interval, int) or isinstance(interval, bool) or not 1 <= interval <= 3600:  # noqa: PLR2004
-        raise UsageError(f"{path}: directory.watch_interval_s must be a number of seconds from 1 to 3600")
-    settings = ActiveDirectorySettings(
-        domain=_text(path, found, "domain", "").upper(),
-        realm=_text(path, found, "realm", "").upper(),
-        servers=tuple(servers),
-        reader=_text(path, found, "reader", ""),
-        ca=_file(path, found, "ca"),
-        reader_password_file=_file(path, found, "reader_password_file"),
-        reader_keytab=_file(path, found, "reader_keytab"),
-        watch_interval_s=interval,
-    )
-    if not (settings.domain and settings.reader):
-        raise UsageError(f"{path}: directory needs domain and reader")
-    if (settings.reader_password_file is None) == (settings.reader_keytab is None):
-        raise UsageError(f"{path}: directory needs either reader_password_file or reader_keytab")
-    return settings

@@ -9,6 +9,7 @@ from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.approvals import ApprovalService
 from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
+from keyfast.services.person_groups import PersonGroups
 from keyfast.services.second_factor import SecondFactors
 from keyfast.services.sessions import SessionService
 from keyfast.services.sign_in import SignInService
@@ -27,6 +28,7 @@ def people_api(database: Database, kek: Callable[[], Kek], clock: Callable[[], f
         PasskeyService(database, "https://localhost", sign_in, clock, os.urandom),
         SessionService(database, clock),
         ApiTokenService(database, clock, os.urandom),
+        PersonGroups(database, None),
     )
 
 

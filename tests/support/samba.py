@@ -99,11 +99,31 @@ class Domain:
         upn = {"userPrincipalName": f"{name}@{self.realm.lower()}"}
         self.database.modify(self.database.dn(name), **(upn | dict(attributes or {})))
         for group in groups:
-            self.database.ask("join", group=group, name=name)
+            self.join(group, name)
 
     def delete_user(self, name: str) -> None:
         """Delete an account."""
         self.database.ask("delete", dn=self.database.dn(name))
+
+    def add_group(self, name: str, *members: str) -> str:
+        """Add a group with members (accounts or groups), and return its distinguished name."""
+        self.database.ask("add_group", name=name)
+        for member in members:
+            self.join(name, member)
+        return self.database.dn(name)
+
+    def join(self, group: str, name: str) -> None:
+        """Put an account or a group into a group."""
+        self.database.ask("join", group=group, name=name)
+
+    def leave(self, group: str, name: str) -> None:
+        """Take an account or a group out of a group."""
+        self.database.ask("leave", group=group, name=name)
+
+    def rename(self, account: str, name: str) -> None:
+        """Give an account another name, as somebody has who marries: all of them but the identifiers."""
+        self.modify(account, sAMAccountName=name, userPrincipalName=f"{name}@{self.realm.lower()}")
+        self.database.ask("rename", dn=self.database.dn(name), name=name)
 
     def exists(self, account: str) -> bool:
         """Whether there is such an account."""

@@ -74,6 +74,15 @@ class Script:
     def join(self, group: str, name: str) -> None:
         self._db.add_remove_group_members(group, [name], add_members_operation=True)
 
+    def leave(self, group: str, name: str) -> None:
+        self._db.add_remove_group_members(group, [name], add_members_operation=False)
+
+    def add_group(self, name: str) -> None:
+        self._db.newgroup(name)
+
+    def rename(self, dn: str, name: str) -> None:
+        self._db.rename(dn, f"CN={name},{ldb.Dn(self._db, dn).parent()}")
+
     def reset(self, name: str, password: str) -> None:
         self._db.setpassword(f"(sAMAccountName={ldb.binary_encode(name)})", password, force_change_at_next_login=False)
 

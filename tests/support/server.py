@@ -60,7 +60,11 @@ class RunningServer:
         """Start it, and wait until both services answer."""
         command = ("keyfast.cli.main", "server", "run", "--data", str(self.data))
         self.process = processes.start(*command, log=self.log, **self.env)
-        processes.until(self._answers, f"the server to answer; log:\n{self.log.read_text()}")
+        try:
+            processes.until(self._answers, f"the server to answer; log:\n{self.log.read_text()}")
+        except BaseException:
+            self.close()  # nobody has it yet who could
+            raise
 
     def _answers(self) -> bool:
         assert self.process is not None

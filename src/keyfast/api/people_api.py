@@ -1,4 +1,4 @@
-"""The admin API of people, their sessions and their API tokens."""
+"""The admin API of people, their groups, sessions and API tokens."""
 
 from starlette.requests import Request
 
@@ -10,11 +10,13 @@ from keyfast.core.secret import Secret
 from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
+from keyfast.services.person_groups import PersonGroups
 from keyfast.services.second_factor import SecondFactors
 from keyfast.services.sessions import SessionService
 from keyfast.wire import admin
 from keyfast.wire.people import (
     Code,
+    GroupsView,
     Invited,
     Joining,
     Myself,
@@ -34,7 +36,7 @@ MAX_JOINING = 4096
 
 
 class PeopleApi:
-    """Handlers of ``/admin/v1/people``, ``sessions``, ``tokens`` and ``self``."""
+    """Handlers of ``/admin/v1/people``, ``groups``, ``sessions``, ``tokens`` and ``self``."""
 
     def __init__(
         self,
@@ -43,12 +45,14 @@ class PeopleApi:
         passkeys: PasskeyService,
         sessions: SessionService,
         tokens: ApiTokenService,
+        groups: PersonGroups,
     ) -> None:
         self._people = people
         self._passkeys = passkeys
         self._codes = codes
         self._sessions = sessions
         self._tokens = tokens
+        self._groups = groups
 
     async def myself(self, request: Request) -> Answer[Myself]:
         """``GET /admin/v1/self``: who calls, and what they may do."""
@@ -93,6 +97,11 @@ class PeopleApi:
     async def enable(self, request: Request) -> Answer[Invited]:
         """``POST /admin/v1/people/{name}/enable``: let somebody back in, by an invitation."""
         return ok(await self._people.enable(_name(request), caller_of(request).name))
+
+    @query(name=str)
+    async def groups(self, request: Request) -> Answer[GroupsView]:
+        """``GET /admin/v1/groups``: what groups of the directory give, and would give the account ``name``."""
+        return ok(await self._groups.show(request.query_params.get("name", "")))
 
     async def begin_code(self, request: Request) -> Answer[SecondFactor]:
         """``POST /admin/v1/people/{name}/second-factor``: make a secret for an authenticator; told once."""

@@ -178,6 +178,7 @@ ADMIN_ROUTES: Sequence[Row] = (
         "people.remove_passkey",
         P.PEOPLE_CHANGE,
     ),
+    Row("GET", "/admin/v1/groups", Who.ADMINISTRATOR, "people.groups", P.PEOPLE_READ),
     Row("GET", "/admin/v1/approvals", Who.ADMINISTRATOR, "approval.list_", P.READ),
     Row("POST", "/admin/v1/approvals/{id}/approve", Who.ADMINISTRATOR, "approval.approve", P.APPROVAL_DECIDE),
     Row("POST", "/admin/v1/approvals/{id}/deny", Who.ADMINISTRATOR, "approval.deny", P.APPROVAL_DECIDE),

@@ -10,7 +10,18 @@ from keyfast.cli import output, passwords
 from keyfast.cli.options import Data, Json, client
 from keyfast.core.role import Role
 from keyfast.wire.admin import Changed
-from keyfast.wire.people import Code, Invited, Joining, PasskeyLine, PersonChange, PersonLine, PersonOrder, SecondFactor
+from keyfast.wire.people import (
+    Code,
+    GroupMember,
+    GroupsView,
+    Invited,
+    Joining,
+    PasskeyLine,
+    PersonChange,
+    PersonLine,
+    PersonOrder,
+    SecondFactor,
+)
 
 app = typer.Typer(no_args_is_help=True, help="People who may sign in, their roles and rings.")
 
@@ -52,12 +63,13 @@ def list_(
         output.as_json(rows)
         return
     output.table(
-        ("NAME", "ROLE", "RINGS", "STATE", "SECOND FACTOR", "SIGNED IN"),
+        ("NAME", "ROLE", "RINGS", "FROM", "STATE", "SECOND FACTOR", "SIGNED IN"),
         (
             (
                 escape(row.name),
                 row.role,
                 escape(", ".join(row.rings)) or "all",
+                _from(row),
                 output.coloured(row.state, STATE_COLOUR),
                 "yes" if row.second_factor else "no",
                 output.moment(row.signed_in_at),
@@ -169,8 +181,48 @@ def remove_passkey(
         output.console.print(f"passkey {escape(passkey)} is removed")
 
 
+@app.command()
+def groups(
+    name: Annotated[
+        str | None, typer.Argument(help="An account: DOMAIN\\name, name@realm, or a name of the domain.")
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Show what groups of the directory give, and what they would give an account; no password is needed."""
+    view = client(data).get("/admin/v1/groups", GroupsView, {"name": name} if name else {})
+    if json:
+        output.as_json(view)
+        return
+    output.table(
+        ("GROUP", "ROLE", "RINGS", "IN THE DIRECTORY"),
+        (
+            (escape(row.name), row.role, escape(", ".join(row.rings)) or "all", "yes" if row.known else "no such group")
+            for row in view.groups
+        ),
+        "No group of a directory is anything here: see \\[\\[directory.group]] in the settings.",
+    )
+    if view.member is not None:
+        output.console.print(_sentence(view.member), soft_wrap=True)
+
+
+def _sentence(found: GroupMember) -> str:
+    given = (
+        f"{found.role} of {', '.join(found.rings) or 'all rings'} by {found.group}" if found.group else "nobody here"
+    )
+    return escape(f"{found.name}: {given}" + (f"; refused: {found.refused}" if found.refused else ""))
+
+
+def _from(row: PersonLine) -> str:
+    return "here" if row.source == "local" else escape(row.group) or "no group any more"
+
+
 def _path(name: str) -> str:
     return f"/admin/v1/people/{output.in_path(name.lower())}"
+
+
+def _by_group(row: PersonLine) -> str:
+    return "" if row.source == "local" else f" by {escape(row.group) or 'no group any more'}"
 
 
 def _invited(made: Invited, json: bool) -> None:
@@ -191,5 +243,5 @@ def _show(row: PersonLine, json: bool) -> None:
         return
     rings = ", ".join(row.rings) or "all rings"
     output.console.print(
-        f"{escape(row.name)}: {row.role} of {escape(rings)}, {output.coloured(row.state, STATE_COLOUR)}"
+        f"{escape(row.name)}: {row.role} of {escape(rings)}{_by_group(row)}, {output.coloured(row.state, STATE_COLOUR)}"
     )

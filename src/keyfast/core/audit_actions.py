@@ -45,7 +45,7 @@ _ROTATION = Rule("rotation", "rotation", ("kind", "ring", "reason"), by_itself=T
 _ENDPOINT = Rule("endpoint")
 _PACKAGE = Rule("package", "package")
 _APPROVAL = Rule("approval", "approval", ("what", "asked_by", "decided_by"))
-_PERSON = Rule("person", "person", ("role", "rings"), asked="name")
+_PERSON = Rule("person", "person", ("role", "rings", "group"), asked="name")
 
 ACTIONS: Mapping[str, Rule] = {
     "endpoint_approved": _ENDPOINT,
@@ -90,6 +90,8 @@ ACTIONS: Mapping[str, Rule] = {
     "person_disabled": _PERSON,
     "person_enabled": _PERSON,
     "person_joined": _PERSON,
+    "person_renamed": Rule("person", "person", ("formerly",)),
+    "person_dropped": Rule("person", "person", ("group", "cause")),
     "signed_in": Rule("person", "person", ("address", "session", "way"), own=True),
     "signed_out": Rule("person", "person", own=True),
     "passkey_added": Rule("person", "person", ("passkey", "name"), own=True),

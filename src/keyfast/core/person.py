@@ -91,11 +91,17 @@ class SignIn(Protocol):
             password: as typed.
             code: of the second factor, empty where the person has none.
             address: where the request comes from.
+
+        Raises:
+            ForbiddenError: they have proved who they are in the directory, and are nobody here.
+            NotReadyError: the directory cannot be asked; they have not failed.
         """
         ...
 
     async def person_of(self, token: str, *, watching: bool = False) -> SignedIn | None:
         """Return who a session's cookie belongs to, None for one that is unknown, ended, idle or too old.
+
+        So ends a session of somebody who is nobody in the directory any more; it is asked now and then.
 
         Args:
             token: what is in the cookie.
@@ -104,7 +110,11 @@ class SignIn(Protocol):
         ...
 
     async def prove_again(self, token: str, password: Secret, code: str) -> bool:
-        """Prove again who one is, before a dangerous act; False if password or code is wrong."""
+        """Prove again who one is, before a dangerous act; False if password or code is wrong.
+
+        Raises:
+            NotReadyError: the directory cannot be asked; they have not failed.
+        """
         ...
 
     async def end(self, token: str) -> None:

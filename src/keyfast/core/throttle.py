@@ -17,6 +17,13 @@ FORGET = 24 * 3600
 MOST = 30_000
 """Counts that are kept; beyond it the oldest are forgotten."""
 
+DIRECTORY_TRIES = 3
+"""Wrong passwords for one account that the directory is shown in a row. Thresholds at which domains lock accounts begin
+at five: three leave the owner two of their own."""
+DIRECTORY_REST = 3600
+"""Seconds without a wrong one after which the row is over. Domains forget after ten to thirty minutes without one, so
+ours are forgotten there before the next is shown."""
+
 _IPV6_SITE = 64
 
 
@@ -61,6 +68,21 @@ def wait(found: dict[Counted, Failures], now: int) -> int:
     if not found.get(Counted.ADDRESS, NONE).at(now).count:
         return 0
     return max(_left(failures.at(now), FREE[counted], now) for counted, failures in found.items())
+
+
+def rest(shown: Failures, now: int) -> int:
+    """Return for how many seconds the directory is shown no password for an account; 0 for a try at once.
+
+    Args:
+        shown: wrong passwords in a row that it was shown, from wherever they came.
+        now: unix seconds.
+    """
+    return 0 if shown.count < DIRECTORY_TRIES else min(DIRECTORY_REST, max(0, shown.last_at + DIRECTORY_REST - now))
+
+
+def shown_again(shown: Failures, now: int) -> Failures:
+    """Return the row with one more wrong password in it; the first of a new row if the last one is over."""
+    return Failures(1 if now >= shown.last_at + DIRECTORY_REST else shown.count + 1, now)
 
 
 def _left(failures: Failures, free: int, now: int) -> int:

@@ -1,5 +1,7 @@
 """Read one account at one domain controller, or set its password: the messages, and nothing of what they mean."""
 
+from collections.abc import Sequence
+
 from keyfast.core.directory import AccountReading, Group
 from keyfast.core.secret import Secret
 from keyfast.directory import entry
@@ -25,18 +27,14 @@ async def read_account(connection: Connection, base_dn: str, server: str, name: 
     Raises:
         NotReadyError: the domain controller cannot be read, or the reader has too few rights.
     """
-    root = await _domain(connection)
+    root = await domain_dn(connection)
     by_name = Both((Equals("objectClass", "user"), Equals("sAMAccountName", name)))
     found = await connection.search(base_dn or root, Scope.SUBTREE, by_name, entry.ACCOUNT)
     if not found:
         return AccountReading(server, now, exists=False, name=name)
     account = found[0]
-    if absent := entry.missing(account.values):
-        raise NotReadyError(
-            f"the reader account may not read {', '.join(absent)}",
-            repair="grant it read access to the account, as any ordinary user has",
-        )
-    computed = await _base(connection, account.dn, entry.BASE_ONLY)
+    demand_readable(entry.missing(account.values))
+    computed = await read_base(connection, account.dn, entry.BASE_ONLY)
     pso = entry.text(computed.values, "msds-resultantpso")
     try:
         return entry.reading(
@@ -60,7 +58,7 @@ async def read_names(connection: Connection) -> tuple[str, ...]:
         NotReadyError: the domain controller cannot be read.
     """
     names = ("defaultNamingContext", "configurationNamingContext")
-    root = (await _base(connection, "", names)).values
+    root = (await read_base(connection, "", names)).values
     domain, configuration = (entry.text(root, name.lower()) for name in names)
     by_domain = Both((Equals("objectClass", "crossRef"), Equals("nCName", domain)))
     found = await connection.search(configuration, Scope.SUBTREE, by_domain, ("nETBIOSName", "dnsRoot"))
@@ -77,7 +75,7 @@ async def reset_password(connection: Connection, base_dn: str, name: str, passwo
         UsageError: the password is no text.
     """
     by_name = Both((Equals("objectClass", "user"), Equals("sAMAccountName", name)))
-    found = await connection.search(base_dn or await _domain(connection), Scope.SUBTREE, by_name, ("objectClass",))
+    found = await connection.search(base_dn or await domain_dn(connection), Scope.SUBTREE, by_name, ("objectClass",))
     if not found:
         return None
     try:
@@ -87,8 +85,26 @@ async def reset_password(connection: Connection, base_dn: str, name: str, passwo
     return await connection.replace(found[0].dn, "unicodePwd", quoted)
 
 
-async def _domain(connection: Connection) -> str:
-    root = entry.text((await _base(connection, "", ("defaultNamingContext",))).values, "defaultnamingcontext")
+def demand_readable(absent: Sequence[str]) -> None:
+    """Make sure that the reader was given everything that is needed.
+
+    Raises:
+        NotReadyError: it was not: nothing can be said.
+    """
+    if absent:
+        raise NotReadyError(
+            f"the reader account may not read {', '.join(absent)}",
+            repair="grant it read access to the account, as any ordinary user has",
+        )
+
+
+async def domain_dn(connection: Connection) -> str:
+    """Return the distinguished name of the domain.
+
+    Raises:
+        NotReadyError: the server is no domain controller.
+    """
+    root = entry.text((await read_base(connection, "", ("defaultNamingContext",))).values, "defaultnamingcontext")
     if not root:
         raise NotReadyError("the server is no domain controller: it names no domain")
     return root
@@ -96,17 +112,18 @@ async def _domain(connection: Connection) -> str:
 
 async def _threshold(connection: Connection, root: str, pso: str) -> int | None:
     if pso:
-        values = (await _base(connection, pso, ("msDS-LockoutThreshold",))).values
+        values = (await read_base(connection, pso, ("msDS-LockoutThreshold",))).values
         return entry.threshold(values, "msds-lockoutthreshold")
-    return entry.threshold((await _base(connection, root, ("lockoutThreshold",))).values, "lockoutthreshold")
+    return entry.threshold((await read_base(connection, root, ("lockoutThreshold",))).values, "lockoutthreshold")
 
 
 async def _named(connection: Connection, sids: tuple[str, ...]) -> tuple[Group, ...]:
     # A distinguished name may be given as a security identifier (MS-ADTS 3.1.1.3.1.2.4).
-    names = [(await _base(connection, f"<SID={sid}>", ("distinguishedName",))).dn for sid in sids[:_MAX_NAMED]]
+    names = [(await read_base(connection, f"<SID={sid}>", ("distinguishedName",))).dn for sid in sids[:_MAX_NAMED]]
     return tuple(Group(sid, name) for sid, name in zip(sids, names + [""] * len(sids), strict=False))
 
 
-async def _base(connection: Connection, dn: str, attributes: tuple[str, ...]) -> Entry:
+async def read_base(connection: Connection, dn: str, attributes: tuple[str, ...]) -> Entry:
+    """Read one entry by its name; without values where there is none, or it may not be read."""
     found = await connection.search(dn, Scope.BASE, _ANYTHING, attributes)
     return found[0] if found else Entry("", {})

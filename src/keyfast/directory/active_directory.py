@@ -2,17 +2,19 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from keyfast.core.account import GRACE
 from keyfast.core.directory import AccountReading, Logon, Unreachable
+from keyfast.core.person_groups import Member
 from keyfast.core.secret import Secret
 from keyfast.directory import address, kerberos, ldap_message, logon_codes
 from keyfast.directory.account_reader import read_account, read_names, reset_password
 from keyfast.directory.address import Address
 from keyfast.directory.connection import Connection
-from keyfast.directory.ldap_message import Code, Result
+from keyfast.directory.ldap_message import Code, Equals, Result
+from keyfast.directory.member_reader import read_member
 from keyfast.directory.pool import Pool
 from keyfast.directory.settings import DirectorySettings, KeytabReader, SimpleReader
 from keyfast.errors import ConflictError, NotFoundError, NotReadyError, UsageError
@@ -99,6 +101,19 @@ class ActiveDirectory:
                 continue
             self._preferred = server
             return _logon(result)
+        raise fault
+
+    async def member(self, groups: Sequence[str], *, name: str = "", sid: str = "") -> Member:
+        """See ``core.person_groups.GroupDirectory``; asked of the first domain controller that answers."""
+        by = Equals("objectSid", sid) if sid else Equals("sAMAccountName", name)
+        now = int(self._clock())
+        fault = NotReadyError("no domain controller answers")
+        for server in sorted(self._readers, key=lambda server: server != self._preferred):
+            read = partial(read_member, base_dn=self._settings.base_dn, server=server, by=by, groups=groups, now=now)
+            try:
+                return await self._readers[server].run(read)
+            except NotReadyError as cause:
+                fault = cause
         raise fault
 
     async def prove(self, name: str, password: Secret) -> Logon:

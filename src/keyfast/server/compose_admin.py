@@ -31,6 +31,8 @@ from keyfast.core.directory import Directory
 from keyfast.core.forecast import Thing
 from keyfast.core.mode import Mechanism
 from keyfast.core.person import SignIn
+from keyfast.core.person_groups import DomainNames
+from keyfast.directory.active_directory import ActiveDirectory
 from keyfast.directory.local import LocalDirectory
 from keyfast.server.compose import Parts, chance, entropy, process_name
 from keyfast.server.packages import open_workshop
@@ -42,6 +44,7 @@ from keyfast.services.approvals import ApprovalService
 from keyfast.services.audit import AuditService
 from keyfast.services.audit_seal import Seals, TrailSealer
 from keyfast.services.command import CommandService
+from keyfast.services.directory_people import DirectoryPeople
 from keyfast.services.forecast import CertificateFile, ForecastService
 from keyfast.services.incident import IncidentService
 from keyfast.services.keyring import KeyringService
@@ -54,6 +57,7 @@ from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
+from keyfast.services.person_groups import PersonGroups
 from keyfast.services.recovery_by_rotation import RecoveryRotations
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
@@ -149,7 +153,8 @@ def admin_service(parts: Parts) -> AdminParts:
     seals = Seals(kek)
     local = _local(database, directory, clock)
     codes, passwords = SecondFactors(database, kek, clock), Passwords()
-    sign_in = SignInService(database, codes, passwords, clock, entropy)
+    there = _people_of_directory(settings, directory, database, clock)
+    sign_in = SignInService(database, codes, passwords, clock, entropy, there)
     told = ConsoleServices(
         live=live,
         reports=ReportService(database, clock),
@@ -174,7 +179,8 @@ def admin_service(parts: Parts) -> AdminParts:
         codes=codes,
         sessions=SessionService(database, clock),
         searches=SavedSearchService(database, clock),
-        tokens=ApiTokenService(database, clock, entropy),
+        groups=PersonGroups(database, there),
+        tokens=ApiTokenService(database, clock, entropy, there),
         approvals=ApprovalService(database, kek, settings.second_person, clock, entropy),
         audit=AuditService(live, database, seals, socket.gethostname(), clock),
         notifications=NotificationService(database, clock),
@@ -191,7 +197,7 @@ def admin_service(parts: Parts) -> AdminParts:
         package=PackageApi(package, told.package_reports),
         notification=NotificationApi(told.notifications),
         audit=AuditApi(told.audit),
-        people=PeopleApi(told.people, codes, told.passkeys, told.sessions, told.tokens),
+        people=PeopleApi(told.people, codes, told.passkeys, told.sessions, told.tokens, told.groups),
         incident=IncidentApi(told.incidents, told.forecasts, told.diagnoses),
         approval=ApprovalApi(told.approvals),
         search=SearchApi(told.searches),
@@ -219,6 +225,16 @@ def admin_service(parts: Parts) -> AdminParts:
         sealer=TrailSealer(database, seals, clock),
         notifier=Notifier(live, database, open_receivers(settings.notify, clock), clock),
     )
+
+
+def _people_of_directory(
+    settings: Settings, directory: Directory, database: Database, clock: Callable[[], float]
+) -> DirectoryPeople | None:
+    """People who come by an account; None where no group of the directory is anything here."""
+    found = settings.directory
+    if found is None or not found.group or not isinstance(directory, ActiveDirectory):
+        return None
+    return DirectoryPeople(database, directory, found.group, DomainNames(found.domain, found.realm), clock, entropy)
 
 
 def _oidc(settings: Settings, sign_in: SignInService, clock: Callable[[], float]) -> OidcService | None:

@@ -18,7 +18,8 @@ from keyfast.errors import MissingToolError, UsageError
 from keyfast.server import log
 from keyfast.services.local_accounts import StoredAccounts
 from keyfast.services.windows_logon import Doors
-from keyfast.settings import ActiveDirectorySettings, Settings
+from keyfast.settings import Settings
+from keyfast.settings_directory import ActiveDirectorySettings
 from keyfast.store.database import Database
 from keyfast.trust import channel_binding
 from keyfast.trust.kerberos import Acceptor

@@ -12,6 +12,8 @@ from keyfast.core.role import NAMED, Permission
 from keyfast.core.secret import Secret
 from keyfast.core.visible import visible
 from keyfast.errors import NotFoundError, UsageError
+from keyfast.services.directory_people import MAX_NAME as LONGEST_PERSON
+from keyfast.services.directory_people import DirectoryPeople, standing_of
 from keyfast.services.people import person_name
 from keyfast.store import api_tokens, events, people
 from keyfast.store.api_tokens import ApiTokenRow
@@ -31,12 +33,20 @@ class ApiTokenService:
         database: the store.
         clock: unix seconds.
         entropy: random bytes.
+        there: knows people by the directory; None where nobody comes by it.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float], entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
+        there: DirectoryPeople | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._entropy = entropy
+        self._there = there
 
     async def caller_of(self, token: Secret) -> Caller | None:
         """Return who a token belongs to, None for one that is unknown, revoked or expired."""
@@ -48,11 +58,14 @@ class ApiTokenService:
         row, owner = found
         if row.revoked_at is not None or now >= row.expires_at or owner.state is not PersonState.ACTIVE:
             return None
+        known_as = await standing_of(owner, self._there)
+        if known_as is None:
+            return None
         if now // DAY != row.used_at // DAY:
             async with self._database.write() as conn:
                 await api_tokens.note_use(conn, key, now)
         known = frozenset(NAMED[scope] for scope in row.scopes if scope in NAMED)
-        return Caller(owner.person, WayIn.TOKEN, scopes=known, credential=row.id)
+        return Caller(known_as.person, WayIn.TOKEN, scopes=known, credential=row.id)
 
     async def create(self, order: TokenOrder, by: str) -> TokenMade:
         """Make a token; its text is told once.
@@ -69,8 +82,8 @@ class ApiTokenService:
         scopes = _scopes(order.scopes)
         token = new_token(API_PREFIX)
         async with self._database.write() as conn:
-            owner = await people.by_name(conn, person_name(order.person))
-            if owner is None or owner.state is not PersonState.ACTIVE:
+            owner = await people.by_name(conn, person_name(order.person, LONGEST_PERSON))
+            if owner is None or owner.state is not PersonState.ACTIVE or not owner.is_somebody:
                 raise NotFoundError(f"nobody called {visible(order.person)} is active", repair="keyfast person list")
             if beyond := scopes - owner.person.permissions:
                 raise UsageError(f"{owner.name} ({owner.role}) may not: {', '.join(sorted(beyond))}")

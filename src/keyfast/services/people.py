@@ -10,7 +10,7 @@ from keyfast.core import ids, person_life
 from keyfast.core.person_life import PersonEvent, PersonState
 from keyfast.core.secret import Secret
 from keyfast.core.visible import visible
-from keyfast.errors import NotFoundError, UsageError
+from keyfast.errors import ConflictError, NotFoundError, UsageError
 from keyfast.store import api_tokens, events, passkeys, people, sessions
 from keyfast.store.database import Database
 from keyfast.store.people import PersonRow
@@ -87,9 +87,15 @@ class PeopleService:
 
         Raises:
             NotFoundError: there is none of this name.
+            ConflictError: what they are follows from a group of the directory.
         """
         async with self._database.write() as conn:
             row = await _demand(conn, name, lock=True)
+            if row.account is not None:
+                raise ConflictError(
+                    f"role and rings of {row.name} follow from their groups in the directory",
+                    repair="change who is in the groups, or what they give: [[directory.group]] in server.toml",
+                )
             after = replace(
                 row,
                 role=row.role if change.role is None else change.role,
@@ -103,6 +109,8 @@ class PeopleService:
 
     async def reset(self, name: str, by: str) -> Invited:
         """Void password, second factor, sessions and API tokens, and invite again.
+
+        Who comes by the directory needs no invitation: they sign in anew.
 
         Raises:
             NotFoundError: there is none of this name.
@@ -156,12 +164,14 @@ class PeopleService:
     async def _invite(self, name: str, event: PersonEvent, kind: str, by: str) -> Invited:
         async with self._database.write() as conn:
             row = await _demand(conn, name, lock=True)
-            after, code = self._invited(_void(row, person_life.step(row.state, event)))
+            after, code = _void(row, person_life.step(row.state, event)), None
+            if row.account is None:
+                after, code = self._invited(after)
             await self._take(conn, after)
             await self._happened(conn, kind, after, by)
         return _told(after, code)
 
-    def _invited(self, row: PersonRow) -> tuple[PersonRow, Secret]:
+    def _invited(self, row: PersonRow) -> tuple[PersonRow, Secret | None]:
         code = new_token(INVITATION_PREFIX)
         until = int(self._clock()) + INVITED_SECONDS
         return replace(row, invitation=digest(code), invited_until=until), code
@@ -188,20 +198,31 @@ class PeopleService:
         await passkeys.remove_all(conn, row.id)
 
     async def _happened(self, conn: AsyncConnection, kind: str, row: PersonRow, by: str) -> None:
-        detail = {"person": row.name, "role": row.role.value, "rings": list(row.rings), "by": by}
-        await events.add(conn, at=int(self._clock()), kind=kind, endpoint_id=None, detail=detail)
+        await happened(conn, kind, row, by, int(self._clock()))
 
 
-def person_name(text: str) -> str:
+async def happened(conn: AsyncConnection, kind: str, row: PersonRow, by: str, at: int) -> None:
+    """Tell that something happened to somebody, with what they are now."""
+    detail = {"person": row.name, "role": row.role.value, "rings": list(row.rings), "by": by}
+    if row.account is not None:
+        detail["group"] = row.account.group
+    await events.add(conn, at=at, kind=kind, endpoint_id=None, detail=detail)
+
+
+def person_name(text: str, most: int = MAX_NAME) -> str:
     """Return a name as it is kept.
+
+    Args:
+        text: as given.
+        most: characters at most.
 
     Raises:
         UsageError: it is none.
     """
     name = text.strip().lower()
     plain = visible(name) == name and not set(name) & set("/\\ ?#%")
-    if not (0 < len(name) <= MAX_NAME and plain):
-        raise UsageError(f"a name has 1 to {MAX_NAME} visible characters, without spaces and / \\ ? # %")
+    if not (0 < len(name) <= most and plain):
+        raise UsageError(f"a name has 1 to {most} visible characters, without spaces and / \\ ? # %")
     return name
 
 
@@ -239,4 +260,6 @@ def _line(row: PersonRow) -> PersonLine:
         created_by=row.created_by,
         signed_in_at=row.signed_in_at,
         invited_until=row.invited_until,
+        source="local" if row.account is None else "directory",
+        group="" if row.account is None else row.account.group,
     )

@@ -3,24 +3,27 @@
 A try is counted before it is looked at, so that many at once are no way around the throttle; unknown names, people
 who are switched off and people without a password take as long as wrong passwords. Every sign-in makes a new token:
 one that somebody planted before is worth nothing after.
+
+The name of somebody who was added here is never asked about in the directory.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from keyfast.core import ids, person_life, throttle
+from keyfast.core import ids, person_life
 from keyfast.core.person import Session, SignedIn, SignInRefusal
 from keyfast.core.person_life import PersonEvent, PersonState
 from keyfast.core.secret import Secret
 from keyfast.core.session import ABSOLUTE, Standing, Times, is_noted, standing
-from keyfast.core.throttle import Counted, Failures
-from keyfast.errors import NotReadyError
+from keyfast.core.visible import visible
+from keyfast.errors import ForbiddenError, NotReadyError
+from keyfast.services.directory_people import DirectoryPeople, Proof, standing_of
 from keyfast.services.second_factor import SecondFactors
-from keyfast.store import events, people, sessions, sign_in_failures
+from keyfast.services.tries import Tries
+from keyfast.store import events, people, sessions
 from keyfast.store.database import Database
 from keyfast.store.people import PersonRow
 from keyfast.store.sessions import SessionRow
@@ -30,7 +33,8 @@ AT_ONCE = 2
 """Passwords that are tried at one time: each takes 64 MiB and a core."""
 MOST_WAITING = 30
 """Sign-ins that wait for that; who comes then comes again, and has not failed."""
-MAX_NAME = 64
+MAX_NAME = 256
+"""Characters that are looked at of a name; none is as long."""
 MAX_TOKEN_CHARS = 200
 
 
@@ -43,6 +47,7 @@ class SignInService:
         passwords: judges passwords.
         clock: unix seconds.
         entropy: random bytes.
+        there: knows people by the directory; None where nobody comes by it.
     """
 
     def __init__(
@@ -52,28 +57,81 @@ class SignInService:
         passwords: Passwords,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
+        there: DirectoryPeople | None = None,
     ) -> None:
         self._database = database
         self._codes = codes
         self._passwords = passwords
         self._clock = clock
         self._entropy = entropy
+        self._there = there
+        self._tries = Tries(database, clock)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
 
     async def begin(self, name: str, password: Secret, code: str, address: str) -> Session | SignInRefusal:
         """See ``SignIn``."""
-        now, name = int(self._clock()), name.strip().lower()[: MAX_NAME + 1]
-        pause = await self._count(name, address, now)
-        if pause:
-            return SignInRefusal(pause)
+        name = name.strip().lower()[: MAX_NAME + 1]
         async with self._database.read() as conn:
             row = await people.by_name(conn, name)
+        account = self._account(name, row)
+        if account is not None and self._there is not None:
+            return await self._begin_there(self._there, account, password, code, address)
+        if pause := await self._count(name, address):
+            return SignInRefusal(pause)
         proved = await self._proved(row, password, code)
         session = await self._opened(row, password, address) if row is not None and proved else None
         if session is None:
-            await self._failed("" if row is None else row.name, address)
+            await self._tries.failed("" if row is None else row.name, address)
         return session or SignInRefusal()
+
+    def _account(self, name: str, row: PersonRow | None) -> str | None:
+        """Return the account of the directory that a typed name means; None for a name of this house."""
+        added_here = row is not None and row.account is None
+        return None if self._there is None or added_here else self._there.names.account_of(name)
+
+    async def _begin_there(
+        self, there: DirectoryPeople, account: str, password: Secret, code: str, address: str
+    ) -> Session | SignInRefusal:
+        """Begin a session of somebody whose password the directory knows."""
+        typed = there.names.person_of(account)  # however it was typed, it is one name
+        if pause := await self._count(typed, address):
+            return SignInRefusal(pause)
+        proof = await self._asked(there, typed, address, password, name=account)
+        if proof.pause:
+            await self._tries.forgive(typed, address)
+            return SignInRefusal(proof.pause)
+        async with self._database.read() as conn:
+            row = await people.by_account(conn, proof.member.sid)
+        proved = await self._code_holds(row, code, right=proof.granted)
+        session = await self._opened_there(there, proof, typed, address) if proved else None
+        if session is None:
+            await self._tries.failed("" if row is None else row.name, address)
+        return session or SignInRefusal()
+
+    async def _asked(
+        self, there: DirectoryPeople, counted: str, address: str, password: Secret, *, name: str = "", sid: str = ""
+    ) -> Proof:
+        """Show the directory a password; while it cannot be asked, nobody has failed."""
+        try:
+            return await there.prove(password, name=name, sid=sid)
+        except NotReadyError:
+            await self._tries.forgive(counted, address)
+            raise
+
+    async def _opened_there(self, there: DirectoryPeople, proof: Proof, typed: str, address: str) -> Session | None:
+        """Begin a session of somebody who has proved who they are; None if they are switched off here."""
+        async with self._database.write() as conn:
+            await self._tries.take_back(conn, typed, address)
+            row = await there.arrive(conn, proof.member)
+            if row is not None:
+                return await self._welcomed(conn, row, address, "directory")
+        if there.group_of(proof.member) is None:
+            raise ForbiddenError(
+                f"{visible(typed)} may not sign in here: the account is in none of the groups",
+                repair=f"ask an administrator: keyfast person groups {typed}",
+            )
+        return None
 
     async def person_of(self, token: str, *, watching: bool = False) -> SignedIn | None:
         """See ``SignIn``."""
@@ -92,14 +150,25 @@ class SignInService:
         if found is None:
             return False
         row, owner = found
+        if await self._count(owner.name, row.address):
+            return False
+        proof = None
+        if owner.account is not None and self._there is not None:
+            there, sid = self._there, owner.account.sid
+            proof = await self._asked(there, owner.name, row.address, password, sid=sid)
+            proved = await self._code_holds(owner, code, right=proof.granted)
+        else:
+            proved = await self._proved(owner, password, code)
+        if not proved:
+            await self._tries.failed(owner.name, row.address)
+            return False
         now = int(self._clock())
-        if await self._count(owner.name, row.address, now):
-            return False
-        if not await self._proved(owner, password, code):
-            await self._failed(owner.name, row.address)
-            return False
         async with self._database.write() as conn:
-            await self._take_back(conn, owner.name, row.address)
+            await self._tries.take_back(conn, owner.name, row.address)
+            if proof is not None and self._there is not None:
+                known = await self._there.stand(conn, owner, proof.member)
+                if known is None or known.person != owner.person:
+                    return False  # what they are has changed: their session is over
             await sessions.note(conn, row.hash, seen_at=now, proved_at=now)
         return True
 
@@ -114,7 +183,10 @@ class SignInService:
                 )
 
     async def _session(self, token: str) -> tuple[SessionRow, PersonRow] | None:
-        """Return a session that lives, and whose it is; end one that has been idle or is too old."""
+        """Return a session that lives, and whose it is; end one that has been idle or is too old.
+
+        So ends one of somebody whom the directory has made somebody else, or nobody, since they signed in.
+        """
         if not token.startswith(SESSION_PREFIX) or len(token) > MAX_TOKEN_CHARS:
             return None
         key, now = digest(Secret(token.encode("utf-8", "replace"))), int(self._clock())
@@ -123,8 +195,10 @@ class SignInService:
         if found is None:
             return None
         row, owner = found
-        if standing(Times(row.begun_at, row.seen_at), now) is Standing.LIVE and owner.state is PersonState.ACTIVE:
-            return row, owner
+        live = standing(Times(row.begun_at, row.seen_at), now) is Standing.LIVE and owner.state is PersonState.ACTIVE
+        known = await standing_of(owner, self._there) if live else None
+        if known is not None and known.person == owner.person:
+            return row, known
         async with self._database.write() as conn:
             await sessions.end(conn, key)
         return None
@@ -138,6 +212,10 @@ class SignInService:
                 right = await asyncio.to_thread(self._passwords.holds, password, hashed)
         finally:
             self._waiting -= 1
+        return await self._code_holds(row, code, right=right)
+
+    async def _code_holds(self, row: PersonRow | None, code: str, *, right: bool) -> bool:
+        """Tell whether somebody is in whose password was right or not, by their code where they have one."""
         if row is None or not row.has_code:
             return right
         # Looked at whether or not the password was right: how long it takes tells neither.
@@ -156,24 +234,40 @@ class SignInService:
         now = int(self._clock())
         async with self._database.write() as conn:
             row = await people.by_name(conn, name, lock=True)
-            if row is None or row.state is PersonState.DISABLED or row.subject not in ("", subject):
+            if row is None or row.account is not None:  # the provider vouches for nobody of the directory
                 return None
-            if row.state is PersonState.INVITED:
-                state = person_life.step(row.state, PersonEvent.JOINED)
-                row = replace(row, state=state, invitation=None, invited_until=0)
-            row = replace(row, subject=subject, signed_in_at=now)
-            await people.put(conn, row)
-            return await self._session_of(conn, row, address, min(proved_at, now), "provider")
+            if row.state is PersonState.DISABLED or row.subject not in ("", subject):
+                return None
+            return await self._welcomed(conn, replace(row, subject=subject), address, "provider", min(proved_at, now))
 
     async def admit_by_passkey(self, person_id: str, address: str) -> Session | None:
-        """Begin a session of somebody who has just proved who they are by a passkey; None if they are not active."""
-        now = int(self._clock())
+        """Begin a session of somebody who has just proved who they are by a passkey; None if they are not active.
+
+        Raises:
+            NotReadyError: they come by the directory, and it cannot be asked about them.
+        """
+        async with self._database.read() as conn:
+            row = await people.get(conn, person_id)
+        if row is not None and row.account is not None:
+            row = await self._there.ask_now(row) if self._there is not None else None
+        if row is None:
+            return None
         async with self._database.write() as conn:
             row = await people.get(conn, person_id, lock=True)
             if row is None or row.state is not PersonState.ACTIVE:
                 return None
-            await people.put(conn, replace(row, signed_in_at=now))
-            return await self._session_of(conn, row, address, now, "passkey")
+            return await self._welcomed(conn, row, address, "passkey")
+
+    async def _welcomed(
+        self, conn: AsyncConnection, row: PersonRow, address: str, way: str, proved_at: int | None = None
+    ) -> Session:
+        """Note that somebody is in, who may have been invited until now; ``proved_at`` if that was before now."""
+        now = int(self._clock())
+        if row.state is PersonState.INVITED:
+            state = person_life.step(row.state, PersonEvent.JOINED)
+            row = replace(row, state=state, invitation=None, invited_until=0)
+        await people.put(conn, replace(row, signed_in_at=now))
+        return await self._session_of(conn, row, address, now if proved_at is None else proved_at, way)
 
     async def _opened(self, row: PersonRow, password: Secret, address: str) -> Session | None:
         """Begin a session; None if the person was changed while the password was looked at."""
@@ -184,7 +278,7 @@ class SignInService:
             on_record = await people.by_name(conn, row.name, lock=True)
             if on_record is None or (on_record.password_hash, on_record.state) != (row.password_hash, row.state):
                 return None
-            await self._take_back(conn, row.name, address)
+            await self._tries.take_back(conn, row.name, address)
             await people.signed_in(conn, row.id, now, hashed)
             return await self._session_of(conn, on_record, address, now, "password")
 
@@ -200,7 +294,7 @@ class SignInService:
         await events.add(conn, at=now, kind="signed_in", endpoint_id=None, detail=detail)
         return Session(session.id, token, row.person, now + ABSOLUTE)
 
-    async def _count(self, name: str, address: str, now: int) -> int:
+    async def _count(self, name: str, address: str) -> int:
         """Count a try as failed, or return for how many seconds it is not looked at.
 
         Raises:
@@ -208,45 +302,4 @@ class SignInService:
         """
         if self._waiting >= MOST_WAITING:
             raise NotReadyError("too many people sign in at once", retry_after=5)
-        keys = _keys(name, address)
-        async with self._database.write() as conn:
-            await sign_in_failures.alone(conn)
-            loaded = await sign_in_failures.load(conn, list(keys.values()))
-            found = {counted: loaded[key] for counted, key in keys.items()}
-            pause = throttle.wait(found, now)
-            if pause:
-                return pause
-            counted = {keys[what]: failures.and_one(now) for what, failures in found.items()}
-            await sign_in_failures.save(conn, counted)
-            await sign_in_failures.forget(conn, last_before=now - throttle.FORGET, most=throttle.MOST)
-        return 0
-
-    async def _take_back(self, conn: AsyncConnection, name: str, address: str) -> None:
-        """The try that was counted was right: forget the name's failures from there, and one of each other count."""
-        keys = _keys(name, address)
-        await sign_in_failures.alone(conn)
-        loaded = await sign_in_failures.load(conn, list(keys.values()))
-        left = {
-            key: Failures(0 if what is Counted.PAIR else max(0, loaded[key].count - 1), loaded[key].last_at)
-            for what, key in keys.items()
-        }
-        await sign_in_failures.save(conn, left)
-
-    async def _failed(self, name: str, address: str) -> None:
-        """Tell of a failed sign-in, more seldom the more there are: at the first, second, fourth ... of an address.
-
-        A name that is nobody's is left out: it may be a password in the wrong place.
-        """
-        key = _keys(name, address)[Counted.ADDRESS]
-        async with self._database.write() as conn:
-            count = (await sign_in_failures.load(conn, [key]))[key].count
-            if count & (count - 1):
-                return
-            detail = {"person": name, "address": address, "failures": count}
-            await events.add(conn, at=int(self._clock()), kind="sign_in_failed", endpoint_id=None, detail=detail)
-
-
-def _keys(name: str, address: str) -> dict[Counted, bytes]:
-    """What failures are counted by; hashed, as people type passwords where their names belong."""
-    found = throttle.subjects(name, address)
-    return {what: hashlib.sha256(f"{what} {subject}".encode()).digest() for what, subject in found.items()}
+        return await self._tries.count(name, address)

@@ -32,6 +32,12 @@ async def put(conn: AsyncConnection, row: Approval) -> None:
     await conn.execute(update(approval).where(approval.c.id == row.id).values(changed))
 
 
+async def rename(conn: AsyncConnection, former: str, name: str, *, asked_since: int) -> None:
+    """Let those that somebody asked for lately follow them to another name: they still may not decide themselves."""
+    theirs = update(approval).where(approval.c.asked_at >= asked_since, approval.c.asked_by == former)
+    await conn.execute(theirs.values(asked_by=name))
+
+
 async def list_page(conn: AsyncConnection, *, after: str, limit: int) -> list[Approval]:
     """Return them newest first, beginning after ``after`` (an id; empty for the first page)."""
     page = select(approval).order_by(approval.c.asked_at.desc(), approval.c.id.desc()).limit(limit)

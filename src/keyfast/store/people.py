@@ -3,17 +3,23 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.person import Person
 from keyfast.core.person_life import PersonState
 from keyfast.core.role import Role
 from keyfast.errors import ConflictError
-from keyfast.store.tables import person
+from keyfast.store.person_accounts import AccountLink
+from keyfast.store.tables import person, person_account
 
 WAITING = -1
 """``code_step`` while a second factor waits for its first code."""
+
+_ALL = select(person, person_account.c.sid, person_account.c.group_name, person_account.c.read_at).outerjoin(
+    person_account, person_account.c.person_id == person.c.id
+)
+"""Somebody, with the account of the directory by which they come if they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class PersonRow:
         code_step: the last step that was used of it, ``WAITING`` until the first.
         subject: who it is for the identity provider, empty until they came by it.
         invitation: SHA-256 of the code of an invitation that is open.
+        account: of the directory, by which they come; None for somebody who was added here.
     """
 
     id: str
@@ -43,11 +50,17 @@ class PersonRow:
     invitation: bytes | None = field(default=None, repr=False)
     invited_until: int = 0
     signed_in_at: int = 0
+    account: AccountLink | None = None
 
     @property
     def person(self) -> Person:
         """Who it is, without what proves it."""
         return Person(self.id, self.name, self.role, self.rings)
+
+    @property
+    def is_somebody(self) -> bool:
+        """Tell whether they are anything here: who comes by the directory has to be in one of the groups."""
+        return self.account is None or bool(self.account.group)
 
     @property
     def has_code(self) -> bool:
@@ -87,31 +100,33 @@ async def signed_in(conn: AsyncConnection, person_id: str, at: int, password_has
 
 async def by_name(conn: AsyncConnection, name: str, *, lock: bool = False) -> PersonRow | None:
     """Return the person of that name (lower case); ``lock`` it until the transaction ends."""
-    found = select(person).where(person.c.name == name)
-    return _one((await conn.execute(found.with_for_update() if lock else found)).one_or_none())
+    return await _found(conn, person.c.name == name, lock=lock)
 
 
 async def get(conn: AsyncConnection, person_id: str, *, lock: bool = False) -> PersonRow | None:
     """Return the person of that id; ``lock`` it until the transaction ends."""
-    found = select(person).where(person.c.id == person_id)
-    return _one((await conn.execute(found.with_for_update() if lock else found)).one_or_none())
+    return await _found(conn, person.c.id == person_id, lock=lock)
+
+
+async def by_account(conn: AsyncConnection, sid: str, *, lock: bool = False) -> PersonRow | None:
+    """Return who comes by an account of the directory; ``lock`` them until the transaction ends."""
+    return await _found(conn, person_account.c.sid == sid, lock=lock)
 
 
 async def by_invitation(conn: AsyncConnection, digest: bytes, *, lock: bool = False) -> PersonRow | None:
     """Return whom an invitation is for; ``lock`` them until the transaction ends."""
-    found = select(person).where(person.c.invitation == digest)
-    return _one((await conn.execute(found.with_for_update() if lock else found)).one_or_none())
+    return await _found(conn, person.c.invitation == digest, lock=lock)
 
 
 async def list_page(conn: AsyncConnection, *, after: str, limit: int) -> list[PersonRow]:
     """Return people in order of name, beginning after a name."""
-    page = select(person).where(person.c.name > after).order_by(person.c.name).limit(limit)
+    page = _ALL.where(person.c.name > after).order_by(person.c.name).limit(limit)
     return [_row(row) for row in await conn.execute(page)]
 
 
 async def with_code(conn: AsyncConnection) -> list[PersonRow]:
     """Return everybody with a sealed secret; there are as many as people."""
-    return [_row(row) for row in await conn.execute(select(person).where(person.c.code_sealed != ""))]
+    return [_row(row) for row in await conn.execute(_ALL.where(person.c.code_sealed != ""))]
 
 
 def _values(row: PersonRow) -> dict[str, Any]:
@@ -120,11 +135,14 @@ def _values(row: PersonRow) -> dict[str, Any]:
     return found | {"role": row.role.value, "state": row.state.value, "rings": {"rings": list(row.rings)}}
 
 
-def _one(row: Row[Any] | None) -> PersonRow | None:
+async def _found(conn: AsyncConnection, who: ColumnElement[bool], *, lock: bool) -> PersonRow | None:
+    found = _ALL.where(who)
+    row = (await conn.execute(found.with_for_update(of=person) if lock else found)).one_or_none()
     return None if row is None else _row(row)
 
 
 def _row(row: Row[Any]) -> PersonRow:
-    found = dict(row._mapping)  # noqa: SLF001 - the library's public name for it
+    found = {column.name: getattr(row, column.name) for column in person.columns}
+    account = None if row.sid is None else AccountLink(row.sid, row.group_name, row.read_at)
     typed = {"role": Role(row.role), "state": PersonState(row.state), "rings": tuple(row.rings["rings"])}
-    return PersonRow(**(found | typed))
+    return PersonRow(**(found | typed), account=account)

@@ -29,6 +29,19 @@ person = Table(
     Index("person_invitation", "invitation"),
 )
 
+# Accounts of the directory by which people come, by their security identifier: no other account ever gets it.
+person_account = Table(
+    "person_account",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("person_id", UuidText, nullable=False),
+    # The group that they have their role from; empty for somebody who is nobody any more.
+    Column("group_name", PlainText, nullable=False),
+    # When the directory was last asked about it.
+    Column("read_at", BigInteger, nullable=False),
+    Index(None, "person_id", unique=True),
+)
+
 # Browser sessions, by the hash of what is in the cookie. One that has ended is no row.
 person_session = Table(
     "person_session",
@@ -75,6 +88,16 @@ api_token = Table(
 # Sign-ins that failed, by the hash of what they are counted for (core.throttle).
 sign_in_failure = Table(
     "sign_in_failure",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Index(None, "last_at"),
+)
+
+# Wrong passwords in a row that the directory was shown, by the hash of the account: never more than it has accounts.
+directory_try = Table(
+    "directory_try",
     metadata,
     Column("subject", LargeBinary, primary_key=True),
     Column("failures", Integer, nullable=False),

@@ -20,6 +20,8 @@ class PersonLine(View, frozen=True):
         state: ``invited``, ``active`` or ``disabled``.
         second_factor: whether a code is demanded at sign-in.
         invited_until: when the invitation ends that is open.
+        source: ``local`` for somebody who was added here, ``directory`` for somebody who comes by an account there.
+        group: of the directory, from which they have role and rings; empty for somebody in none any more.
     """
 
     name: str
@@ -31,6 +33,8 @@ class PersonLine(View, frozen=True):
     created_by: str
     signed_in_at: int
     invited_until: int
+    source: str = "local"
+    group: str = ""
 
 
 class PersonOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,3 +164,42 @@ class PasskeyLine(View, frozen=True):
     name: str
     created_at: int
     used_at: int
+
+
+class GroupLine(View, frozen=True):
+    """What the members of a group of the directory are here.
+
+    Attributes:
+        rings: empty for all.
+        known: the directory has such a group; without it nobody comes by it.
+    """
+
+    name: str
+    role: str
+    rings: tuple[str, ...]
+    known: bool
+
+
+class GroupMember(View, frozen=True):
+    """What an account of the directory would be here.
+
+    Attributes:
+        name: of its person.
+        refused: why they could not sign in, even with the right password; empty if they could.
+        groups: those of the settings that it is in.
+        group: the one of them that counts, empty for none; role and rings are from it.
+    """
+
+    name: str
+    refused: str
+    groups: tuple[str, ...]
+    group: str
+    role: str
+    rings: tuple[str, ...]
+
+
+class GroupsView(View, frozen=True):
+    """Groups whose members may sign in, and an account that was asked about."""
+
+    groups: tuple[GroupLine, ...]
+    member: GroupMember | None = None

@@ -22,7 +22,6 @@ from keyfast.core.rotation_state import RotationEvent
 from keyfast.directory.entry import ACCOUNT, BASE_ONLY
 from keyfast.services.keyring import MIN_PASSPHRASE
 from keyfast.settings import (
-    ActiveDirectorySettings,
     ConsoleSettings,
     NotifySettings,
     OidcSettings,
@@ -31,6 +30,7 @@ from keyfast.settings import (
     Settings,
     WindowsSettings,
 )
+from keyfast.settings_directory import ActiveDirectorySettings
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"

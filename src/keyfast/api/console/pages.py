@@ -130,6 +130,7 @@ PAGES: Sequence[Row] = (
     Row("GET", "/people", P.PEOPLE_READ, "people.list_"),
     Row("POST", "/people", P.PEOPLE_CHANGE, "people.add", "person_added"),
     Row("POST", "/people/sessions/{id}/end", P.PEOPLE_CHANGE, "people.end_session", "session_ended"),
+    Row("GET", "/groups", P.PEOPLE_READ, "people.groups"),
     Row("GET", "/people/{name}", P.PEOPLE_READ, "people.show"),
     Row("POST", "/people/{name}/change", P.PEOPLE_CHANGE, "people.change", "person_changed"),
     Row("POST", "/people/{name}/reset", P.PEOPLE_CHANGE, "people.reset", "person_reset"),

@@ -23,6 +23,7 @@ class PeopleViews:
     def __init__(self, frame: Frame, services: Services) -> None:
         self._frame = frame
         self._people = services.people
+        self._groups = services.groups
         self._codes = services.codes
         self._sessions = services.sessions
         self._tokens = services.tokens
@@ -38,6 +39,11 @@ class PeopleViews:
             sessions=await self._sessions.list_("", PAGE),
             roles=[role.value for role in Role],
         )
+
+    async def groups(self, visit: Visit) -> Response:
+        """``GET /groups``: what groups of the directory give, and what they would give an account."""
+        name = visit.query("name")
+        return await self._frame.page(visit, "groups.html", name=name, view=await self._groups.show(name))
 
     async def add(self, visit: Visit) -> Response:
         """``POST /people``: by an invitation."""
@@ -104,6 +110,8 @@ class PeopleViews:
         return go("/people", "changed")
 
     async def _invited(self, visit: Visit, made: Invited) -> Response:
+        if not made.code:  # whoever comes by the directory needs no invitation
+            return go(_page(made.person.name), "changed")
         return await self._told_once(visit, "invitation", made.person.name, made.code)
 
     async def _told_once(self, visit: Visit, what: str, name: str, secret: str, *, confirm: bool = False) -> Response:

@@ -21,6 +21,7 @@ from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
 from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
+from keyfast.services.person_groups import PersonGroups
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
@@ -56,6 +57,7 @@ class Services:
     diagnoses: ServerDiagnosisService
     rings: Rings
     people: PeopleService
+    groups: PersonGroups
     codes: SecondFactors
     sessions: SessionService
     searches: SavedSearchService

@@ -8,7 +8,7 @@ from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.gate import COOKIE, Gate
 from keyfast.api.console.origin import comes_from_here, local_path
 from keyfast.core.person import SignIn, SignInRefusal
-from keyfast.errors import KeyfastError
+from keyfast.errors import KeyfastError, NotReadyError
 
 MAX_FORM = 8 * 1024
 
@@ -35,7 +35,10 @@ class SignInViews:
             address = request.client.host if request.client else ""
             begun = await self._sign_in.begin(name, form.secret("password"), form.text("code"), address)
         except KeyfastError as fault:
-            return self._page("/", fault.message, status=fault.status)
+            answer = self._page("/", fault.message, status=fault.status)
+            if isinstance(fault, NotReadyError):
+                answer.headers["retry-after"] = str(fault.retry_after)
+            return answer
         if isinstance(begun, SignInRefusal):
             answer = self._page(next_, begun.sentence, name, 429 if begun.retry_after else 403)
             if begun.retry_after:
