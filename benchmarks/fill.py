@@ -18,6 +18,7 @@ COLUMNS: dict[str, Sequence[str]] = {
     "endpoint": (
         *("id", "name", "registered_at", "package_id", "enrolment_jti"),
         *("thumbprint", "public_jwk", "seal_jwk", "hardware", "ring", "account_key", "generation", "mode"),
+        *("disks", "user_name", "user_key"),
     ),
     "endpoint_serial": ("serial", "endpoint_id"),
     "device_key": ("thumbprint", "endpoint_id", "status", "since"),
@@ -86,6 +87,7 @@ def _rows(numbers: range, whole: Fleet, as_id: Callable[[bytes], object]) -> dic
                 *(me, fleet.name(n), then, as_id(trait.package or whole.package), "made-up"),
                 *(thumbprint, jwk, jwk, f'{{"machine_id":"{text}"}}'),
                 *(trait.ring, trait.account, trait.generation, trait.mode),
+                *(fleet.disks(n).value, f"CORP\\{fleet.user(n)}", fleet.user(n)),
             )
         )
         if trait.serial:

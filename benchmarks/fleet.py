@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.mode import Mode
+from keyfast.core.protection import Disks
 from keyfast.trust.device import DeviceKey
 from keyfast.wire.messages import Encryption, Inventory, Protection, Volume, inventory_bytes
 
@@ -43,6 +44,16 @@ ORDINARY = Trait()
 def name(n: int) -> str:
     """Host name of endpoint ``n``: names are in the order of numbers."""
     return f"laptop-{n:07d}.corp.example"
+
+
+def user(n: int) -> str:
+    """Who uses endpoint ``n``: everybody has two."""
+    return f"user-{n // 2:07d}"
+
+
+def disks(n: int) -> Disks:
+    """What the disks of endpoint ``n`` are: four of a hundred are not protected, one is not known."""
+    return {7: Disks.UNKNOWN, **dict.fromkeys((13, 39, 65, 91), Disks.EXPOSED)}.get(n % 100, Disks.PROTECTED)
 
 
 def endpoint_bytes(n: int) -> bytes:

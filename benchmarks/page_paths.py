@@ -9,9 +9,10 @@ from benchmarks import estate as known
 from benchmarks import fleet
 from benchmarks.estate import BROKEN, Estate, text
 from benchmarks.estate_rows import CHATTY, CHECKING, DRAINING, RECOVERY, ROLLING
-from keyfast.api.console.pages import PAGES
+from keyfast.api.console.pages import PAGES, Shape
 from keyfast.api.routes import ADMIN_ROUTES
 from keyfast.core.endpoint import EndpointState
+from keyfast.core.protection import Disks
 from keyfast.core.rotation_state import RotationState
 from keyfast.wire.audit_formats import Format
 
@@ -61,12 +62,21 @@ Asks = Sequence[Ask]
 
 
 def routes() -> list[str]:
-    """Every route that is to be measured: ``console /path`` or ``api /path``."""
-    console = [*STRANGERS, *(row.path for row in PAGES if row.method == "GET")]
+    """Every route that is to be measured: ``console /path`` or ``api /path``.
+
+    A stream sends what the route of its part answers, which is measured.
+    """
+    pages = [row.path for row in PAGES if row.method == "GET" and row.path not in streams()]
+    console = [*STRANGERS, *pages]
     return [
         *(f"console {path}" for path in console),
         *(f"api {row.path}" for row in ADMIN_ROUTES if row.method == "GET"),
     ]
+
+
+def streams() -> set[str]:
+    """Routes that send parts of pages as they move."""
+    return {row.path for row in PAGES if row.shape is Shape.STREAM}
 
 
 def asked(estate: Estate, package: str, asset: str) -> dict[str, Asks]:
@@ -137,6 +147,7 @@ def _console(estate: Estate, package: str, asset: str) -> dict[str, Asks]:
         "/audit/verify/live": [Ask("/audit/verify/live?after=0", "first stretch")],
         "/audit/{number}": [Ask(f"/audit/{e.acts // 2}")],
         "/me": [Ask("/me")],
+        "/groups": [Ask("/groups")],
         "/approvals": _pages("/approvals", "after", {"middle": text("approval", e.people * 5)}),
         "/people": _people(e, "/people"),
         "/people/{name}": [Ask(f"/people/{known.person(e.people // 2)}")],
@@ -148,7 +159,7 @@ def _api(estate: Estate, package: str) -> dict[str, Asks]:
     e, at, account = estate, "/admin/v1", quote(BROKEN)
     rotations = [(text("rotation", which), what) for which, what in _ROTATIONS.items()]
     plain = ["installation", "nodes", "audit/head", "packages/kinds", "keys", "modes", "accounts", "directory"]
-    plain += ["directory/accounts", "recovery/situations", "diagnosis", "openapi.json", "self"]
+    plain += ["directory/accounts", "recovery/situations", "diagnosis", "openapi.json", "self", "searches", "groups"]
     everything: dict[str, Asks] = {f"{at}/{path}": [Ask(f"{at}/{path}")] for path in plain}
     everything |= {
         f"{at}/endpoints": _endpoints(e, f"{at}/endpoints"),
@@ -201,22 +212,23 @@ _WINDOWS = {0: "open", 1: "over"}
 def _endpoints(e: Estate, at: str) -> Asks:
     """Early, middle and last pages, every way to search, and somebody who answers for two rings."""
     middle, last = known.endpoint(e.endpoints // 2), known.endpoint(e.endpoints - 60)
-    name = "name" if at.startswith("/admin") else "q"
     searches: dict[str, dict[str, str]] = {
         "after the middle": {"after": middle},
         "last": {"after": last},
-        "by name": {name: fleet.name(e.endpoints // 3)[:12]},
+        "by name": {"q": fleet.name(e.endpoints // 3)[:12]},
         "active": {"state": EndpointState.ACTIVE.value, "after": middle},
         **{state.value.replace("_", " "): {"state": state.value} for state in EndpointState if state.value != "active"},
-        "by name of nobody": {name: "nobody"},
+        "by name of nobody": {"q": "nobody"},
+        "by serial": {"q": known.serial(e.endpoints // 2)},
+        "by user": {"q": fleet.user(e.endpoints // 2)},
+        "by account": {"account": BROKEN},
+        "by account, after the middle": {"account": BROKEN, "after": middle},
+        "by account and state": {"account": BROKEN, "state": EndpointState.PENDING.value},
+        "by package": {"package": text("package", 1), "after": middle},
+        "by disks": {"disks": Disks.EXPOSED.value},
+        "by disks, after the middle": {"disks": Disks.PROTECTED.value, "after": middle},
+        "by disks, ring and state": {"disks": Disks.EXPOSED.value, "ring": known.ring(1), "state": "active"},
     }
-    if name == "q":  # only the console searches by these
-        searches |= {
-            "by serial": {"q": known.serial(e.endpoints // 2)},
-            "by account": {"account": BROKEN},
-            "by account, after the middle": {"account": BROKEN, "after": middle},
-            "by account and state": {"account": BROKEN, "state": EndpointState.PENDING.value},
-        }
     found = [Ask(at), *(Ask(f"{at}?{urlencode(query)}", what) for what, query in searches.items())]
     mine = {
         "of two rings": {},

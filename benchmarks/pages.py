@@ -276,7 +276,8 @@ async def _prepared(parts: compose.Parts, admin: AdminParts, estate: Estate, dat
     # What pages tell of small tables is kept for seconds: here every request is the one that reads it anew.
     # (Its clock leaps; the services' does not.)
     leaps = count()
-    console = console_app(admin.console, admin.sign_in, lambda: time.time() + next(leaps) * KEPT_SECONDS)
+    leaping = lambda: time.time() + next(leaps) * KEPT_SECONDS  # noqa: E731 - a clock
+    console = console_app(admin.console, admin.sign_in, leaping, admin.streams)
     return _Site(Network(admin.network, console), everybody, ringed, database), row.id
 
 
