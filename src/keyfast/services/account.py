@@ -1,9 +1,7 @@
 """Client authentication accounts: add one and prove its password, list, check, remove."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import msgspec
 
@@ -15,7 +13,7 @@ from keyfast.core.generation import GenerationEvent, GenerationState
 from keyfast.core.logon import SENTENCES
 from keyfast.core.secret import Secret
 from keyfast.errors import ConflictError, NotFoundError, NotReadyError, UsageError
-from keyfast.services.known_account import Outcome, bound_to, outcomes
+from keyfast.services.known_account import Outcome, bound_to, by_account, outcomes
 from keyfast.services.watch import AccountWatch, built_with
 from keyfast.store import accounts, events
 from keyfast.store.accounts import AccountRow, BuiltRow, GenerationRow, ReadingRow
@@ -110,17 +108,16 @@ class AccountService:
         """Read every account from every domain controller now, and judge them."""
         async with self._database.read() as conn:
             rows = await accounts.load(conn)
-        for row in rows:
-            await self._watch.read(row)
+        await self._watch.read_all(rows)
         return await self.views()
 
     async def views(self) -> list[AccountView]:
         """The verdicts on all accounts: every table is read once, however many accounts there are."""
         async with self._database.read() as conn:
             rows = await accounts.load(conn)
-            held = _by_account(await accounts.generations(conn))
-            read = _by_account(await accounts.readings(conn))
-            made = _by_account(await accounts.built(conn))
+            held = by_account(await accounts.generations(conn))
+            read = by_account(await accounts.readings(conn))
+            made = by_account(await accounts.built(conn))
         return [self._view(row, held[row.key], read[row.key], made[row.key]) for row in rows]
 
     async def check(self, account: str) -> AccountView:
@@ -287,16 +284,6 @@ def _sealed_same(kek: Kek, row: GenerationRow, password: Secret) -> bool:
     if row.state is GenerationState.DESTROYED:  # only its number is left
         return False
     return kek.open(row.password_sealed, bound_to=bound_to(row.account_key, row.generation)).same(password)
-
-
-OfAccount = TypeVar("OfAccount", GenerationRow, ReadingRow, BuiltRow)
-
-
-def _by_account(rows: Iterable[OfAccount]) -> Mapping[str, list[OfAccount]]:
-    found: dict[str, list[OfAccount]] = defaultdict(list)
-    for row in rows:
-        found[row.account_key].append(row)
-    return found
 
 
 def _reading(reading: Outcome) -> ReadingView:

@@ -1,8 +1,9 @@
 """What the server knows of its client authentication accounts, from the watch's readings alone."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +13,7 @@ from keyfast.core.directory import AccountReading, Logon, Unreachable
 from keyfast.core.generation import GONE
 from keyfast.core.logon import GenerationStanding
 from keyfast.store import accounts
-from keyfast.store.accounts import GenerationRow, ReadingRow
+from keyfast.store.accounts import BuiltRow, GenerationRow, ReadingRow
 
 Outcome = AccountReading | Unreachable
 
@@ -72,6 +73,17 @@ class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
 
     reading: AccountReading | None = None
     unreachable: Unreachable | None = None
+
+
+OfAccount = TypeVar("OfAccount", GenerationRow, ReadingRow, BuiltRow)
+
+
+def by_account(rows: Iterable[OfAccount]) -> Mapping[str, list[OfAccount]]:
+    """Sort rows by their accounts; an account without any has an empty list."""
+    found: dict[str, list[OfAccount]] = defaultdict(list)
+    for row in rows:
+        found[row.account_key].append(row)
+    return found
 
 
 def outcomes(rows: Iterable[ReadingRow]) -> tuple[Outcome, ...]:

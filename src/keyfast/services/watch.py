@@ -19,7 +19,7 @@ from keyfast.core.generation import GenerationEvent, GenerationState
 from keyfast.core.secret import Secret
 from keyfast.errors import NotReadyError
 from keyfast.services.follow import follow
-from keyfast.services.known_account import Outcome, bound_to, outcomes, reading_rows
+from keyfast.services.known_account import Outcome, bound_to, by_account, outcomes, reading_rows
 from keyfast.store import accounts, events
 from keyfast.store.accounts import AccountRow, BuiltRow, GenerationRow
 from keyfast.store.database import Database
@@ -110,19 +110,37 @@ class AccountWatch:
 
     async def read(self, row: AccountRow) -> tuple[Outcome, ...]:
         """Read one account now, record what changed and judge what is in question; return the outcomes."""
-        after = await self._directory.read(row.name)
-        now = int(self._clock())
-        async with self._database.write() as conn:
-            held = await self._held(conn, row)
-            await self._record(conn, held, after, now)
-        await self._judge(held, after, now)
+        (after,) = await self.read_all([row])
         return after
 
-    async def _held(self, conn: AsyncConnection, row: AccountRow) -> Held:
-        generations = await accounts.generations(conn, row.key)
-        readings = await accounts.readings(conn, row.key)
-        built = built_with(await accounts.built(conn, row.key), generations)
-        return Held(row, tuple(generations), outcomes(readings), built)
+    async def read_all(self, rows: Sequence[AccountRow]) -> list[tuple[Outcome, ...]]:
+        """The same for some accounts; what is read of all of them is put on record together."""
+        found = [await self._directory.read(row.name) for row in rows]
+        now = int(self._clock())
+        async with self._database.write() as conn:
+            known = await self._held(conn, rows)
+            for held, after in zip(known, found, strict=True):
+                await self._record(conn, held, after, now)
+        for held, after in zip(known, found, strict=True):
+            if _is_in_doubt(held, after):
+                await self._judge(held, after, now)
+        return found
+
+    async def _held(self, conn: AsyncConnection, rows: Sequence[AccountRow]) -> list[Held]:
+        """Read what is on record: of one account, or each table once for all of them."""
+        key = rows[0].key if len(rows) == 1 else None
+        generations = by_account(await accounts.generations(conn, key))
+        readings = by_account(await accounts.readings(conn, key))
+        built = by_account(await accounts.built(conn, key))
+        return [
+            Held(
+                row,
+                tuple(generations[row.key]),
+                outcomes(readings[row.key]),
+                built_with(built[row.key], generations[row.key]),
+            )
+            for row in rows
+        ]
 
     async def _record(self, conn: AsyncConnection, held: Held, after: Sequence[Outcome], now: int) -> None:
         key = held.account.key
@@ -172,6 +190,14 @@ class AccountWatch:
             if await accounts.set_generation(conn, row, replace(row, state=state, password_stamp=stamp, judged_at=now)):
                 detail = {"account": row.account_key, "generation": row.generation}
                 await events.add(conn, at=now, kind=f"generation_{state.value}", endpoint_id=None, detail=detail)
+
+
+def _is_in_doubt(held: Held, after: Sequence[Outcome]) -> bool:
+    """Whether some generation may have to be judged: it was in question, or the password was set since it was."""
+    newest = _newest(after)
+    return newest is not None and any(
+        row.state is GenerationState.IN_QUESTION or row.seen_stamp != newest.password_stamp for row in held.generations
+    )
 
 
 def _newest(after: Iterable[Outcome]) -> AccountReading | None:
