@@ -40,6 +40,7 @@ from keyfast.services.audit import AuditService
 from keyfast.services.audit_seal import Seals, TrailSealer
 from keyfast.services.command import CommandService
 from keyfast.services.forecast import CertificateFile, ForecastService
+from keyfast.services.idempotency import KeptAnswers
 from keyfast.services.incident import IncidentService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
@@ -102,6 +103,7 @@ class AdminParts:
     console: ConsoleServices
     sealer: TrailSealer
     notifier: Notifier
+    answers: KeptAnswers
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -188,11 +190,18 @@ def admin_service(parts: Parts) -> AdminParts:
     )
     roll_calls = RollCallService(database, live, evidence, process_name(), entropy, clock)
     rotations = RotationRunner(database, ledger, acts, clock)
+    answers = KeptAnswers(database, kek, clock)
     api = admin_app(
-        handlers, clock, windows.banner, door=BearerDoor(told.tokens), rings=told.rings, approvals=told.approvals
+        handlers,
+        answers,
+        clock,
+        windows.banner,
+        door=BearerDoor(told.tokens),
+        rings=told.rings,
+        approvals=told.approvals,
     )
     return AdminParts(
-        app=admin_app(handlers, clock, windows.banner),
+        app=admin_app(handlers, answers, clock, windows.banner),
         network=Network(api, console_app(told, sign_in, clock)),
         sign_in=sign_in,
         people=told.people,
@@ -206,6 +215,7 @@ def admin_service(parts: Parts) -> AdminParts:
         console=told,
         sealer=TrailSealer(database, seals, clock),
         notifier=Notifier(live, database, open_receivers(settings.notify, clock), clock),
+        answers=answers,
     )
 
 

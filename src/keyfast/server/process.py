@@ -85,6 +85,7 @@ async def admin(settings: Settings) -> None:
         service.roll_calls.follow(_told("roll_call_failed")),
         service.sealer.follow(_told("seal_failed")),
         service.notifier.follow(_told("notify_failed")),
+        service.answers.follow(_told("forget_failed")),
     )
     await service.directory.close()
     await parts.database.close()

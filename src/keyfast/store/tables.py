@@ -11,7 +11,15 @@ from keyfast.store.audit_tables import audit, audit_head, outbox
 from keyfast.store.incident_tables import incident, roll_call, roll_group, traffic
 from keyfast.store.metadata import metadata
 from keyfast.store.package_tables import enrolment_token, package, package_serial
-from keyfast.store.people_tables import api_token, approval, passkey, person, person_session, sign_in_failure
+from keyfast.store.people_tables import (
+    api_token,
+    approval,
+    kept_answer,
+    passkey,
+    person,
+    person_session,
+    sign_in_failure,
+)
 from keyfast.store.rotation_tables import recovery_window, recovery_window_endpoint, rotation, rotation_effect
 from keyfast.store.types import BigId, JsonText, PlainText, UuidText
 
@@ -22,6 +30,7 @@ __all__ = (
     "audit_head",
     "enrolment_token",
     "incident",
+    "kept_answer",
     "metadata",
     "outbox",
     "package",

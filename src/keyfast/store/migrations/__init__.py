@@ -1,4 +1,4 @@
 """Schema history. A released revision is never changed; a new one is added."""
 
-HEAD = "0010"
+HEAD = "0013"
 """The newest revision: the schema that this version needs."""
