@@ -37,6 +37,7 @@ from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.approvals import ApprovalService
 from keyfast.services.audit import AuditService
+from keyfast.services.audit_keep import TrailKeeper
 from keyfast.services.audit_seal import Seals, TrailSealer
 from keyfast.services.command import CommandService
 from keyfast.services.forecast import CertificateFile, ForecastService
@@ -102,6 +103,7 @@ class AdminParts:
     roll_calls: RollCallService
     console: ConsoleServices
     sealer: TrailSealer
+    keeper: TrailKeeper
     notifier: Notifier
     answers: KeptAnswers
 
@@ -214,6 +216,7 @@ def admin_service(parts: Parts) -> AdminParts:
         roll_calls=roll_calls,
         console=told,
         sealer=TrailSealer(database, seals, clock),
+        keeper=TrailKeeper(database, seals, settings.audit, clock),
         notifier=Notifier(live, database, open_receivers(settings.notify, clock), clock),
         answers=answers,
     )
