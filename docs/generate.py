@@ -29,6 +29,7 @@ from keyfast.core import (
     command,
     endpoint,
     generation,
+    idempotency,
     incident,
     package_life,
     person_life,
@@ -40,6 +41,7 @@ from keyfast.core.audit_actions import ACTIONS
 from keyfast.core.diagnosis import page as diagnosis
 from keyfast.core.notification import RULES as NOTICES
 from keyfast.core.role import DANGEROUS, MEANING, PER_RING, ROLES, Permission, Role
+from keyfast.errors import ClientDatabaseError, KeyfastError, RepeatedError
 
 DOCS = Path(__file__).resolve().parent
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -190,7 +192,8 @@ def routes() -> str:
             "with an API token of a [person](../operate/people.md) who has the permission. Not a stable interface",
             "yet; the `keyfast` command is.\n",
             "Programs read the same in [`openapi.json`](openapi.json), which a server also sends: OpenAPI 3.1, with",
-            "what each route takes and answers, and the permission it needs (`x-permission`).\n",
+            "what each route takes and answers, and the permission it needs (`x-permission`). Faults, and how a write",
+            "is sent again without being done again: [the admin API](admin-api.md).\n",
             *_route_table(ADMIN_ROUTES),
             "",
         ]
@@ -222,6 +225,25 @@ def _route_table(rows: Iterable[Row]) -> Iterator[str]:
         meaning = MEANINGS.get(row.handler) or told.partition(": ")[2]
         who = f"{row.who}: `{row.permission}`" if row.permission else str(row.who)
         yield f"| `{row.method} {row.path}` | {who} | {_sentence(meaning)} |"
+
+
+# --- faults ---
+
+
+def faults(_: str) -> str:
+    """Every fault that a caller of the admin API may hear of."""
+    lines = ["| class | status | what it is |", "|---|---|---|"]
+    known = sorted(_kinds(KeyfastError), key=lambda kind: (kind.status, kind.code))
+    return "\n".join([*lines, *(f"| `{kind.code}` | {kind.status} | {_first(kind.__doc__)} |" for kind in known)])
+
+
+def _kinds(kind: type[KeyfastError]) -> Iterator[type[KeyfastError]]:
+    """Every kind of fault that a server raises, and none that is only a name for several."""
+    for below in kind.__subclasses__():
+        if below.__module__ == KeyfastError.__module__ and below is not ClientDatabaseError:
+            if below is not RepeatedError:
+                yield below
+            yield from _kinds(below)
 
 
 # --- acts ---
@@ -267,6 +289,7 @@ def lifecycle(noun: str) -> str:
         "approval": approval,
         "package": package_life,
         "incident": incident,
+        "idempotency": idempotency,
     }[noun]
     table: dict[tuple[StrEnum, StrEnum], StrEnum] = dict(room.TABLE)
     states = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))
@@ -309,6 +332,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "message": message,
     "diagnosis": lambda _: diagnosis.index(),
     "acts": acts,
+    "faults": faults,
     "notices": notices,
 }
 __all__: Sequence[str] = ("BLOCKS", "PAGES", "cli_commands", "generated")

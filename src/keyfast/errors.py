@@ -12,6 +12,10 @@ A refusal ("no, because") is a value, see ``core.refusal``; these are faults.
     +-- ApprovalNeededError   a second person has to agree first
     +-- NotSignedInError      nobody is known to speak, or not recently enough
     +-- ForbiddenError        the one who speaks may not do this
+    +-- RepeatedError         a write was sent again under its idempotency key, and cannot be answered again
+    |   +-- KeyReusedError        the key was another request's
+    |   +-- LookFirstError        nobody knows what became of the first
+    |   +-- AnswerNotKeptError    the first was done, and its answer is gone
     +-- TrustError            something signed, sealed or proven does not hold
     |   +-- KeyFileError      a key file is missing, unreadable, exposed or foreign
     |   +-- ForeignError      it belongs to another installation
@@ -105,6 +109,32 @@ class ForbiddenError(KeyfastError):
 
     code = "forbidden"
     status = 403
+
+
+class RepeatedError(KeyfastError):
+    """A write was sent again under its idempotency key, and cannot be answered again; nothing was done."""
+
+    code = "repeated"
+    status = 409
+
+
+class KeyReusedError(RepeatedError):
+    """The idempotency key was used for another request."""
+
+    code = "key_reused"
+    status = 422
+
+
+class LookFirstError(RepeatedError):
+    """The first request is still being done, or the server failed in it: look before trying again."""
+
+    code = "look_first"
+
+
+class AnswerNotKeptError(RepeatedError):
+    """The first request was done, and its answer was not kept: look what it came to."""
+
+    code = "answer_not_kept"
 
 
 class TrustError(KeyfastError):

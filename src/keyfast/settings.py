@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from keyfast import settings_directory, settings_notify
+from keyfast import settings_audit, settings_directory, settings_notify
 from keyfast.core.role import DANGEROUS, Permission
 from keyfast.errors import UsageError
+from keyfast.settings_audit import FOR_EVER, AuditSettings
 from keyfast.settings_directory import ActiveDirectorySettings
 from keyfast.settings_notify import NOBODY, NotifySettings
 
@@ -124,6 +125,7 @@ class Settings:
         packages: how packages are built.
         console: where people reach it from elsewhere.
         notify: who is told of what needs somebody.
+        audit: how long the audit trail is kept.
         oidc: single sign-on, None for none.
         second_person: dangerous permissions for which a second person has to agree.
     """
@@ -139,6 +141,7 @@ class Settings:
     packages: PackagesSettings = PackagesSettings()
     console: ConsoleSettings = ConsoleSettings()
     notify: NotifySettings = NOBODY
+    audit: AuditSettings = FOR_EVER
     oidc: OidcSettings | None = None
     second_person: tuple[Permission, ...] = ()
 
@@ -197,6 +200,7 @@ def load(data: Path) -> Settings:
         packages=_packages(path, _table(path, found, "packages") or {}),
         console=_console(path, _table(path, found, "console") or {}),
         notify=settings_notify.read(path, _table(path, found, "notify") or {}),
+        audit=settings_audit.read(path, _table(path, found, "audit") or {}),
         oidc=_oidc(path, _table(path, found, "oidc")),
         second_person=_second_person(path, found.get("second_person", [])),
     )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import time
 from contextlib import closing
 from functools import partial
 
@@ -17,8 +18,12 @@ from keyfast.cli import output
 from keyfast.core.audit import Act, Actor, Entry, Via, follow, genesis
 from keyfast.errors import KeyfastError
 from keyfast.services.audit import STRETCH
+from keyfast.services.audit_keep import TrailKeeper
+from keyfast.services.audit_seal import Seals, TrailSealer
+from keyfast.settings_audit import AuditSettings
 from keyfast.store import audit
 from keyfast.store.database import Database
+from keyfast.trust.kek import load_kek
 
 MODE = ("mode", "open", "oauth", "--ring")
 EVIL = "lab]\x1b[31m\n<109>1 fake"
@@ -112,6 +117,63 @@ def test_the_trail_from_the_first_act_to_a_broken_record(untouched, monkeypatch,
     code, said, _ = keyfast("audit", "verify", "--json")
     assert (code, json.loads(said)["broken"], json.loads(said)["fault"]) == (1, STRETCH + 2, "changed")
     assert "was changed" in keyfast("audit", "verify")[2]
+
+
+def test_a_trail_whose_front_was_removed(untouched, monkeypatch, tmp_path):
+    monkeypatch.setattr(output.console, "width", 240)
+    keyfast = partial(_run, untouched)
+    installation = untouched.admin.get("/admin/v1/installation", dict)["id"]
+    # 1. Two acts, whose head is kept, and their seal; the head after it is kept too.
+    for ring in ("north", "south"):
+        keyfast(*MODE, ring)
+    older = keyfast("audit", "head")[1].strip()
+    asyncio.run(tend(untouched, keep=False))
+    newer = keyfast("audit", "head")[1].strip()
+    keyfast(*MODE, "west")
+    asyncio.run(tend(untouched, keep=True))
+    # 2. What is left says from where it is kept, and who removed the rest.
+    code, said, _ = keyfast("audit", "verify")
+    assert code == 0
+    assert "kept from record 4 on; what was before was removed by keyfast at" in said
+    assert "after it was written to keyfast-audit-000000000001-000000000003.jsonl (record 6)" in said
+    assert json.loads(keyfast("audit", "verify", "--json")[1])["beginning"]["after"]["number"] == 3
+    # 3. A head of the last record that was removed still holds; an older one proves nothing, and that is said.
+    assert keyfast("audit", "verify", "--head", newer)[0] == 0
+    assert keyfast("audit", "verify", "--head", f"3:{'0' * 64}")[0] == 1
+    with pytest.raises(KeyfastError, match="proves nothing any more"):
+        keyfast("audit", "verify", "--head", older)
+    with pytest.raises(KeyfastError, match="record 2 was removed; the trail is kept from record 4 on"):
+        keyfast("audit", "show", "2")
+    # 4. Pages, filters and exports go on; what was removed lies in the folder, and both together are the whole.
+    listed = keyfast("audit", "list", "--actor", "local administrator", "--action", "mode_opened", "--json")[1]
+    assert [entry["record"]["number"] for entry in json.loads(listed)] == [4]
+    rest = keyfast("audit", "export")[1].encode()
+    (tmp_path / "rest").write_bytes(rest)
+    code, said, _ = keyfast("audit", "verify", "--file", str(tmp_path / "rest"), "--installation", installation)
+    assert (code, "kept from record 4 on" in said) == (0, True)
+    (removed,) = (untouched.data / "removed").iterdir()
+    (tmp_path / "whole").write_bytes(removed.read_bytes() + rest)
+    file = ("audit", "verify", "--file", str(tmp_path / "whole"), "--installation", installation)
+    assert keyfast(*file, "--head", older)[0] == 0
+    # 5. Somebody removes more by hand, and says that the trail begins there.
+    with closing(sqlite3.connect(untouched.data / "keyfast.db")) as database, database:
+        database.execute("UPDATE audit_start SET number = 4, hash = (SELECT hash FROM audit WHERE number = 4)")
+        database.execute("DELETE FROM audit WHERE number = 4")
+    code, _, told = keyfast("audit", "verify")
+    assert code == 1
+    assert "the trail begins with record 5, and the server did not seal that it does" in told
+    assert "no record tells who removed what was before" in told
+
+
+async def tend(server, *, keep):
+    """Seal the trail; then remove the first three records, as if they and no others were old."""
+    database = await Database.open(server.settings.database_url)
+    installation = server.admin.get("/admin/v1/installation", dict)["id"]
+    seals = Seals(lambda: load_kek(server.settings.kek_file, installation))
+    await TrailSealer(database, seals, time.time).tick()
+    if keep:
+        await TrailKeeper(database, seals, AuditSettings(90, server.data / "removed"), time.time)._remove(3)
+    await database.close()
 
 
 async def grow(server, number):

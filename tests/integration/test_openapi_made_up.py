@@ -40,6 +40,7 @@ class Place:
         """Send a made-up request as it is."""
         made = case.as_transport_kwargs(base_url="http://keyfast")
         made.pop("cookies", None)
+        made["headers"] = {name: value.encode("latin-1", "replace") for name, value in made["headers"].items()}
         if isinstance(made.get("data"), bytes | str):
             made["content"] = made.pop("data")
         return self.send(**made)

@@ -30,7 +30,8 @@ from keyfast.errors import (
 )
 from keyfast.store.acts import acting
 
-_WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+"""Methods that may change something."""
 _REQUEST_BYTES = 8
 INVITED = "whoever has the invitation"
 E = RotationEvent
@@ -123,7 +124,7 @@ def demand_listed(method: str, path: str) -> None:
         LookupError: it is not.
     """
     route = f"{method} {path}"
-    if method in _WRITING and route not in ACTS and route not in CHANGE_NOTHING:
+    if method in WRITING and route not in ACTS and route not in CHANGE_NOTHING:
         raise LookupError(f"{route} is neither an act nor among those that change nothing")
 
 
@@ -176,7 +177,10 @@ def audited(route: str, handler: http.Handler, trail: Trail) -> http.Handler:
 
 
 def is_refusal(fault: KeyfastError) -> bool:
-    """An outage decides nothing, what does not exist cannot be refused, what waits for a second person was not."""
+    """An outage decides nothing, and what does not exist cannot be refused.
+
+    What waits for a second person was not refused, nor was what was sent again: the first request is on record.
+    """
     if isinstance(fault, ApprovalNeededError | KeyFileError):
         return False
     return isinstance(fault, ConflictError | UsageError | TrustError | ForbiddenError)

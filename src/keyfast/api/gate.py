@@ -13,7 +13,6 @@ import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message
 
 from keyfast.api import http
 from keyfast.core.caller import LOCAL, Caller, WayIn, denial, reason_fault, unproved
@@ -131,13 +130,24 @@ class Gate:
                 raise ForbiddenError("nobody may do this")
             await demand(caller, permission, request.path_params.get("id"), self._rings)
             self._demand_more(request, caller, permission)
-            if self._approvals is not None and self._approvals.needs(caller, permission):
-                request = await self._agreed(request, caller, permission, self._approvals)
             return await handler(request)
 
         return inner
 
-    async def _agreed(self, request: Request, caller: Caller, permission: Permission, approvals: Approvals) -> Request:
+    def agreed(self, handler: http.Handler, permission: Permission | None) -> http.Handler:
+        """Return a handler that is reached once a second person agreed, where one has to."""
+
+        async def inner(request: Request) -> Response:
+            caller = caller_of(request)
+            if permission is not None and self._approvals is not None and self._approvals.needs(caller, permission):
+                request = await self._demand_agreed(request, caller, permission, self._approvals)
+            return await handler(request)
+
+        return inner
+
+    async def _demand_agreed(
+        self, request: Request, caller: Caller, permission: Permission, approvals: Approvals
+    ) -> Request:
         """Demand that a second person agreed to exactly this request; return it with its body unread."""
         body = await http.read_body(request, http.JSON, MAX_AGREED)
         if isinstance(body, Refusal):
@@ -147,11 +157,7 @@ class Gate:
         seen = hashlib.sha256(msgspec.json.encode(parts)).digest()
         claimed = request.headers.get(APPROVAL_HEADER, "")
         await approvals.demand(caller, Wanted(permission, f"{request.method} {path}", seen, caller.reason, claimed))
-
-        async def again() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        return Request(request.scope, again)
+        return http.with_body(request, body)
 
     def _demand_more(self, request: Request, caller: Caller, permission: Permission) -> None:
         """Demand what a dangerous act needs besides the permission."""

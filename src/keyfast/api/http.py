@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message
 
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.errors import KeyfastError, NotReadyError
@@ -30,6 +31,12 @@ async def read_body(request: Request, media_type: str, limit: int) -> bytes | Re
     sent = headers.get(b"content-type", b"").decode("latin-1")
     if sent != media_type and sent.partition(";")[0].strip().lower() != media_type:
         return Refusal(RefusalClass.WRONG_MEDIA_TYPE, expected=media_type)
+    return await whole_body(request, limit)
+
+
+async def whole_body(request: Request, limit: int) -> bytes | Refusal:
+    """Read a whole body of whatever type, never more than ``limit`` bytes of it; or refuse one that is too large."""
+    headers = _headers(request)
     too_large = Refusal(RefusalClass.TOO_LARGE, expected=f"at most {limit} bytes")
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and (len(announced) > _MAX_LENGTH_DIGITS or int(announced) > limit):
@@ -43,6 +50,15 @@ async def read_body(request: Request, media_type: str, limit: int) -> bytes | Re
             return too_large
         if not message.get("more_body", False):
             return body
+
+
+def with_body(request: Request, body: bytes) -> Request:
+    """Return a request with its body, which was read, unread."""
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(request.scope, again)
 
 
 def signed_request(request: Request) -> SignedRequest:

@@ -17,10 +17,12 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from keyfast import __version__
 from keyfast.api import http
-from keyfast.api.acts import ACTS
+from keyfast.api.acts import ACTS, WRITING
 from keyfast.api.operations import Answer, Asks, query_of
+from keyfast.core import idempotency
 from keyfast.core.role import DANGEROUS, Permission
 from keyfast.wire import problems
+from keyfast.wire.idempotency import KEY_HEADER, REPLAYED_HEADER
 from keyfast.wire.people import APPROVAL_HEADER, REASON_HEADER
 
 Json = dict[str, Any]
@@ -34,7 +36,21 @@ _RAW: Mapping[type, Sequence[str]] = {
 _ABOUT = """\
 What the command line and the console do, for programs. Over HTTPS a caller needs the API token of a person who has
 the permission that a route names in x-permission; on the local socket whoever may open it is an administrator.
-Faults are problem details (RFC 9457)."""
+Faults are problem details (RFC 9457). A write that carries an idempotency key can be sent again: it is done once."""
+_FAULTS: Mapping[str, str] = {
+    "Problem": "What was refused or failed, why, and what mends it.",
+    "Conflict": """\
+What stands against it (`conflict`, `no_such_transition`), or a second person has to agree (`approval_needed`). Under an
+idempotency key that was used: nobody knows what became of the first request (`look_first`), or it was done and its
+answer was not kept (`answer_not_kept`).""",
+    "KeyReused": "The idempotency key was used for another request (`key_reused`).",
+}
+"""Answers that are faults: what they say, by name."""
+_OF_WRITES = {"409": "Conflict", "422": "KeyReused"}
+_OF_ALL = {"4XX": "Problem", "5XX": "Problem"}
+_KEY_TEXT = """\
+A key of the caller's making, another one for each write. The same request under the same key is answered as the first
+was, for 24 hours, and not done again."""
 _SCALARS: Mapping[type, Json] = {str: {"type": "string"}, int: {"type": "integer", "minimum": 0}}
 
 
@@ -159,7 +175,7 @@ def described(known: Sequence[Operation]) -> Json:
         "paths": paths,
         "components": {
             "schemas": components | {"Problem": _problem(components["Problem"])},
-            "responses": {"Problem": _fault()},
+            "responses": {name: _fault(text) for name, text in _FAULTS.items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -172,13 +188,14 @@ def _bodies(known: Iterable[Operation]) -> Iterator[Any]:
 
 def _told(operation: Operation, schema_of: Mapping[str, Json]) -> Json:
     row = operation.row
+    faults = (_OF_WRITES if row.method in WRITING else {}) | _OF_ALL
     told: Json = {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.name.partition(".")[0]],
         "parameters": [*_path_parts(row), *_query_parts(operation), *_headers(row)],
         "responses": {str(status): _good(operation, schema_of) for status in operation.statuses}
-        | {code: {"$ref": "#/components/responses/Problem"} for code in ("4XX", "5XX")},
+        | {code: {"$ref": f"#/components/responses/{name}"} for code, name in faults.items()},
         "security": [{"token": []}] if row.permission else [],
     }
     if row.permission:
@@ -205,7 +222,10 @@ def _query_parts(operation: Operation) -> Iterator[Json]:
 
 
 def _headers(row: Described) -> Iterator[Json]:
-    """What a dangerous act may need besides the permission."""
+    """The key of a write, and what a dangerous act may need besides the permission."""
+    if row.method in WRITING:
+        schema = _SCALARS[str] | {"pattern": idempotency.PATTERN}
+        yield {"name": KEY_HEADER, "in": "header", "description": " ".join(_KEY_TEXT.split()), "schema": schema}
     if row.permission not in DANGEROUS:
         return
     why = "Why this is done, percent-encoded; demanded of everybody but the local socket."
@@ -216,14 +236,19 @@ def _headers(row: Described) -> Iterator[Json]:
 
 def _good(operation: Operation, schema_of: Mapping[str, Json]) -> Json:
     raw = _RAW.get(operation.gives)
-    if raw is not None:
-        return {"description": "What was asked for.", "content": {kind: {} for kind in raw}}
-    return {"description": "What was asked for.", "content": {http.JSON: {"schema": schema_of[repr(operation.gives)]}}}
+    content: Json = (
+        {http.JSON: {"schema": schema_of[repr(operation.gives)]}} if raw is None else {kind: {} for kind in raw}
+    )
+    told: Json = {"description": "What was asked for.", "content": content}
+    if operation.row.method in WRITING:
+        again = {"description": "`true` where it was given before.", "schema": {"type": "string", "enum": ["true"]}}
+        told["headers"] = {REPLAYED_HEADER: again}
+    return told
 
 
-def _fault() -> Json:
+def _fault(text: str) -> Json:
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
-    return {"description": "What was refused or failed, why, and what mends it.", "content": content}
+    return {"description": " ".join(text.split()), "content": content}
 
 
 def _problem(schema: Json) -> Json:

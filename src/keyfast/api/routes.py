@@ -15,19 +15,20 @@ from starlette.types import Receive, Scope, Send
 
 from keyfast.api import http
 from keyfast.api.access_api import AccessApi
-from keyfast.api.acts import audited, demand_listed
+from keyfast.api.acts import WRITING, audited, demand_listed
 from keyfast.api.admin_api import AdminApi, guarded
 from keyfast.api.approval_api import ApprovalApi
 from keyfast.api.audit_api import AuditApi
 from keyfast.api.endpoint_api import EndpointApi
 from keyfast.api.gate import Approvals, Door, Gate, Rings, local_door
+from keyfast.api.idempotency import Answers, once
 from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.notification_api import NotificationApi
 from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.openapi import OpenApi
-from keyfast.api.package_api import PackageApi
-from keyfast.api.people_api import PeopleApi
+from keyfast.api.package_api import MAX_ORDER, PackageApi
+from keyfast.api.people_api import MAX_JOINING, PeopleApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.search_api import SearchApi
@@ -246,6 +247,7 @@ class EndpointApp:
 
 def admin_app(
     handlers: AdminHandlers,
+    answers: Answers,
     clock: Callable[[], float],
     banner: Callable[[], str] = lambda: "",
     *,
@@ -257,6 +259,7 @@ def admin_app(
 
     Args:
         handlers: where the table's handlers live.
+        answers: keeps the answers to writes that carry an idempotency key.
         clock: unix seconds.
         banner: returns what every answer carries in a header.
         door: finds out who calls; of itself, the local socket's.
@@ -275,13 +278,20 @@ def admin_app(
         return http.refused(_FAILED, int(clock()))
 
     def route(row: Row) -> Route:
-        """Who calls is found out first, so that what they are denied is on the trail as well."""
+        """Who calls is found out first, so that what they are denied is on the trail as well.
+
+        An answer is given again only to those who may still ask for it, and uses no second approval up.
+        """
         demand_listed(row.method, row.path)
-        handler = attrgetter(row.handler)(handlers)
-        if row.who is not Who.ANYONE:
+        handler, anyone = attrgetter(row.handler)(handlers), row.who is Who.ANYONE
+        if not anyone:
+            handler = gate.agreed(handler, row.permission)
+        if row.method in WRITING:
+            handler = once(handler, answers, MAX_JOINING if anyone else MAX_ORDER)
+        if not anyone:
             handler = gate.allowed(handler, row.permission)
         handler = audited(f"{row.method} {row.path}", handler, handlers.audit.trail)
-        if row.who is not Who.ANYONE:
+        if not anyone:
             handler = gate.known(handler)
         return Route(row.path, guarded(handler), methods=[row.method])
 

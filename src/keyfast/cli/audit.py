@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -13,14 +14,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from keyfast.cli import output
-from keyfast.cli.audit_file import verified_file
+from keyfast.cli.audit_file import demand_kept, verified_file
 from keyfast.cli.client import AdminClient
 from keyfast.cli.events import described
 from keyfast.cli.options import Data, Json, client
 from keyfast.core.audit import Entry, Head, Outcome
 from keyfast.core.visible import visible
 from keyfast.errors import EXIT_FAILED, UsageError
-from keyfast.wire.audit import UPTO_HEADER, TrailHead, Verified
+from keyfast.wire.audit import UPTO_HEADER, Beginning, TrailHead, Verified
 from keyfast.wire.audit_formats import Format
 
 app = typer.Typer(no_args_is_help=True, help="The audit trail: who did what.")
@@ -111,6 +112,8 @@ def verify(
         parts = [f"intact up to record {found.upto.number:,}", *([] if file else [sealed])]
         told = f"{', '.join(parts)}, head {found.upto.number}:{found.upto.hash}"
         output.console.print(told, soft_wrap=True)
+    if found.beginning is not None and not json:
+        (output.errors if found.broken else output.console).print(escape(_begins(found.beginning)), soft_wrap=True)
     if found.broken:
         raise typer.Exit(EXIT_FAILED)
 
@@ -182,16 +185,36 @@ def _kept(text: str) -> Head | None:
     return Head(int(match[1]), match[2])
 
 
+def _begins(found: Beginning) -> str:
+    """Say from where a trail is kept, and who removed what was before."""
+    told = f"kept from record {found.after.number + 1:,} on"
+    if not found.by:
+        return f"{told}; no record tells who removed what was before"
+    to = f", after it was written to {visible(found.file)}" if found.file else ""
+    when = f"{datetime.fromtimestamp(found.at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    who = f"{visible(found.by)} at {when}{to} (record {found.record:,})"
+    return f"{told}; what was before was removed by {who}"
+
+
 def _compared(admin: AdminClient, found: Verified, kept: Head) -> Verified:
     """Look whether a head that was kept is still on the trail: a trail made anew fits itself, and not this."""
+    if found.beginning is not None:
+        demand_kept(kept, found.beginning.after.number + 1)
     if kept.number > found.upto.number:
         gone = found.upto.number + 1
         told = f"record {gone} is missing: the head that was kept is record {kept.number}"
         return Verified(found.upto, found.last, done=True, broken=gone, fault="missing", sentence=told)
-    if kept.number and admin.get(f"/admin/v1/audit/{kept.number}", Entry).hash != kept.hash:
+    if kept.number and _hash(admin, found, kept.number) != kept.hash:
         told = f"record {kept.number}, or one before it, is not what it was when its head was kept"
         return Verified(found.upto, found.last, done=True, broken=kept.number, fault="changed", sentence=told)
     return found
+
+
+def _hash(admin: AdminClient, found: Verified, number: int) -> str:
+    after = found.beginning and found.beginning.after
+    if after and number == after.number:
+        return after.hash
+    return admin.get(f"/admin/v1/audit/{number}", Entry).hash
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:

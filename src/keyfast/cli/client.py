@@ -6,6 +6,7 @@ On the server's machine over its local socket, from elsewhere over HTTPS with an
 import os
 import socket
 import ssl
+import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import msgspec
 from keyfast.cli import output
 from keyfast.core.secret import Secret
 from keyfast.errors import EXIT_FAILED, KeyfastError, NotReadyError, UsageError
+from keyfast.wire.idempotency import KEY_HEADER
 from keyfast.wire.people import APPROVAL_HEADER, REASON_HEADER
 from keyfast.wire.problems import read_problem
 from keyfast.wire.window import BANNER_HEADER
@@ -27,6 +29,8 @@ Answer = TypeVar("Answer")
 Said = TypeVar("Said")
 
 TIMEOUT = 60.0
+_BROKEN = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
+"""The connection ended before the answer: a write may have been done."""
 
 
 class AnsweredError(KeyfastError):
@@ -61,13 +65,13 @@ class AdminClient:
         return self._call("GET", path, kind, params=dict(query or {}))
 
     def post(self, path: str, kind: type[Answer], body: object = None) -> Answer:
-        """Change something."""
+        """Change something, once: if the connection breaks before the answer, ask again under the same key."""
         return self._call(
             "POST",
             path,
             kind,
             content=msgspec.json.encode(body or {}),
-            headers={"content-type": "application/json"},
+            headers={"content-type": "application/json", KEY_HEADER: f'"{uuid.uuid4()}"'},
         )
 
     def download(self, path: str, to: BinaryIO) -> Mapping[str, str]:
@@ -98,15 +102,17 @@ class AdminClient:
             output.banner(unquote(text))
 
     def _asked(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        return self._spoken(lambda http: http.request(method, path, **request))
+        return self._spoken(lambda http: http.request(method, path, **request), tries=2 if method == "POST" else 1)
 
-    def _spoken(self, ask: Callable[[httpx2.Client], Said]) -> Said:
+    def _spoken(self, ask: Callable[[httpx2.Client], Said], tries: int = 1) -> Said:
         # A listener may go away after it was looked for: the library leaves the socket to Python then.
         with warnings.catch_warnings(action="ignore", category=ResourceWarning):
             try:
                 with self._opened() as http:
                     return ask(http)
             except httpx2.HTTPError as cause:
+                if tries > 1 and isinstance(cause, _BROKEN):
+                    return self._spoken(ask, tries - 1)
                 why = str(cause)
         raise NotReadyError(f"the server on {self._where} did not answer: {why}")
 

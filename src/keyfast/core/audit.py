@@ -108,6 +108,8 @@ class Fault(StrEnum):
     OUT_OF_ORDER = "out of order"
     NOT_IN_HEAD = "not in the head"
     NOT_AS_SEALED = "not as sealed"
+    NOT_THE_BEGINNING = "not the beginning"
+    BEFORE_THE_BEGINNING = "before the beginning"
 
 
 class Broken(msgspec.Struct, frozen=True):

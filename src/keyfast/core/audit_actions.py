@@ -13,7 +13,9 @@ from keyfast.core.rotation_state import RotationEvent
 
 KEYFAST = "keyfast"
 SEALED = "trail_sealed"
-"""The one act that is no event: the server seals the trail (``services.audit_seal``)."""
+"""An act that is no event: the server seals the trail (``services.audit_seal``)."""
+SHORTENED = "trail_shortened"
+"""Another one: the server removes what is older than the trail is kept (``services.audit_keep``)."""
 WHY = "why"
 """The field that holds why an act was refused."""
 REASON = "reason"
@@ -101,6 +103,7 @@ ACTIONS: Mapping[str, Rule] = {
     "api_token_created": Rule("API token", "token", ("name", "person", "scopes")),
     "api_token_revoked": Rule("API token", "token"),
     SEALED: Rule("trail", "number", ("seal",), by_itself=True),
+    SHORTENED: Rule("trail", "number", ("first", "upto", "hash", "days", "file"), by_itself=True),
     "rotation_approved": Rule("rotation", "rotation", ("kind", "by", "name")),
     "keys_rotated": Rule("key", "role"),
     "keys_exported": Rule("installation"),

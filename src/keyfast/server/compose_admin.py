@@ -42,10 +42,12 @@ from keyfast.services.account import AccountService
 from keyfast.services.api_tokens import ApiTokenService
 from keyfast.services.approvals import ApprovalService
 from keyfast.services.audit import AuditService
+from keyfast.services.audit_keep import TrailKeeper
 from keyfast.services.audit_seal import Seals, TrailSealer
 from keyfast.services.command import CommandService
 from keyfast.services.directory_people import DirectoryPeople
 from keyfast.services.forecast import CertificateFile, ForecastService
+from keyfast.services.idempotency import KeptAnswers
 from keyfast.services.incident import IncidentService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.local_accounts import LocalAccountService, StoredAccounts
@@ -112,7 +114,9 @@ class AdminParts:
     roll_calls: RollCallService
     console: ConsoleServices
     sealer: TrailSealer
+    keeper: TrailKeeper
     notifier: Notifier
+    answers: KeptAnswers
 
 
 def admin_service(parts: Parts) -> AdminParts:
@@ -204,12 +208,19 @@ def admin_service(parts: Parts) -> AdminParts:
     )
     roll_calls = RollCallService(database, live, evidence, process_name(), entropy, clock)
     rotations = RotationRunner(database, ledger, acts, clock)
+    answers = KeptAnswers(database, kek, clock)
     api = admin_app(
-        handlers, clock, windows.banner, door=BearerDoor(told.tokens), rings=told.rings, approvals=told.approvals
+        handlers,
+        answers,
+        clock,
+        windows.banner,
+        door=BearerDoor(told.tokens),
+        rings=told.rings,
+        approvals=told.approvals,
     )
     streams = Streams(time.monotonic)
     return AdminParts(
-        app=admin_app(handlers, clock, windows.banner),
+        app=admin_app(handlers, answers, clock, windows.banner),
         network=Network(api, console_app(told, sign_in, clock, streams)),
         streams=streams,
         sign_in=sign_in,
@@ -223,7 +234,9 @@ def admin_service(parts: Parts) -> AdminParts:
         roll_calls=roll_calls,
         console=told,
         sealer=TrailSealer(database, seals, clock),
+        keeper=TrailKeeper(database, seals, settings.audit, clock),
         notifier=Notifier(live, database, open_receivers(settings.notify, clock), clock),
+        answers=answers,
     )
 
 

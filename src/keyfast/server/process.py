@@ -88,7 +88,9 @@ async def admin(settings: Settings) -> None:
         service.rotations.follow(_told("rotation_failed")),
         service.roll_calls.follow(_told("roll_call_failed")),
         service.sealer.follow(_told("seal_failed")),
+        service.keeper.follow(_told("shorten_failed")),
         service.notifier.follow(_told("notify_failed")),
+        service.answers.follow(_told("forget_failed")),
     )
     await service.directory.close()
     await parts.database.close()

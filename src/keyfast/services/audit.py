@@ -3,15 +3,18 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from keyfast.core import audit as trail
-from keyfast.core.audit import Actor, Broken, Entry, Head
+from keyfast.core.audit import Actor, Broken, Entry, Fault, Head
 from keyfast.core.audit_actions import ACTIONS, refused_act
+from keyfast.core.audit_keep import Start
 from keyfast.errors import NotFoundError, UsageError
 from keyfast.services.audit_seal import Seals
 from keyfast.services.live import LiveState
-from keyfast.store import acts, audit
+from keyfast.store import acts, audit, audit_start
 from keyfast.store.database import Database
-from keyfast.wire.audit import TrailHead, Verified, broken_view
+from keyfast.wire.audit import Beginning, TrailHead, Verified, beginning_view, broken_view
 from keyfast.wire.audit_formats import Format, line
 
 PORTION = 1000
@@ -62,10 +65,12 @@ class AuditService:
         """One record.
 
         Raises:
-            NotFoundError: there is none of this number.
+            NotFoundError: there is none of this number, or not any more.
         """
         async with self._database.read() as conn:
-            entry = await audit.get(conn, number)
+            entry, start = await audit.get(conn, number), await audit.start(conn)
+        if entry is None and number <= start.number:
+            raise NotFoundError(f"record {number} was removed; the trail is kept from record {start.number + 1} on")
         if entry is None:
             raise NotFoundError(f"no record {number}", repair="keyfast audit list")
         return entry
@@ -80,25 +85,39 @@ class AuditService:
         """Verify the next stretch.
 
         Args:
-            before: where the last stretch ended; None begins.
+            before: where the last stretch ended; None begins. What was removed meanwhile is passed over.
         """
         async with self._database.read() as conn:
-            head = await audit.head(conn)
-            start = before or await audit.start(conn)
+            head, start = await audit.head(conn), await audit.start(conn)
+            begun, first = await audit_start.get(conn), start.number + 1
+            beginning = None if begun is None else await _beginning(conn, begun[0])
+            if before is not None and before.number >= start.number:
+                start = before
             entries = await audit.list_after(conn, start.number, STRETCH)
+            stray = await audit.is_any_below(conn, first)
+        if begun is not None and not self._seals.is_beginning(*begun):
+            return broken_view(start, head.number, Broken(first, Fault.NOT_THE_BEGINNING), beginning)
+        if stray:
+            return broken_view(start, head.number, Broken(first, Fault.BEFORE_THE_BEGINNING), beginning)
         end = trail.follow(start, entries)
         if isinstance(end, Broken):
-            return broken_view(start, head.number, end)
+            return broken_view(start, head.number, end, beginning)
         sealed, done = self._seals.upto(start, entries), len(entries) < STRETCH
         if isinstance(sealed, Broken):
-            return broken_view(start, head.number, sealed)
+            return broken_view(start, head.number, sealed, beginning)
         broken = trail.compared(end, head) if done else None
-        return broken_view(end, head.number, broken) if broken else Verified(end, head.number, done, sealed)
+        if broken:
+            return broken_view(end, head.number, broken, beginning)
+        return Verified(end, head.number, done, sealed, beginning=beginning)
 
     async def last(self) -> int:
         """The number of the last record."""
+        return (await self.span())[1]
+
+    async def span(self) -> tuple[int, int]:
+        """The numbers of the first record that is kept, and of the last one."""
         async with self._database.read() as conn:
-            return (await audit.head(conn)).number
+            return (await audit.start(conn)).number + 1, (await audit.head(conn)).number
 
     async def export(self, form: Format, after: int, upto: int) -> AsyncIterator[bytes]:
         """Records as lines, above ``after`` and up to ``upto``, some at a time."""
@@ -109,3 +128,7 @@ class AuditService:
                 return
             yield b"".join(line(entry, form, self._host) for entry in entries if entry.record.number <= upto)
             after = entries[-1].record.number
+
+
+async def _beginning(conn: AsyncConnection, start: Start) -> Beginning:
+    return beginning_view(start.after, start.record, await audit.get(conn, start.record))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from keyfast.core.audit import Act, Actor, Broken, Entry, Fault, Head, Via, end_of
 from keyfast.core.audit_actions import KEYFAST, SEALED
+from keyfast.core.audit_keep import Start, said
 from keyfast.errors import TrustError
 from keyfast.services.follow import follow
 from keyfast.store import acts, audit
@@ -17,6 +18,8 @@ from keyfast.trust.kek import Kek
 
 SEAL_SECONDS = 600.0
 _PLACE = "audit trail"
+BEGINNING_PLACE = "audit trail beginning"
+"""Another place than that of other seals: what was once the end is not taken for the beginning."""
 _FIELD = "seal"
 
 
@@ -34,6 +37,17 @@ class Seals:
         """Return the record that seals everything up to ``head``."""
         sealed = self._kek().seal(_said(head), bound_to=_PLACE)
         return Act(at, Actor(KEYFAST, Via.SERVER), SEALED, "trail", str(head.number), {_FIELD: sealed})
+
+    def beginning(self, start: Start) -> str:
+        """Seal where the trail begins from now on."""
+        return self._kek().seal(said(start), bound_to=BEGINNING_PLACE)
+
+    def is_beginning(self, start: Start, sealed: str) -> bool:
+        """Tell whether the server sealed that the trail begins there."""
+        try:
+            return self._kek().open(sealed, bound_to=BEGINNING_PLACE).reveal() == said(start)
+        except TrustError:
+            return False
 
     def upto(self, before: Head, entries: Iterable[Entry]) -> int | Broken:
         """Return the last record that a seal among these vouches for, 0 if none does; or where one contradicts.

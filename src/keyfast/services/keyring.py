@@ -1,6 +1,7 @@
 """Administer the installation's keys: list, rotate, export, import, take the root off line, rewrap."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyfast.core.endpoint import HEARD
 from keyfast.core.refusal import Refusal
 from keyfast.core.secret import Secret
-from keyfast.errors import UsageError
+from keyfast.errors import TrustError, UsageError
+from keyfast.services.audit_seal import BEGINNING_PLACE
 from keyfast.services.known_account import bound_to
 from keyfast.services.live import LiveState, key_from_row, row_from_key
 from keyfast.services.second_factor import code_bound_to
-from keyfast.store import accounts, endpoints, events, installations, keys, people
+from keyfast.store import accounts, audit_start, endpoints, events, installations, keys, people
 from keyfast.store.database import Database
 from keyfast.trust.export import export_keys, import_keys
 from keyfast.trust.files import write_private
@@ -111,6 +113,7 @@ class KeyringService:
             rows = await keys.load(conn)
             await keys.save(conn, [row_from_key(key_from_row(row, self._kek), self._kek) for row in rows])
             passwords = await self._reseal_passwords(conn) + await self._reseal_codes(conn)
+            await self._reseal_beginning(conn)
             await installations.set_kek(conn, self._kek.current)
             await events.add(
                 conn,
@@ -139,6 +142,15 @@ class KeyringService:
             again = self._kek.seal(self._kek.open(row.code_sealed, bound_to=where), bound_to=where)
             await people.put(conn, replace(row, code_sealed=again))
         return len(rows)
+
+    async def _reseal_beginning(self, conn: AsyncConnection) -> None:
+        """Of the audit trail; one that does not hold stays as it is, so that ``verify`` goes on saying so."""
+        await audit_start.hold(conn)  # whoever shortens the trail now is waited for, or seals under the new one
+        found = await audit_start.get(conn)
+        with contextlib.suppress(TrustError):
+            if found is not None:
+                told = self._kek.open(found[1], bound_to=BEGINNING_PLACE)
+                await audit_start.seal_anew(conn, self._kek.seal(told, bound_to=BEGINNING_PLACE))
 
     def _reseal_authority(self) -> None:
         sealed = self._kek_file.parent / "tls" / "ca.key.sealed"

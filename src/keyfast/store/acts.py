@@ -16,7 +16,19 @@ from keyfast.core.audit import Act, Actor
 from keyfast.core.audit_actions import act_of
 from keyfast.store import audit
 
+
+class Change:
+    """Whether anything was committed.
+
+    Attributes:
+        made: it was, or a commit failed in a way that leaves that open.
+    """
+
+    made = False
+
+
 _ACTOR: ContextVar[Actor | None] = ContextVar("keyfast_actor", default=None)
+_CHANGE: ContextVar[Change | None] = ContextVar("keyfast_change", default=None)
 _NOTED = "keyfast_acts"
 
 
@@ -28,6 +40,17 @@ def acting(actor: Actor) -> Iterator[None]:
         yield
     finally:
         _ACTOR.reset(token)
+
+
+@contextmanager
+def watched() -> Iterator[Change]:
+    """Note whether anything is committed inside, or in tasks begun inside."""
+    change = Change()
+    token = _CHANGE.set(change)
+    try:
+        yield change
+    finally:
+        _CHANGE.reset(token)
 
 
 def begin(conn: AsyncConnection) -> None:
@@ -51,7 +74,10 @@ def note(conn: AsyncConnection, act: Act) -> None:
 
 
 async def finish(conn: AsyncConnection) -> None:
-    """Put what was noted on record; nothing else follows in the transaction."""
+    """Put what was noted on record; nothing but the commit follows in the transaction."""
     acts: list[Act] = conn.info.pop(_NOTED)
     if acts:
         await audit.append(conn, acts)
+    change = _CHANGE.get()
+    if change is not None:
+        change.made = True

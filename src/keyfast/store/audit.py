@@ -1,4 +1,4 @@
-"""The audit trail: append and read. Nothing here changes or removes a record."""
+"""The audit trail: append and read. Nothing here changes or removes a record; ``store.audit_start`` shortens it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core import audit as trail
 from keyfast.core.audit import Act, AuditRecord, Entry, Head
-from keyfast.store import installations
+from keyfast.store import audit_start, installations
 from keyfast.store.statements import insert_once
 from keyfast.store.tables import audit, audit_head
 
@@ -36,7 +36,10 @@ async def head(conn: AsyncConnection) -> Head:
 
 
 async def start(conn: AsyncConnection) -> Head:
-    """Return what the first record is chained to."""
+    """Return what the first record is chained to: the last one that was removed, or the installation."""
+    shortened = await audit_start.get(conn)
+    if shortened is not None:
+        return shortened[0].after
     founded = await installations.get(conn)
     return trail.genesis(founded.id if founded else "")
 
@@ -45,6 +48,12 @@ async def get(conn: AsyncConnection, number: int) -> Entry | None:
     """Return a record, None if there is none of this number."""
     row = (await conn.execute(select(audit).where(audit.c.number == number))).one_or_none()
     return None if row is None else _entry(row)
+
+
+async def is_any_below(conn: AsyncConnection, number: int) -> bool:
+    """Tell whether there is a record with a lower number."""
+    lower = select(audit.c.number).where(audit.c.number < number).limit(1)
+    return (await conn.execute(lower)).first() is not None
 
 
 async def list_after(conn: AsyncConnection, number: int, limit: int) -> list[Entry]:

@@ -22,6 +22,7 @@ audit = Table(
     Column("request", PlainText, nullable=False),
     Column("hash", Text, nullable=False),
     Index(None, "actor", "number"),
+    Index(None, "actor", "action", "number"),
     Index(None, "action", "number"),
     Index(None, "subject", "number"),
 )
@@ -33,6 +34,18 @@ audit_head = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("number", BigInteger, nullable=False),
     Column("hash", Text, nullable=False),
+)
+
+# Where it begins, if its front was removed: after the record of that number and hash; ``record`` tells of it.
+# One row, held by whoever shortens the trail. Sealed under the KEK, as seals are.
+audit_start = Table(
+    "audit_start",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("record", BigInteger, nullable=False),
+    Column("sealed", Text, nullable=False),
 )
 
 # Messages to people: written with their event, delivered afterwards.

@@ -137,3 +137,15 @@ passkey = Table(
     Index(None, "id"),
     Index(None, "person_id"),
 )
+
+# Idempotency keys of writes, with the answers: request and answer are sealed, there may be secrets in both.
+kept_answer = Table(
+    "kept_answer",
+    metadata,
+    # Of the caller and the key.
+    Column("hash", LargeBinary, primary_key=True),
+    Column("claimed_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Index(None, "claimed_at"),
+)

@@ -7,7 +7,7 @@ that a check-in changes.
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
 
-from keyfast.store.audit_tables import audit, audit_head, outbox
+from keyfast.store.audit_tables import audit, audit_head, audit_start, outbox
 from keyfast.store.incident_tables import incident, roll_call, roll_group, traffic
 from keyfast.store.metadata import metadata
 from keyfast.store.package_tables import enrolment_token, package, package_serial
@@ -15,6 +15,7 @@ from keyfast.store.people_tables import (
     api_token,
     approval,
     directory_try,
+    kept_answer,
     passkey,
     person,
     person_account,
@@ -30,9 +31,11 @@ __all__ = (
     "approval",
     "audit",
     "audit_head",
+    "audit_start",
     "directory_try",
     "enrolment_token",
     "incident",
+    "kept_answer",
     "metadata",
     "outbox",
     "package",

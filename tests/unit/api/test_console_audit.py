@@ -10,7 +10,9 @@ from tests.support.console import ConsoleTown
 from keyfast.api.console.pages import CHANGE_NOTHING, PAGES
 from keyfast.core.audit import Actor, Via
 from keyfast.core.audit_actions import ACTIONS
+from keyfast.core.audit_keep import DAY
 from keyfast.services.audit import STRETCH
+from keyfast.settings_audit import AuditSettings
 
 EVIL = "<script>alert(1)</script>\"'\u202e"
 ID = "3d1219c7-c4c5-404a-aa1f-6d2a48adfda4"
@@ -143,6 +145,32 @@ def test_the_first_record_that_does_not_fit_is_named(tmp_path):
     assert "Record 3 was changed" in said
     assert 'href="/audit/3"' in said
     assert "Intact" not in said
+
+
+def test_a_trail_whose_front_was_removed_says_so(tmp_path):
+    town = ConsoleTown(tmp_path / "data")
+    try:
+        refuse(town, "svc-a", 3)
+        town.run(town.site._admin.sealer.tick())
+        town.time.now += 91 * DAY
+        refuse(town, "svc-b")
+        keeper = town.site._admin.keeper
+        keeper._settings = AuditSettings(90)
+        last = count(town)
+        town.run(keeper.tick())
+        anna = town.browser("anna")
+        (said,) = answers(anna, "/audit/verify?after=0")
+        assert "Intact up to" in said
+        shown = re.search(
+            r"<dt>Kept from</dt><dd>record (\d+); what was before was removed by keyfast .*(\d+)</a>", said
+        )
+        first = int(shown.group(1))
+        assert last - 1 <= first <= last
+        assert "The one before" not in anna.get(f"/audit/{first}").text
+        assert anna.get(f"/audit/{first - 1}").status_code == 404
+        assert "trail shortened" in anna.get("/audit?actor=keyfast&action=trail_shortened").text
+    finally:
+        town.close()
 
 
 # --- export

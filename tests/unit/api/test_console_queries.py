@@ -7,11 +7,13 @@ from sqlalchemy import event
 
 from keyfast.api.console.pages import PAGES
 
-LARGE = ("endpoint", "presence", "inventory", "inventory_change", "command", "device_key", "fork", "event")
-"""Tables with a row, or many, for each endpoint."""
+LARGE = ("endpoint", "presence", "inventory", "inventory_change", "command", "device_key", "fork", "event", "audit")
+"""Tables with a row, or many, for each endpoint, or for each act."""
 WALKS = re.compile(rf"SCAN ({'|'.join(LARGE)})\b(?! USING (COVERING )?INDEX)")
 LARGE_SCAN = re.compile(rf"SCAN ({'|'.join(LARGE)})\b")
-NEWEST = re.compile(r"^SELECT [^()]+\sFROM event ORDER BY event\.id DESC\s+LIMIT", re.DOTALL)
+NEWEST = re.compile(
+    r"^SELECT [^()]+\sFROM (event ORDER BY event\.id|audit ORDER BY audit\.number) DESC\s+LIMIT", re.DOTALL
+)
 """The newest so many, from the end of the table: a walk that stops."""
 
 
@@ -54,6 +56,14 @@ def pages(town):
         "/accounts/show": ["/accounts/show?account=LOCAL%5Csvc-a"],
         "/recovery/way": ["/recovery/way?account=LOCAL%5Csvc-a&way=device-key"],
         "/events": ["/events?before=5"],
+        "/audit": [
+            "/audit?actor=ada",
+            "/audit?action=window_opened&before=9",
+            "/audit?actor=ada&action=window_opened",
+            "/audit?actor=ada&action=window_opened&subject=x&before=9",
+        ],
+        "/audit/{number}": ["/audit/1"],
+        "/audit/verify": ["/audit/verify?after=0"],
         "/packages/{id}": [
             f"/packages/{town.bundle.package_id}" if hasattr(town.bundle, "package_id") else "/packages"
         ],
@@ -87,7 +97,7 @@ def heard(town):
     return list({statement: (statement, parameters) for statement, parameters in listener.heard}.values())
 
 
-def test_no_page_walks_over_all_endpoints(town, heard):
+def test_no_page_walks_over_all_endpoints_or_acts(town, heard):
     async def explained():
         return [(statement, plan) async for statement, plan in plans(town, heard)]
 

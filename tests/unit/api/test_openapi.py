@@ -13,13 +13,15 @@ import jsonschema_rs
 import pytest
 
 from keyfast import cli
-from keyfast.api.acts import ACTS, CHANGE_NOTHING
+from keyfast.api.acts import ACTS, CHANGE_NOTHING, WRITING
 from keyfast.api.console.app import PAGES
 from keyfast.api.openapi import OpenApi, operations
 from keyfast.api.operations import query_of
 from keyfast.api.routes import ADMIN_ROUTES, AdminHandlers, Row
 from keyfast.core.role import DANGEROUS, Permission
 from keyfast.core.search import FIELDS
+from keyfast.wire.idempotency import KEY_HEADER, REPLAYED_HEADER
+from keyfast.wire.people import APPROVAL_HEADER, REASON_HEADER
 
 DOCUMENT = OpenApi(ADMIN_ROUTES, AdminHandlers).document
 OPERATIONS = operations(ADMIN_ROUTES, AdminHandlers)
@@ -69,7 +71,15 @@ def test_an_operation_is_told_as_the_table_and_its_handler_say(operation):
     assert bool(told["security"]) is (row.permission is not None)
     parts = {(part["in"], part["name"]) for part in told["parameters"]}
     assert {name for where, name in parts if where == "path"} == set(re.findall(r"{(\w+)}", row.path))
-    assert any(where == "header" for where, _ in parts) is (row.permission in DANGEROUS)
+    writes = row.method in WRITING
+    assert {name for where, name in parts if where == "header"} == {
+        *({KEY_HEADER} if writes else ()),
+        *({REASON_HEADER, APPROVAL_HEADER} if row.permission in DANGEROUS else ()),
+    }
+    assert ({"409", "422"} <= set(told["responses"])) is writes
+    assert all(
+        (REPLAYED_HEADER in told["responses"][str(code)].get("headers", {})) is writes for code in operation.statuses
+    )
     assert ("requestBody" in told) is (operation.takes is not None)
     assert row.method == "POST" or operation.takes is None
 

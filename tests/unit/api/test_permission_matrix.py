@@ -55,7 +55,7 @@ def _app(door=None, rings=None, now=lambda: NOW):
     names = AdminHandlers.__dataclass_fields__
     handlers = SimpleNamespace(**{name: Reached() for name in names})
     handlers.audit.trail = Trail()
-    return admin_app(handlers, now, **({"door": door, "rings": rings} if door else {}))
+    return admin_app(handlers, None, now, **({"door": door, "rings": rings} if door else {}))
 
 
 class Office:

@@ -51,7 +51,8 @@ class Desk(Office):
             return Response("done")
 
         gate = Gate(BearerDoor(self.tokens), self.clock, None, self.approvals)
-        app = Starlette(routes=[Route(path, guarded(gate.known(gate.allowed(act, permission))), methods=["POST"])])
+        kept = gate.known(gate.allowed(gate.agreed(act, permission), permission))
+        app = Starlette(routes=[Route(path, guarded(kept), methods=["POST"])])
         sent = {
             "authorization": f"Bearer {token}",
             "content-type": "application/json",

@@ -22,6 +22,7 @@ from keyfast.core.rotation_state import RotationEvent
 from keyfast.directory.entry import ACCOUNT, BASE_ONLY
 from keyfast.services.keyring import MIN_PASSPHRASE
 from keyfast.settings import (
+    AuditSettings,
     ConsoleSettings,
     NotifySettings,
     OidcSettings,
@@ -80,6 +81,7 @@ def test_every_setting_has_its_heading():
         ("console", ConsoleSettings),
         ("notify", NotifySettings),
         ("oidc", OidcSettings),
+        ("audit", AuditSettings),
     ],
 )
 def test_every_member_of_a_table_of_settings_has_its_heading(table, kind):

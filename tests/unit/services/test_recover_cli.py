@@ -46,6 +46,7 @@ from keyfast.services.audit import AuditService
 from keyfast.services.audit_seal import Seals
 from keyfast.services.command import CommandService
 from keyfast.services.forecast import ForecastService
+from keyfast.services.idempotency import KeptAnswers
 from keyfast.services.incident import IncidentService
 from keyfast.services.keyring import KeyringService
 from keyfast.services.modes import ModeService
@@ -119,7 +120,7 @@ async def socket(site, rotations):
     path = site.settings.admin_socket
     path.parent.mkdir()
     server = Server(
-        admin_app(handlers, site.clock, windows.banner),
+        admin_app(handlers, KeptAnswers(site.database, lambda: site.kek, site.clock), site.clock, windows.banner),
         uds=path,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,

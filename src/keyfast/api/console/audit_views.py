@@ -54,8 +54,8 @@ class AuditViews:
         asked = number(visit.path("number"))
         if not asked:
             raise NotFoundError("records are numbered from 1")
-        entry, last = await self._audit.show(asked), await self._audit.last()
-        return await self._frame.page(visit, "audit_record.html", entry=entry, last=last)
+        entry, (first, last) = await self._audit.show(asked), await self._audit.span()
+        return await self._frame.page(visit, "audit_record.html", entry=entry, first=first, last=last)
 
     async def verify(self, visit: Visit) -> Response:
         """``GET /audit/verify?after=&hash=&sealed=``: nothing yet, or the next stretch with a button to go on."""

@@ -1,4 +1,4 @@
 """Schema history. A released revision is never changed; a new one is added."""
 
-HEAD = "0012"
+HEAD = "0014"
 """The newest revision: the schema that this version needs."""
