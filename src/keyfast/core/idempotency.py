@@ -113,11 +113,6 @@ def event_of(status: int, size: int | None, *, changed: bool) -> KeyEvent | None
     return KeyEvent.ANSWERED if size is not None and size <= MAX_ANSWER else KeyEvent.OUTGROWN
 
 
-def is_expired(claimed_at: int, now: int) -> bool:
-    """Tell whether a key is remembered no more."""
-    return claimed_at + KEPT_SECONDS <= now
-
-
 def key_of(text: str) -> str | None:
     """Return the key that a header holds, None if it holds none: 16 to 128 letters, digits and ``. _ ~ : + / = -``."""
     return text.strip('"') if _KEY.fullmatch(text) else None

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from keyfast.core.caller import LOCAL, Caller, WayIn
 from keyfast.core.idempotency import (
-    KEPT_SECONDS,
     MAX_ANSWER,
     RETRIES,
     TABLE,
@@ -16,7 +15,6 @@ from keyfast.core.idempotency import (
     event_of,
     fingerprint,
     holder,
-    is_expired,
     key_of,
     place,
     retry_of,
@@ -147,8 +145,3 @@ def test_requests_differ_in_method_target_and_body():
     ]
     assert len({fingerprint(*request) for request in asked}) == len(asked)
     assert fingerprint("POST", "/a", b"x") == fingerprint("POST", "/a", b"x")
-
-
-def test_a_key_is_remembered_for_a_day():
-    assert not is_expired(1000, 1000 + KEPT_SECONDS - 1)
-    assert is_expired(1000, 1000 + KEPT_SECONDS)
