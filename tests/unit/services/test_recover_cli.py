@@ -31,6 +31,7 @@ from keyfast.api.package_api import PackageApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, admin_app
+from keyfast.api.search_api import SearchApi
 from keyfast.api.window_api import WindowApi
 from keyfast.cli import main as cli
 from keyfast.cli import output
@@ -59,6 +60,7 @@ from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
 from keyfast.services.rotate import RotationService
 from keyfast.services.rotation_ledger import RotationLedger
+from keyfast.services.saved_searches import SavedSearchService
 from keyfast.services.server_diagnosis import ServerDiagnosisService
 from keyfast.services.server_evidence import ServerEvidence
 from keyfast.services.went_back import EndRecovery
@@ -114,6 +116,7 @@ async def socket(site, rotations):
         ),
         notification=NotificationApi(NotificationService(site.database, site.clock)),
         audit=AuditApi(AuditService(site.live, site.database, Seals(lambda: site.kek), "server", site.clock)),
+        search=SearchApi(SavedSearchService(site.database, site.clock)),
         people=people_api(site.database, lambda: site.kek, site.clock),
         approval=approval_api(site.database, lambda: site.kek, site.clock),
     )
