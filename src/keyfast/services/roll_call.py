@@ -31,6 +31,8 @@ from keyfast.store.roll_calls import Counted, Turn
 TICK_SECONDS = 1.0
 INTERVAL_SECONDS = 300
 """Between the beginnings of two roll calls; a walk is spread over the most of it."""
+FIRST_SECONDS = 30
+"""The same while nobody was counted yet: whoever enrols the first endpoint looks for it."""
 BATCH = 2000
 LEASE_SECONDS = 60
 _SPREAD = 0.8
@@ -109,15 +111,16 @@ class RollCallService:
         now = int(self._clock())
         async with self._database.read() as conn:
             began_at, ended_at = await roll_calls.last(conn)
-        if began_at > now - self._interval and ended_at >= began_at:
+            counted = await roll_calls.group(conn, EVERYBODY)
+        expected = counted.group.endpoints if counted else 0
+        interval = self._interval if expected else min(self._interval, FIRST_SECONDS)
+        if began_at > now - interval and ended_at >= began_at:
             return None
         turn = Turn(self._holder, now)
         async with self._database.write() as conn:
-            if not await roll_calls.claim(conn, turn, interval=self._interval, lease=LEASE_SECONDS):
+            if not await roll_calls.claim(conn, turn, interval=interval, lease=LEASE_SECONDS):
                 return None
-            every = await roll_calls.group(conn, EVERYBODY)
             open_ = await incidents.not_ended(conn)
-        expected = every.group.endpoints if every else 0
         batches = ceil(expected / self._batch * TICK_SECONDS / (self._interval * _SPREAD))
         counts = RollCall(now, [row.incident.explains for row in open_])
         return _Walk(turn, counts, now + LEASE_SECONDS, max(batches, 1))

@@ -89,14 +89,15 @@ def test_a_search_is_kept_used_and_forgotten(town, ada):
     assert ada.post("/searches/remove", kept="My <b>PCs").status_code == 404
 
 
-def test_an_endpoint_shows_when_it_checked_in(town, ada):
-    endpoint = town.join()
+def test_an_endpoint_shows_when_it_checked_in(make_town):
+    town = make_town("oauth")
+    ada, endpoint = town.browser("ada"), town.join()
     page = f"/endpoints/{endpoint.record.endpoint_id}"
-    assert "In 1 of the last 1 days" in ada.get(page).text
+    assert "Heard in 1 of 1 day<" in ada.get(page).text
     town.let_pass(3 * 86_400)
     town.visit(endpoint)
     text = ada.get(page).text
-    assert "In 2 of the last 4 days" in text
+    assert "Heard in 2 of 4 days<" in text
     assert text.count("<rect") == 126
 
 
