@@ -8,6 +8,7 @@ from keyfast.api.console.visit import Visit
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.role import Permission
 from keyfast.core.roll_call import Kind
+from keyfast.services.roll_call import INTERVAL_SECONDS
 
 SHOWN = 8
 MINUTES = 60
@@ -42,6 +43,7 @@ class HomeViews:
             visit,
             "overview.html",
             counted=counted,
+            roll_call_s=INTERVAL_SECONDS,
             silent=[line for line in counted.groups if line.silent and line.group != Kind.EVERYBODY.value][:SHOWN],
             traffic=counted.traffic[::-1],
             endings=ahead.endings[:SHOWN],

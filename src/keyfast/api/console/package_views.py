@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from starlette.responses import Response
 
 from keyfast.api import http
+from keyfast.api.console import words
 from keyfast.api.console.forms import Form
 from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.services import Services
@@ -70,6 +72,7 @@ class PackageViews:
             "package.html",
             found=found,
             line=found.line,
+            install=words.INSTALL[found.line.kind.value].format(PurePath(found.line.path).name),
             faults=[FAULTS[fault] for fault in found.line.faults],
             came=came[:CAME],
             more=came[CAME - 1].id if len(came) > CAME else "",
