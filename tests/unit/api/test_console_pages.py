@@ -136,7 +136,7 @@ def test_a_rotation_from_plan_to_roll_back(town, ada):
     assert "What it would touch" in ahead.text
     wrong = ada.post("/rotations", kind="password", source=KEY)
     assert wrong.status_code == 400
-    assert "name the account" in wrong.text
+    assert "Name the account" in wrong.text
     assert ada.post("/rotations", **(order | {"approvals": "3"})).status_code == 400
     page = place(ada.post("/rotations", **order))
     assert place(ada.post(f"{page}/start")) == page

@@ -3,11 +3,11 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from keyfast.api.console.forms import read_form
+from keyfast.api.console.forms import Form, read_form
 from keyfast.api.console.frame import Frame
 from keyfast.api.console.gate import Gate
 from keyfast.api.console.origin import comes_from_here, local_path
-from keyfast.errors import KeyfastError
+from keyfast.errors import KeyfastError, UsageError
 from keyfast.services.oidc import OidcService
 from keyfast.services.people import PeopleService
 from keyfast.services.waiting import SECONDS
@@ -65,17 +65,19 @@ class JoinViews:
 
     async def show(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """``GET /join``."""
-        return self._frame.bare("join.html", message="", done="")
+        return self._frame.bare("join.html", message="", code="", done="")
 
     async def take_up(self, request: Request) -> Response:
         """``POST /join``."""
         if not comes_from_here(request.method, request.headers):
             return self._gate.foreign()
+        form = Form()
         try:
             form = await read_form(request, MAX_FORM)
             if not form.secret("password").same(form.secret("again")):
-                return self._frame.bare("join.html", status=400, message="The two passwords differ.", done="")
+                raise UsageError("the two passwords differ")
             joined = await self._people.join(form.text("code"), form.secret("password"))
         except KeyfastError as fault:
-            return self._frame.bare("join.html", status=fault.status, message=fault.message, done="")
-        return self._frame.bare("join.html", message="", done=joined.name)
+            code = form.text("code")
+            return self._frame.bare("join.html", status=fault.status, message=fault.message, code=code, done="")
+        return self._frame.bare("join.html", message="", code="", done=joined.name)

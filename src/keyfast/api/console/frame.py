@@ -60,7 +60,7 @@ TOLD = {
     "closed": "The recovery window is closed.",
     "begun": "The recovery is under way.",
     "over": "The recovery is over.",
-    "building": "The package is being built.",
+    "building": "The package was asked for; it can be downloaded here as soon as it is ready.",
     "revoked": "The package is revoked: no further endpoint enrols with it.",
     "added": "The password was proven; the account is on record.",
     "checked": "The account was read from the directory a moment ago.",

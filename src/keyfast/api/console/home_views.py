@@ -9,6 +9,7 @@ from keyfast.core.endpoint import EndpointState
 from keyfast.core.role import Permission
 from keyfast.core.roll_call import Kind
 from keyfast.core.search import Search
+from keyfast.services.roll_call import INTERVAL_SECONDS
 
 SHOWN = 8
 MINUTES = 60
@@ -43,6 +44,7 @@ class HomeViews:
             visit,
             "overview.html",
             counted=counted,
+            roll_call_s=INTERVAL_SECONDS,
             silent=[line for line in counted.groups if line.silent and line.group != Kind.EVERYBODY.value][:SHOWN],
             traffic=counted.traffic[::-1],
             endings=ahead.endings[:SHOWN],

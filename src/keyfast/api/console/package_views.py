@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from starlette.responses import Response
 
 from keyfast.api import http
+from keyfast.api.console import words
 from keyfast.api.console.forms import Form
 from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.live import Asked, Live
@@ -71,6 +73,7 @@ class PackageViews:
             "package.html",
             live=_live(found.line),
             found=found,
+            install=words.INSTALL[found.line.kind.value].format(PurePath(found.line.path).name),
             faults=[FAULTS[fault] for fault in found.line.faults],
             came=came[:CAME],
             more=came[CAME - 1].id if len(came) > CAME else "",

@@ -83,6 +83,14 @@ TITLES = {
     "package": "Install a new package",
 }
 """Ways out in words."""
+INSTALL = {
+    "bundle": "tar -xzf {} && sh keyfast-agent/install.sh",
+    "deb": "apt-get install ./{}",
+    "rpm": "dnf install ./{}",
+    "msi": "msiexec /i {} /qn",
+    "pkg": "installer -pkg {} -target /",
+}
+"""What installs each kind of package, with a place for its file."""
 
 
 def colour(state: str) -> str:
