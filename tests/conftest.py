@@ -7,12 +7,15 @@ import ipaddress
 import os
 import socket
 import sys
+import time
 from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.support import pictures
 
 CI = os.environ.get("CI") == "true"
+STARTED = time.time()
 
 # How long an example takes is up to the machine: time is judged by the timeout of the test, not per example.
 settings.register_profile("dev", max_examples=100, deadline=None)
@@ -80,3 +83,9 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _forbid_missing(report)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where the pictures are that browsers took in this run."""
+    for folder in pictures.taken_since(STARTED):
+        terminalreporter.write_line(f"pictures: {folder}")

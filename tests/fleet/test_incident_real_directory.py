@@ -9,13 +9,12 @@ import pytest
 from sqlalchemy import delete
 from tests.support import processes
 from tests.support.fleet import RigFleet
+from tests.support.roll_call import often
 from tests.support.samba import Domain
 from tests.support.windows import WindowsServer
 
 from keyfast.server import compose, compose_admin
-from keyfast.store import policies, tables
-from keyfast.store.database import Database
-from keyfast.wire.messages import Policy
+from keyfast.store import tables
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -24,14 +23,6 @@ INTERVAL = 60
 APART = 0.5 * INTERVAL
 """Seconds between the last check-ins of those who fall silent and of the others: then a time tells them apart."""
 CHANGED = "Changed-By-Somebody-1"
-
-
-async def often(server: WindowsServer) -> None:
-    """Let endpoints check in every minute, so that nobody need wait for half an hour."""
-    database = await Database.open(server.settings.database_url)
-    async with database.write() as conn:
-        await policies.add(conn, Policy(version=2, check_in_interval_s=INTERVAL), created_at=int(time.time()))
-    await database.close()
 
 
 async def roll_call(server: WindowsServer, at: float) -> None:
@@ -54,7 +45,7 @@ def keyfast(server: WindowsServer, *arguments: str) -> str:
 async def test_a_password_changed_in_active_directory_is_an_incident(kerberos: Domain, tmp_path: Path, make_account):
     server = WindowsServer(tmp_path / "server", kerberos, interval=2)
     try:
-        await often(server)
+        await often(server, INTERVAL)
         alpha, beta = make_account(), make_account()
         fleets = []
         for account in (alpha, beta):

@@ -1,10 +1,10 @@
 """The console in a real browser: every page, light and dark, narrow and wide; an outage mended from it; no script."""
 
-import os
 from pathlib import Path
 
 import pytest
 from tests.support.console import ConsoleTown
+from tests.support.pictures import empty_folder
 from tests.support.town import ACCOUNT
 from tests.support.walker import walker
 
@@ -20,10 +20,10 @@ CHANGED = "Changed-Twice-2"
 class Site:
     """A town with something on every page."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self.town = ConsoleTown(folder / "data", "windows")
         self.folder = folder
-        self.pictures = Path(os.environ.get("KEYFAST_PICTURES") or folder / "pictures")  # an artefact of the run
+        self.pictures = empty_folder(name)
         for _ in range(FLEET):
             self.town.join()
 
@@ -87,8 +87,8 @@ def _place(answer):
 
 
 @pytest.fixture
-def site(tmp_path):
-    made = Site(tmp_path)
+def site(tmp_path, request):
+    made = Site(tmp_path, request.node.name)
     yield made
     made.town.close()
 

@@ -117,7 +117,10 @@ async def _joined(browser, code):
     form = {"code": code, "password": PASSWORD, "again": PASSWORD}
     foreign = {"content-type": FORM["content-type"], "sec-fetch-site": "cross-site"}
     assert (await _post(browser, "/join", headers=foreign, **form)).status_code == 403
-    assert "differ" in (await _post(browser, "/join", **form | {"again": "x"})).text
+    differing = (await _post(browser, "/join", **form | {"again": "x"})).text
+    assert "The two passwords differ" in differing
+    assert code in differing  # it need not be typed again
+    assert PASSWORD not in differing
     assert (await _post(browser, "/join", **form | {"code": "kfi_x"})).status_code == 404
     assert "is yours" in (await _post(browser, "/join", **form)).text
 

@@ -18,11 +18,13 @@ class Hook:
     port: int = 0
     status: int = 200
     posts: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): text for name, _, text in (line.partition(": ") for line in head[1:] if line)}
         self.posts.append((headers, await reader.readexactly(int(headers["content-length"]))))
+        self.heard.set()
         writer.write(f"HTTP/1.1 {self.status} X\r\ncontent-length: 0\r\nlocation: /x\r\n\r\n".encode())
         await writer.drain()
         writer.close()

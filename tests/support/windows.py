@@ -67,6 +67,7 @@ class WindowsServer(RunningServer):
         protection: ``extended_protection``.
         interval: seconds between two readings of an account.
         extra: more tables for its settings.
+        head: settings that stand before all tables.
         windows: open the mode windows beside oauth, for every ring.
     """
 
@@ -80,6 +81,7 @@ class WindowsServer(RunningServer):
         interval: int = 1,
         windows: bool = True,
         extra: str = "",
+        head: str = "",
     ) -> None:
         self.domain, self.also = domain, also
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -104,7 +106,7 @@ reader = "svc-reader"
 reader_password_file = "reader.password"
 watch_interval_s = {interval}
 """
-        super().__init__(data, tables=tables + extra, KRB5_CONFIG=str(domain.krb5_conf))
+        super().__init__(data, tables=head + tables + extra, KRB5_CONFIG=str(domain.krb5_conf))
         if windows:
             self.open_mode("windows")
 

@@ -107,7 +107,12 @@ def _affected(built: Iterable[Built]) -> str:
     if not parts:
         return "no package carries this account yet, so no endpoint is affected"
     count = sum(b.endpoints for b in parts)
-    return f"{count} endpoint{'' if count == 1 else 's'} of {', '.join(b.package for b in parts)}"
+    return f"{count} endpoint{'' if count == 1 else 's'} of {_packages(parts)}"
+
+
+def _packages(built: Sequence[Built]) -> str:
+    """A package by its name, more of them by their number: ``Finding.packages`` has them all."""
+    return built[0].package if len(built) == 1 else f"{len(built)} packages"
 
 
 def _silenced(built: Sequence[Built]) -> str:
@@ -197,7 +202,7 @@ def _changed(facts: _Facts) -> Finding | None:
         C.CHANGED,
         S.OUTAGE if silent else S.WARNING,
         f"the password was set {span(facts.now - facts.newest.password_set_at)} ago, "
-        f"after {', '.join(b.package for b in stale)} {'were' if len(stale) > 1 else 'was'} built",
+        f"after {_packages(stale)} {'were' if len(stale) > 1 else 'was'} built",
         _changed_meaning(facts, stale),
         "set the former password again, or give these endpoints the new one: keyfast recover",
         (facts.newest.server,),

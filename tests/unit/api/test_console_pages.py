@@ -142,8 +142,10 @@ def test_a_rotation_from_plan_to_roll_back(town, ada):
     assert place(ada.post(f"{page}/start")) == page
     town.let_pass(5)
     assert "canary" in ada.get(page).text
-    for act in ("pause", "resume"):
+    for act, told in (("pause", "is paused"), ("resume", "is under way")):
+        assert "A rotation" in ada.get("/").text  # and what was told then is not told after the act
         assert place(ada.post(f"{page}/{act}")) == page
+        assert told in ada.get(page).text
     assert ada.post(f"{page}/retire", reason="because").status_code == 409
     assert ada.post(f"{page}/act").status_code == 404
     assert ada.post(f"{page}/waive", reason="x").status_code == 400
@@ -189,6 +191,7 @@ def test_a_package_is_built_downloaded_and_revoked(ada):
     page = place(ada.post("/packages", kind="bundle", ring="berlin", serials="ABC\r\nDEF"))
     text = ada.get(page).text
     assert "2 computers" in text
+    assert f"tar -xzf keyfast-agent-{page.rpartition('/')[2]}.tar.gz" in text
     file = ada.post(f"{page}/file")
     assert file.status_code == 200
     assert file.headers["content-disposition"].startswith("attachment")
@@ -245,6 +248,7 @@ def test_the_recovery_of_a_changed_password_in_three_steps(make_town):
     # 1. What broke, and the way to take first.
     text = ada.get("/recovery").text
     assert "1 of 1 endpoints" in text
+    assert "No recovery is under way" in ada.get("/recovery/progress").text
     way = re.search(r'class="button primary" href="([^"]+)"', text.partition("Ways out, the")[2]).group(1)
     # 2. What it asks for.
     assert "present password" in ada.get(way.replace("&amp;", "&")).text

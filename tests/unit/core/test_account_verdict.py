@@ -131,8 +131,15 @@ def test_a_changed_password_names_packages_endpoints_and_the_end_of_the_grace():
     assert (finding.condition, finding.severity) == (C.CHANGED, Severity.OUTAGE)
     assert finding.packages == ("P1",)
     assert finding.at == NOW - 600
-    assert "10 minutes ago" in finding.sentence
+    assert finding.sentence == "the password was set 10 minutes ago, after P1 was built"
     assert "500 endpoints of P1 may go on by NTLM or Basic for 50 minutes" in finding.meaning
+
+
+def test_more_packages_than_one_are_counted():
+    (finding,) = judge([NEW], NOW, built=[BUILT, replace(BUILT, package="P2")]).findings
+    assert finding.sentence == "the password was set 10 minutes ago, after 2 packages were built"
+    assert "1000 endpoints of 2 packages may" in finding.meaning
+    assert finding.packages == ("P1", "P2")
 
 
 def test_the_grace_is_for_the_last_password_only_and_ends():

@@ -79,6 +79,10 @@ class Banners:
             found.append(Banner("bad", sentence, "/settings", "What that means"))
         return found
 
+    def forget(self) -> None:
+        """Read everything anew when asked next: somebody did something."""
+        self._read_at = float("-inf")
+
     async def _read(self) -> tuple[Banner, ...]:
         try:
             found = (await self._of_incidents(), await self._of_accounts(), await self._of_rotations())

@@ -155,6 +155,10 @@ class Frame:
         """Answer with a part that moves, for a page that shows it already; ``anew`` if that has to be another."""
         return HTMLResponse(self.moving(live), headers={"hx-refresh": "true"} if anew else None)
 
+    def acted(self) -> None:
+        """Have the next page tell what is so after an act, and not what was told a moment ago."""
+        self._banners.forget()
+
     def bare(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Answer with a page for somebody who has not signed in."""
         return self._html(template, status, **values)

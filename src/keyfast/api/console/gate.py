@@ -118,7 +118,9 @@ class Gate:
                     await self._approvals.demand(visit.caller, _wanted(visit, permission))
                 except ApprovalNeededError as needed:
                     return await self._ask_second(visit, needed)
-        return await view(visit)
+        answer = await view(visit)
+        self._frame.acted()
+        return answer
 
     async def known(self, request: Request, *, watching: bool = False) -> SignedIn | None:
         """Return who a request's cookie belongs to; ``watching`` if a page asks and nobody did anything."""

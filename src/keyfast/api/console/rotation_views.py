@@ -185,9 +185,10 @@ def _order(form: Form) -> RotationOrder:
 def _shares(found: RotationView) -> list[tuple[str, int, int]]:
     """Return each wave in words, how many of it have moved, and how many it has."""
     done = ("applied", "verified", "waived")
+    first = "canaries" if any(wave.wave > 1 for wave in found.waves) else "everybody"
     return [
         (
-            "undone" if wave.wave < 0 else "canaries" if wave.wave == 1 else f"wave {wave.wave}",
+            "undone" if wave.wave < 0 else first if wave.wave == 1 else f"wave {wave.wave}",
             sum(wave.states.get(state, 0) for state in done),
             sum(wave.states.values()),
         )

@@ -6,7 +6,7 @@ document.querySelectorAll("[data-plot]").forEach(async (place) => {
   const { at, series } = await answer.json();
   if (at.length < 2) { return; }
   const colours = getComputedStyle(document.documentElement);
-  const colour = (name) => colours.getPropertyValue(name).trim();
+  const colour = (name) => () => colours.getPropertyValue(name).trim();  // asked anew: light may turn dark meanwhile
   const two = (number) => String(number).padStart(2, "0");
   const day = (date) => `${date.getUTCFullYear()}-${two(date.getUTCMonth() + 1)}-${two(date.getUTCDate())}`;
   const clock = (date) => `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
@@ -30,5 +30,6 @@ document.querySelectorAll("[data-plot]").forEach(async (place) => {
       stroke: scales.length > 1 ? strokes[number] : axis.stroke,
     }))],
   }, [at, ...series.map((one) => one.values)], place);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot.redraw(false));
   new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: 240 })).observe(place);
 });
