@@ -335,6 +335,9 @@ def what_changes_nothing(story: Story) -> None:
     story.call("POST", "/admin/v1/accounts/check", {"account": f"LOCAL\\{OTHER}"})
     story.call("POST", "/admin/v1/rotations/preview", {"kind": "oauth", "source": f"LOCAL\\{OTHER}"})
     story.call("POST", "/admin/v1/packages/verify", {"sha256": "0" * 64})
+    story.call("POST", "/admin/v1/searches", {"name": "open", "search": {"disks": "exposed"}})
+    story.call("GET", "/admin/v1/searches")
+    story.call("POST", "/admin/v1/searches/open/remove")
 
 
 def test_what_is_refused_is_on_record_with_the_reason(story):

@@ -50,6 +50,7 @@ def over_postgres(database: str, tmp_path: Path):
     running.close()
 
 
+@pytest.mark.timeout(300)  # three starts of a server
 async def test_a_server_killed_between_claim_and_act_makes_the_next_one_look(over_postgres, database):
     server = over_postgres
     # 1. The act cannot end: somebody holds what its last statement needs.

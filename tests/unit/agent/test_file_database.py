@@ -220,7 +220,8 @@ def test_an_exposed_file_is_refused_with_the_repair(state: Path, mode: int):
 
 
 def test_an_exposed_directory_is_refused_with_the_repair(state: Path):
-    state.mkdir(mode=0o755)
+    state.mkdir()
+    state.chmod(0o755)  # whatever the umask
     with pytest.raises(ClientDatabaseError) as caught:
         FileDatabase(state)
     assert caught.value.repair == f"chmod 700 {state}"

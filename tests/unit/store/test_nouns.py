@@ -166,12 +166,13 @@ async def test_endpoints_are_listed_by_state(database, state):
             assert rest == page[1:]
 
 
-async def test_a_state_with_many_endpoints_is_listed_by_name_too(database):
+async def test_a_state_with_many_endpoints_is_listed_by_name_too(database, monkeypatch):
+    monkeypatch.setattr(endpoints, "FEW", 20)
     rows = [endpoint_row(name=f"{number:05}") for number in range(endpoints.FEW + 1)]
     await _insert(database, *rows, state=EndpointState.REVOKED)
     async with database.read() as conn:
-        page = await endpoints.list_page(conn, limit=2, wanted=Search(state=EndpointState.REVOKED), after=rows[500].id)
-        assert [record.endpoint.name for record in page] == ["00501", "00502"]
+        page = await endpoints.list_page(conn, limit=2, wanted=Search(state=EndpointState.REVOKED), after=rows[5].id)
+        assert [record.endpoint.name for record in page] == ["00006", "00007"]
 
 
 async def test_a_state_changes_only_from_the_one_expected(database):
