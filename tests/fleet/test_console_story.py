@@ -26,7 +26,7 @@ from tests.support.walker import walker
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 UNFINISHED = (
-    "not seen to pass as a whole: steps 1 to 3 and the office of step 4 do, then the second change of the password finds"
+    "not seen to pass as a whole: steps 1 to 3 and the office of step 4 do, then the second change of a password finds"
     " the account locked after a restart of the server, and the way of the article is not offered while it is"
 )
 
