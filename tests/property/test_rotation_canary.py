@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from keyfast.core.rotation_canary import Candidate, canary
 
-KINDS = st.lists(st.tuples(st.sampled_from(["", "Debian", "Windows", "macOS"]), st.sampled_from("abcde")), max_size=60)
+SYSTEMS = st.sampled_from(["", "Debian", "Windows", "macOS"])
+KINDS = st.lists(st.tuples(SYSTEMS, st.sampled_from("abcde"), st.booleans()), max_size=60)
 CHANCE = st.floats(0, 1, exclude_max=True)
 
 
@@ -24,6 +25,8 @@ def test_a_canary_is_a_sample(kinds, size, chance):
     if there:  # the first brings a system and a ring, each further one what is missing
         represented = len({one.os for one in there}) + len({one.ring for one in there})
         assert represented >= min(len(there) + 1, len(systems) + len(rings))
+    alike_and_left = {(one.os, one.ring) for one in candidates if one.lately and one.id not in chosen}
+    assert not alike_and_left & {(one.os, one.ring) for one in there if not one.lately}, "whoever was heard goes first"
 
 
 def test_the_kinds_with_the_most_endpoints_are_met_where_not_all_have_room():
@@ -33,3 +36,9 @@ def test_the_kinds_with_the_most_endpoints_are_met_where_not_all_have_room():
     assert canary(candidates, 2, 0.0) == ("0", "99")  # two kinds more at once
     assert canary(candidates, 3, 0.0) == ("0", "99", "90")
     assert canary(candidates, 3, 0.5) == ("45", "99", "94")
+
+
+def test_nobody_waits_for_a_canary_in_a_drawer():
+    candidates = [Candidate(str(number), "Windows", "office", lately=number == 7) for number in range(10)]
+    assert canary(candidates, 2, 0.0) == ("7", "0")
+    assert canary(candidates, 2, 0.9) == ("7", "9")

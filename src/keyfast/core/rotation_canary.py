@@ -1,6 +1,7 @@
 """Who goes first: a canary in which every operating system and every ring is represented, as far as it is large enough.
 
-What breaks only one kind of endpoint is to be met by the few that go first, not by all the others.
+What breaks only one kind of endpoint is to be met by the few that go first, not by all the others. Of those that are
+alike, one that was heard lately goes first: nobody is to wait for a canary in a drawer.
 """
 
 from collections.abc import Sequence
@@ -14,11 +15,13 @@ class Candidate(msgspec.Struct, frozen=True):
     Attributes:
         os: operating system as its inventory names it, empty if none is known.
         ring: of its package.
+        lately: it checked in lately.
     """
 
     id: str
     os: str
     ring: str
+    lately: bool = True
 
 
 Stratum = tuple[str, str]
@@ -36,10 +39,10 @@ def canary(candidates: Sequence[Candidate], size: int, chance: float) -> tuple[s
         size: places, >= 0.
         chance: uniform random number in [0, 1): which of those that are alike.
     """
-    strata: dict[Stratum, list[str]] = {}
+    strata: dict[Stratum, list[Candidate]] = {}
     for candidate in candidates:
-        strata.setdefault((candidate.os, candidate.ring), []).append(candidate.id)
-    waiting = {stratum: _from(ids, chance) for stratum, ids in strata.items()}
+        strata.setdefault((candidate.os, candidate.ring), []).append(candidate)
+    waiting = {stratum: _in_turn(alike, chance) for stratum, alike in strata.items()}
     chosen = [waiting[stratum].pop(0) for stratum in _cover(strata)[:size]]
     while len(chosen) < min(size, len(candidates)):
         turn = _largest_first(waiting)[: size - len(chosen)]
@@ -47,12 +50,18 @@ def canary(candidates: Sequence[Candidate], size: int, chance: float) -> tuple[s
     return tuple(chosen)
 
 
+def _in_turn(alike: Sequence[Candidate], chance: float) -> list[str]:
+    lately = [candidate.id for candidate in alike if candidate.lately]
+    others = [candidate.id for candidate in alike if not candidate.lately]
+    return [*_from(lately, chance), *_from(others, chance)]
+
+
 def _from(ids: Sequence[str], chance: float) -> list[str]:
-    first = min(int(chance * len(ids)), len(ids) - 1)
+    first = int(chance * len(ids))
     return [*ids[first:], *ids[:first]]
 
 
-def _cover(strata: dict[Stratum, list[str]]) -> list[Stratum]:
+def _cover(strata: dict[Stratum, list[Candidate]]) -> list[Stratum]:
     """Strata that represent every operating system and every ring: always the one that adds most, then the largest."""
     left = {("os", os) for os, _ in strata} | {("ring", ring) for _, ring in strata}
     cover: list[Stratum] = []

@@ -13,6 +13,10 @@ SAMPLE = 2000
 """Endpoints that are looked at; they are met in a random order, so that what is not rare is among them."""
 
 
+LATELY = 2 * 86_400
+"""Seconds since the last check-in within which an endpoint is expected to answer soon."""
+
+
 class _Os(msgspec.Struct):
     os: str = ""
 
@@ -37,10 +41,15 @@ async def chosen_canary(
     if len(cuts) < 2:  # noqa: PLR2004 - one wave is no canary
         return 0
     listed = await rotation_targets.sample(conn, rotation_id, scope, limit=max(SAMPLE, cuts[0]))
-    known = await endpoints.inventories(conn, [endpoint_id for endpoint_id, _ in listed])
+    known = await endpoints.inventories(conn, [found.id for found in listed])
     candidates = [
-        Candidate(endpoint_id, _os.decode(known[endpoint_id]).os if endpoint_id in known else "", ring)
-        for endpoint_id, ring in listed
+        Candidate(
+            found.id,
+            _os.decode(known[found.id]).os if found.id in known else "",
+            found.ring,
+            found.seen_at > now - LATELY,
+        )
+        for found in listed
     ]
     first = canary(candidates, cuts[0], chance)
     return await rotation_targets.add_chosen(conn, rotation_id, first, action, now=now)

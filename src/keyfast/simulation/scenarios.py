@@ -174,7 +174,7 @@ SCENARIOS: dict[str, Scenario] = {
     "bad-rotation": Scenario(
         "An address at which there is no server is rolled out; the rotation pauses by itself and is undone.",
         "oauth",
-        ((10, leading.the_address_is_mistyped), (20, leading.the_rotation_is_rolled_back)),
+        ((10, leading.the_address_is_mistyped), *_daily(leading.the_rotation_is_rolled_back, 12, 50)),
         last=leading.the_rollback_is_over,
     ),
 }

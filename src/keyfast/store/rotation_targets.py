@@ -53,6 +53,15 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampled:
+    """An endpoint of a scope: its id, its ring, and when it was heard last (unix seconds)."""
+
+    id: str
+    ring: str
+    seen_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Portion:
     """How far a listing of targets has come.
 
@@ -117,12 +126,12 @@ async def add_portion(
     return Portion(added, ZERO, wrapped=True, finished=wrapped)
 
 
-async def sample(conn: AsyncConnection, rotation_id: str, scope: Scope, *, limit: int) -> list[tuple[str, str]]:
-    """Return (id, ring) of the first ``limit`` endpoints of the scope, in the order of ``add_portion``."""
-    ordered = scoped(select(endpoint.c.id, endpoint.c.ring), scope).order_by(endpoint.c.id)
+async def sample(conn: AsyncConnection, rotation_id: str, scope: Scope, *, limit: int) -> list[Sampled]:
+    """Return the first ``limit`` endpoints of the scope, in the order of ``add_portion``."""
+    ordered = scoped(select(endpoint.c.id, endpoint.c.ring, presence.c.seen_at), scope).order_by(endpoint.c.id)
     rows = list(await conn.execute(ordered.where(endpoint.c.id > rotation_id).limit(limit)))
     rows += list(await conn.execute(ordered.where(endpoint.c.id <= rotation_id).limit(limit - len(rows))))
-    return [(row.id, row.ring) for row in rows]
+    return [Sampled(*row) for row in rows]
 
 
 async def add_chosen(conn: AsyncConnection, rotation_id: str, ids: Sequence[str], action: str, *, now: int) -> int:
