@@ -90,7 +90,7 @@ class Walker:
         for size, shade in LOOKS:
             width, height = SIZES[size]
             await self.page.set_viewport_size({"width": width, "height": height})
-            await self.page.emulate_media(color_scheme=shade)
+            await self.page.emulate_media(color_scheme=shade, reduced_motion="reduce")  # judged at rest
             await self.judge(f"{name}, {size} and {shade}")
             await self.picture(f"{name}-{size}-{shade}")
 
@@ -210,6 +210,8 @@ async def walker(
                 await made.picture("where-it-failed")
             raise
         finally:
+            if made.faults:
+                (pictures / "faults.txt").write_text("\n".join(made.faults) + "\n", "utf-8")
             await browser.close()
 
 

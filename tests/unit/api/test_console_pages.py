@@ -179,7 +179,9 @@ def test_a_window_is_opened_watched_and_closed(town, ada):
     assert "192.0.2.0/24, 10.0.0.0/8" in text
     assert "never heard of" in ada.get(f"{page}/live").text
     assert "A recovery window is open" in ada.get("/").text
-    assert ada.post(f"{page}/close").status_code == 409
+    refused = ada.post(f"{page}/close")
+    assert refused.status_code == 409
+    assert f'<a href="{page}">Back</a>' in refused.text
     missing = re.findall(r'name="waive" value="([^"]+)"', text)
     assert place(ada.post(f"{page}/close", waive=missing)) == page
     assert ada.get(f"{page}/live").headers["hx-refresh"] == "true"

@@ -163,11 +163,17 @@ class Frame:
         """Answer with a page for somebody who has not signed in."""
         return self._html(template, status, **values)
 
-    async def fault(self, visit: Visit, fault: KeyfastError) -> Response:
-        """Answer with what went wrong, and what mends it."""
+    async def fault(self, visit: Visit, fault: KeyfastError, back: str) -> Response:
+        """Answer with what went wrong, what mends it, and the page to go back to."""
         heading = _HEADINGS.get(type(fault), "That was not done")
         answer = await self.page(
-            visit, "fault.html", status=fault.status, heading=heading, message=fault.message, repair=fault.repair
+            visit,
+            "fault.html",
+            status=fault.status,
+            heading=heading,
+            message=fault.message,
+            repair=fault.repair,
+            back=back,
         )
         if isinstance(fault, NotReadyError):
             answer.headers["retry-after"] = str(fault.retry_after)

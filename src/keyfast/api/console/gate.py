@@ -16,7 +16,7 @@ from keyfast.api.acts import Trail, actor_for, is_refusal, part_of
 from keyfast.api.console.forms import SECRETS, read_form
 from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.origin import SAFE_METHODS, comes_from_here
-from keyfast.api.console.pages import Row, Shape
+from keyfast.api.console.pages import Row, Shape, page_above
 from keyfast.api.console.visit import Visit
 from keyfast.api.gate import Approvals, Rings, demand
 from keyfast.core.audit import Actor
@@ -87,7 +87,7 @@ class Gate:
                 return await view(visit)
             return await self._act(visit, row, view, again)
         except KeyfastError as fault:
-            return await self._frame.fault(visit, fault)
+            return await self._frame.fault(visit, fault, page_above(row, request.url.path))
 
     async def _act(self, visit: Visit, row: Row, view: View, again: Again | None) -> Response:
         """Do what a form asks for; what is refused goes on record, whoever refuses it."""

@@ -155,3 +155,16 @@ CHANGE_NOTHING = frozenset(
     }
 )
 """Forms that only ask, prepare what another one puts in force, or keep one's own notes."""
+
+
+def page_above(row: Row, path: str) -> str:
+    """Return the page that an act was on, or the list that a page is in; ``path`` is the one that fits the row."""
+    pages = {page.path for page in PAGES if page.method == "GET" and page.shape is Shape.PAGE}
+    above = row.path
+    if row.method != "GET" and above in pages:
+        return path
+    while above:
+        above, path = above.rpartition("/")[0], path.rpartition("/")[0]
+        if above in pages:
+            return path
+    return "/"
