@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from keyfast.core.person import Person, Session, SignedIn, SignInRefusal
 from keyfast.core.role import Role
 from keyfast.core.secret import Secret
+from keyfast.errors import NotReadyError
 
 PEOPLE = (
     Person("1", "ada", Role.ADMINISTRATOR),
@@ -19,17 +20,23 @@ LASTS = 8 * 3600
 
 
 class FakeSignIn:
-    """Sessions in memory, and who used theirs. ``throttled`` makes every sign-in wait so many seconds."""
+    """Sessions in memory, and who used theirs.
+
+    ``throttled`` makes every sign-in wait so many seconds; while it is ``down`` nobody can be recognised.
+    """
 
     def __init__(self, clock, people=PEOPLE):
         self.clock = clock
         self.people = {person.name: person for person in people}
         self.sessions: dict[str, SignedIn] = {}
         self.throttled = 0
+        self.down = False
         self.used: list[str] = []
 
     async def begin(self, name, password, code, address):
         """See ``SignIn``."""
+        if self.down:
+            raise NotReadyError("the database is out of reach")
         person = self.people.get(name)
         if self.throttled or person is None or password.reveal() != name.encode():
             return SignInRefusal(self.throttled)

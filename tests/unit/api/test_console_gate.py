@@ -87,6 +87,18 @@ def test_a_throttled_sign_in_says_when_to_come_again(town):
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")
 
 
+def test_a_sign_in_that_could_not_be_looked_at_keeps_what_was_entered(town):
+    town.sign_in.down = True
+    try:
+        answer = town.browser().post("/sign-in", name="ada", password="ada", next="/endpoints?q=pc")
+    finally:
+        town.sign_in.down = False
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert 'name="next" value="/endpoints?q=pc"' in answer.text
+    assert 'name="name" value="ada"' in answer.text
+
+
 def test_part_of_a_page_sends_the_whole_page_to_sign_in(town):
     answer = town.browser().get(f"/rotations/{ID}/live", **{"hx-request": "true"})
     assert (answer.status_code, answer.headers["hx-refresh"]) == (401, "true")

@@ -29,13 +29,14 @@ class SignInViews:
         """``POST /sign-in``: a new session, whatever cookie came along; the former one ends."""
         if not comes_from_here(request.method, request.headers):
             return self._gate.foreign()
+        name, next_ = "", "/"
         try:
             form = await read_form(request, MAX_FORM)
             name, next_ = form.text("name"), local_path(form.text("next", "/"))
             address = request.client.host if request.client else ""
             begun = await self._sign_in.begin(name, form.secret("password"), form.text("code"), address)
         except KeyfastError as fault:
-            answer = self._page("/", fault.message, status=fault.status)
+            answer = self._page(next_, fault.message, name, fault.status)
             if isinstance(fault, NotReadyError):
                 answer.headers["retry-after"] = str(fault.retry_after)
             return answer
