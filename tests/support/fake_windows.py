@@ -1,8 +1,9 @@
 """The doors of Windows Authentication in memory: they say what a test wants, and remember what they were asked."""
 
+import asyncio
 import struct
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import spnego
@@ -70,14 +71,14 @@ class FakeAcceptor:
 class FakeExchange:
     """In place of ``trust.ntlm.Exchange``."""
 
-    finished: Callable[[], Granted | Denied | Malformed]
+    finished: Callable[[], Awaitable[Granted | Denied | Malformed]]
     challenge: bytes = field(default_factory=challenge)
     over: str = ""
 
     async def finish(self, token: bytes) -> Granted | Denied | Malformed:
         """See ``Exchange.finish``."""
         self.over = "finished"
-        return self.finished()
+        return await self.finished()
 
     def drop(self) -> None:
         """See ``Exchange.drop``."""
@@ -85,9 +86,11 @@ class FakeExchange:
 
 
 class FakeHelpers:
-    """In place of ``trust.ntlm.NtlmHelpers``."""
+    """In place of ``trust.ntlm.NtlmHelpers``; with ``takes`` a verdict takes until that is set."""
 
     def __init__(self) -> None:
+        self.takes: asyncio.Event | None = None
+        self.asked = asyncio.Event()
         self.says: Granted | Denied | Malformed | Exception = Granted("CORP", "svc-see")
         self.begins: Malformed | Exception | None = None
         self.exchanges: list[FakeExchange] = []
@@ -101,7 +104,10 @@ class FakeHelpers:
         self.exchanges.append(FakeExchange(self._finished))
         return self.exchanges[-1]
 
-    def _finished(self) -> Granted | Denied | Malformed:
+    async def _finished(self) -> Granted | Denied | Malformed:
+        self.asked.set()
+        if self.takes is not None:
+            await self.takes.wait()
         if isinstance(self.says, Exception):
             raise self.says
         return self.says

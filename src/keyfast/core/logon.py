@@ -9,13 +9,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from keyfast.core.directory import Logon
+from keyfast.core.directory import AccountReading, Logon
 from keyfast.core.generation import GONE, GenerationState
 from keyfast.core.mode import Mechanism
 from keyfast.core.refusal import Refusal, RefusalClass
 
 ASK_AGAIN_SECONDS = 900
 """When an endpoint may ask again after a refusal for which no password was tried."""
+
+SPARE_TRIES = 3
+"""Wrong passwords that must still be free before one is risked."""
 
 IN_GRACE = frozenset({Mechanism.NTLM, Mechanism.BASIC})
 
@@ -64,6 +67,22 @@ def offer(standing: GenerationStanding, configured: Sequence[Mechanism], now: in
     if now < standing.grace_ends_at and in_grace:
         return in_grace
     return refused(standing, Logon.WRONG_PASSWORD)
+
+
+def tries_at_once(readings: Sequence[AccountReading]) -> int | None:
+    """Return how many tries of an account's password may be under way at the same time, None for any number.
+
+    All of them may be wrong. What could not be read is taken for the worst.
+    """
+    bearable = [_bearable(reading) for reading in readings if reading.lockout_threshold != 0]
+    if not readings:
+        return 1
+    return min(bearable, default=None)
+
+
+def _bearable(reading: AccountReading) -> int:
+    left = (reading.lockout_threshold or 0) - reading.bad_passwords
+    return max(1, left - SPARE_TRIES)
 
 
 def retired(standing: GenerationStanding) -> Refusal:

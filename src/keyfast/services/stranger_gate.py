@@ -8,11 +8,10 @@ nobody may once few wrong passwords are left before the lockout.
 from collections.abc import Callable
 
 from keyfast.core.directory import AccountReading
+from keyfast.core.logon import SPARE_TRIES
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.services.known_account import KnownAccount
 
-SPARE_TRIES = 3
-"""Wrong passwords that are left to the endpoints."""
 SOON, LATER = 5, 1800
 
 
@@ -28,7 +27,7 @@ class StrangerGate:
         self._trying: set[str] = set()
         self._refused_at: dict[str, int] = {}
 
-    def enter(self, account: KnownAccount) -> Refusal | None:
+    async def enter(self, account: KnownAccount) -> Refusal | None:
         """Let a stranger try a password of an account, or say when to come back; who was let in must ``leave``."""
         if any(_near_lockout(reading) for reading in account.readings):
             return _later("few wrong passwords are left before the account is locked", LATER)

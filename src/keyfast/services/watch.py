@@ -16,6 +16,7 @@ from keyfast.core.account_events import events as account_events
 from keyfast.core.account_events import remembered
 from keyfast.core.directory import AccountReading, Directory, Logon, Unreachable
 from keyfast.core.generation import GenerationEvent, GenerationState
+from keyfast.core.logon import SPARE_TRIES
 from keyfast.core.secret import Secret
 from keyfast.errors import NotReadyError
 from keyfast.services.follow import follow
@@ -29,8 +30,6 @@ TICK_SECONDS = 1.0
 INTERVAL_SECONDS = 60
 MAX_TRIES = 2
 """Passwords tried at one reading: fewer than any sensible lockout threshold."""
-SPARE_TRIES = 3
-"""Wrong passwords that must still be free before one is risked."""
 ASSUMED_THRESHOLD = 5
 """Lockout threshold where it cannot be read: as low as the usual baselines ask for."""
 BY_COMMAND = "(by command)"

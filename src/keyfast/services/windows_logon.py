@@ -21,6 +21,7 @@ from keyfast.services.authenticate import SignedRequest
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.known_account import KnownAccount
 from keyfast.services.live import LiveState
+from keyfast.services.logon_turns import LogonTurns
 from keyfast.services.stranger_gate import StrangerGate
 from keyfast.trust import basic, negotiate, ntlm_message
 from keyfast.trust.kerberos import Acceptor, Refused
@@ -127,6 +128,7 @@ class WindowsLogon:
         self._observer = observer
         self._clock = clock
         self._gate = StrangerGate(clock)
+        self._turns = LogonTurns()
         self._exchanges: dict[str, Exchange] = {}
 
     async def log_on(self, request: SignedRequest) -> Answer:
@@ -273,13 +275,14 @@ class WindowsLogon:
         mechanism: Mechanism,
         ask: Callable[[], Awaitable[Answer]],
     ) -> Answer:
-        """Ask the directory; for a stranger only where that cannot lock the account."""
-        if request.proven:
-            return await ask()
-        why = account.unusable(int(self._clock()))
+        """Ask the directory, only where that cannot lock the account."""
+        if request.proven and mechanism is Mechanism.BASIC:
+            return await ask()  # about one password it is asked once, however many present it
+        why = None if request.proven else account.unusable(int(self._clock()))
         if why is not None:
             return self._denied(account.key, mechanism, why, request, tell=False)
-        refusal = self._gate.enter(account)
+        guard = self._turns if request.proven else self._gate
+        refusal = await guard.enter(account)
         if refusal is not None:
             return refusal
         refused_now = False
@@ -287,7 +290,7 @@ class WindowsLogon:
             answer = await ask()
             refused_now = isinstance(answer, Refusal) and answer.kind is RefusalClass.ACCOUNT_REFUSED
         finally:
-            self._gate.leave(account, refused=refused_now)
+            guard.leave(account, refused=refused_now)
         return answer
 
     async def _verify(self, account: KnownAccount, password: Secret) -> tuple[Logon, bool]:

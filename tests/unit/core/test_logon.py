@@ -2,9 +2,9 @@ import itertools
 
 import pytest
 
-from keyfast.core.directory import Logon
+from keyfast.core.directory import AccountReading, Logon
 from keyfast.core.generation import GONE, GenerationState
-from keyfast.core.logon import ASK_AGAIN_SECONDS, IN_GRACE, SENTENCES, GenerationStanding, offer
+from keyfast.core.logon import ASK_AGAIN_SECONDS, IN_GRACE, SENTENCES, GenerationStanding, offer, tries_at_once
 from keyfast.core.mode import Mechanism
 from keyfast.core.refusal import Refusal, RefusalClass
 
@@ -85,3 +85,26 @@ def test_a_generation_above_the_newest_on_record_is_not_stale_but_unknown(genera
 
 def test_there_is_a_sentence_for_every_refusal():
     assert set(SENTENCES) == set(Logon) - {Logon.GRANTED}
+
+
+@pytest.mark.parametrize(
+    ("read", "at_once"),
+    [
+        ([(0, 0)], None),
+        ([(0, 99), (0, 0)], None),
+        ([(10, 0)], 7),
+        ([(10, 4)], 3),
+        ([(10, 0), (10, 5)], 2),
+        ([(0, 0), (5, 0)], 2),
+        ([(5, 2)], 1),
+        ([(5, 4)], 1),
+        ([(3, 0)], 1),
+        ([(None, 0)], 1),
+        ([], 1),
+    ],
+)
+def test_no_more_tries_are_under_way_than_an_account_can_bear(read, at_once):
+    readings = [
+        AccountReading("dc", NOW, True, lockout_threshold=threshold, bad_passwords=bad) for threshold, bad in read
+    ]
+    assert tries_at_once(readings) == at_once

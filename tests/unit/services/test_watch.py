@@ -6,8 +6,9 @@ import pytest
 from tests.support.databases import NOW
 
 from keyfast.core.generation import GenerationState
+from keyfast.core.logon import SPARE_TRIES
 from keyfast.core.secret import Secret
-from keyfast.services.watch import ASSUMED_THRESHOLD, MAX_TRIES, SPARE_TRIES, AccountWatch
+from keyfast.services.watch import ASSUMED_THRESHOLD, MAX_TRIES, AccountWatch
 from keyfast.store import accounts
 
 S = GenerationState

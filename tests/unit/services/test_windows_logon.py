@@ -229,6 +229,20 @@ async def test_a_denied_ntlm_logon_is_refused_and_told(door, why):
     assert "NT_STATUS" not in repr(told)
 
 
+async def test_of_a_whole_fleet_with_a_stale_password_a_few_try_it(door):
+    door.site.directory.alter("svc-see", lockout_threshold=5, bad_passwords=0)
+    await door.site.read()
+    door.helpers.says = Denied(Logon.WRONG_PASSWORD, "NT_STATUS_WRONG_PASSWORD")
+    door.helpers.takes = asyncio.Event()
+    fleet = [asyncio.create_task(door.ntlm(first=port, last=port)) for port in range(100)]
+    await asyncio.wait_for(door.helpers.asked.wait(), 5)
+    door.helpers.takes.set()
+    answers = await asyncio.gather(*fleet)
+    assert sorted(map(kind, answers)) == [C.ACCOUNT_REFUSED] * 2 + [C.NOT_READY] * 98
+    assert len(door.heard.refused) == 2
+    assert [exchange.over for exchange in door.helpers.exchanges].count("dropped") == 98
+
+
 @pytest.mark.parametrize("leg", ["begins", "says"])
 async def test_an_outage_of_winbind_is_no_refusal(door, leg):
     setattr(door.helpers, leg, OUTAGE)
