@@ -51,11 +51,14 @@ class Door:
     bodies: list[bytes] = field(default_factory=list)
     who: list[str] = field(default_factory=list)
     bound: list[bool] = field(default_factory=list)
+    deaf: bool = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
-        self.legs.append(scheme)
+        self.legs.append(request.headers.get("keyfast-kdc", scheme))
         self.bodies.append(request.content)
+        if self.deaf and "keyfast-kdc" in request.headers:
+            raise ConnectionAbortedError
         if not scheme:
             return self._asks(*self.offers)
         if scheme == "Negotiate":
@@ -170,7 +173,7 @@ async def test_kerberos_comes_first_and_is_asked_once_per_ticket(site: Site, acc
     refused = await site.log_on(account)
     assert isinstance(refused, Refused)
     assert (refused.kind, refused.tried) == ("account_refused", True)
-    assert site.door.legs == [""]  # Kerberos said no; no second wrong password follows
+    assert site.door.legs == ["", "refused"]  # the server is told; no second wrong password follows
 
 
 async def test_a_wrong_password_counts_once(site: Site, account: User):
@@ -178,10 +181,20 @@ async def test_a_wrong_password_counts_once(site: Site, account: User):
     assert isinstance(refused, Refused)
     assert (refused.kind, refused.tried) == ("account_refused", True)
     assert bad_passwords(account) == 1
+    assert site.door.legs == ["", "refused"]
     refused = await site.log_on(account, "ntlm", password="Wr0ng-Passw0rd")
     assert isinstance(refused, Refused)
     assert (refused.kind, refused.tried) == ("account_refused", True)
     assert bad_passwords(account) == 2
+
+
+async def test_a_server_that_is_gone_when_it_is_to_be_told_changes_nothing(site: Site, account: User):
+    """The password was refused, and stays refused: whoever cannot tell must not try it again sooner."""
+    site.door.deaf = True
+    refused = await site.log_on(account, password="Wr0ng-Passw0rd")
+    assert isinstance(refused, Refused)
+    assert (refused.kind, refused.tried) == ("account_refused", True)
+    assert bad_passwords(account) == 1
 
 
 @pytest.mark.parametrize("state", ["expired", "must-change", "disabled", "account-expired", "locked", "deleted"])

@@ -95,7 +95,9 @@ class Desk:
             realm="CORP.EXAMPLE.TEST",
             domain="CORP",
         )
-        logon = WindowsLogon(site.live, self.doors, BasicCache(Secret(bytes(32)), site.clock), Heard(), site.clock)
+        self.heard = Heard()
+        cache = BasicCache(Secret(bytes(32)), site.clock)
+        logon = WindowsLogon(site.live, self.doors, cache, self.heard, site.clock)
         self.identities = open_identities(site.settings.database_url)
         ahead = WentBack(site.live, site.database, site.clock)
         self.targets, self.windows, self.ahead = FakeTargets(), FakeWindows(), ahead
@@ -154,11 +156,12 @@ class Desk:
         )
         return messages.encode(msgspec.structs.replace(message, **changes))
 
-    async def send(self, body, authorization="", **proof):
+    async def send(self, body, authorization="", *, kdc_refused=False, **proof):
         parts = {"nonce": self.nonce, "jti": uuid.uuid4().hex, "issued_at": int(time.time())} | proof
         key, parts["body"] = parts.pop("key", self.key), parts.pop("proven", body)
         made = dpop.make_proof(key, method="POST", url=self.site.settings.urls[0] + PATH, **parts)
-        reply = await self.service.check_in(SignedRequest("POST", PATH, authorization, made, "192.0.2.7", 1), body)
+        request = SignedRequest("POST", PATH, authorization, made, "192.0.2.7", 1, kdc_refused=kdc_refused)
+        reply = await self.service.check_in(request, body)
         self.nonce = reply.nonce
         return reply
 

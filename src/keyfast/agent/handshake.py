@@ -141,7 +141,8 @@ class Handshakes:
     async def _kerberos(self, send: Send, logon: Logon) -> Outcome | _Passed:
         token = await self.tickets.token(logon.account, logon.host, self._bindings.get(logon.url))
         if isinstance(token, Failed):
-            return self._without_token(token)
+            failed = self._without_token(token)
+            return replace(failed, by_kdc=failed.tried) if isinstance(failed, Refused) else failed
         reply = await self._sent(send, logon, _header(Mechanism.KERBEROS, token))
         if _asks(reply) or _kind(reply) == RefusalClass.ACCOUNT_REFUSED:
             # The ticket, not the password: no try was counted, and another mechanism may still be taken.

@@ -4,6 +4,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import httpx2
@@ -13,7 +14,7 @@ from keyfast.agent import tls
 from keyfast.agent.clock import Clock
 from keyfast.agent.evidence import signed_time
 from keyfast.agent.handshake import Handshakes, Logon, Reply
-from keyfast.agent.outcome import Outcome, Unreached, read_outcome
+from keyfast.agent.outcome import Outcome, Refused, Unreached, read_outcome
 from keyfast.agent.requests import TIME, Request
 from keyfast.agent.routes import Route
 from keyfast.agent.timing import Anchor
@@ -24,6 +25,7 @@ MAX_ANSWER_BYTES = 512 * 1024
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 LIMITS = httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60.0)
 """One connection, because the legs of a logon have to take the same."""
+KDC_REFUSED = {"keyfast-kdc": "refused"}
 Connect = Callable[[ssl.SSLContext], httpx2.AsyncBaseTransport]
 
 _log = logging.getLogger(__name__)
@@ -119,7 +121,12 @@ class Link:
         leg = partial(self._leg, client, route, request)
         if request.account is None:
             return (await leg("")).outcome
-        return await self._handshakes.run(leg, Logon(request.account, route.url, route.mechanisms))
+        outcome = await self._handshakes.run(leg, Logon(request.account, route.url, route.mechanisms))
+        if isinstance(outcome, Refused) and outcome.by_kdc:
+            # So that the server looks at the account before others show the same password to a KDC.
+            with suppress(httpx2.HTTPError, OSError):
+                await self._leg(client, route, replace(request, headers=request.headers | KDC_REFUSED), "")
+        return outcome
 
     async def _leg(self, client: httpx2.AsyncClient, route: Route, request: Request, authorization: str) -> Reply:
         """Send the request once; the same one in every leg of a logon."""

@@ -55,6 +55,7 @@ class Refused:
         expected_seq: sequence number to use, with ``replayed``; else 0.
         retry_after: seconds the server asked to wait, 0 if it did not.
         tried: the account's password was presented, and this may be why it was refused.
+        by_kdc: it was the domain's KDC that said so, and the server has not heard of it.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Refused:
     expected_seq: int = 0
     retry_after: int = 0
     tried: bool = False
+    by_kdc: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ def signed_request(request: Request) -> SignedRequest:
         proof=proof.decode("latin-1") if len(proof) <= limits.MAX_PROOF_CHARS else "",
         address=client[0] if client else "",
         port=client[1] if client else 0,
+        kdc_refused=headers.get(b"keyfast-kdc") == b"refused",
     )
 
 

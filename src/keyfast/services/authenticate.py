@@ -31,6 +31,7 @@ class SignedRequest(msgspec.Struct, frozen=True):
         address: peer address, for the record only.
         port: peer port; with the address it names the connection.
         proven: a device key's proof of this request was verified.
+        kdc_refused: the sender says that the domain's KDC has refused the account's password.
     """
 
     method: str
@@ -40,6 +41,7 @@ class SignedRequest(msgspec.Struct, frozen=True):
     address: str
     port: int = 0
     proven: bool = False
+    kdc_refused: bool = False
 
     @property
     def connection(self) -> str:

@@ -41,6 +41,11 @@ class KnownAccount:
         return tuple(reading.password_stamp for reading in self.readings)
 
     @property
+    def password_set_at(self) -> int:
+        """When the password was set last, unix seconds."""
+        return max((reading.password_set_at for reading in self.readings), default=0)
+
+    @property
     def retired(self) -> bool:
         """Whether every generation was refused by decision."""
         return bool(self.generations) and all(row.state in GONE for row in self.generations.values())

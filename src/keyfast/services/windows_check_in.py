@@ -5,13 +5,12 @@ which credential generation, the endpoint holds. A generation that is known to b
 any password is tried.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
 from msgspec.structs import replace
 
-from keyfast.core.generation import GenerationState
 from keyfast.core.logon import offer
 from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.refusal import Refusal, RefusalClass
@@ -101,7 +100,7 @@ class WindowsCheckInService:
         self._ahead = ahead
         self._clock = clock
         self._doubts: dict[tuple[str, int], int] = {}
-        self._spent: dict[tuple[str, int], tuple[int, ...]] = {}
+        self._refused_at: dict[tuple[str, int], int] = {}
 
     async def check_in(self, request: SignedRequest, body: bytes) -> Reply:
         """Take one leg of a check-in.
@@ -210,12 +209,14 @@ class WindowsCheckInService:
         if isinstance(offered, Refusal):
             return self._refused(live, offered, now)
         if not request.authorization:
-            return self._challenge(live, offer_lines(offered), now)
+            return self._told_by_kdc(live, request, knocker, offered, now) or self._challenge(
+                live, offer_lines(offered), now
+            )
         found = await self._logon.log_on(replace(request, proven=True))
         if isinstance(found, Challenge):
             return self._challenge(live, found.lines, now)
         if isinstance(found, Refusal):
-            self._doubt(knocker, found, now)
+            self._doubt(live, knocker, found, now)
             return self._refused(live, found, now)
         if knocker.named and found.account != knocker.named:
             return self._refused(live, _another(found.account, knocker.named), now)
@@ -228,9 +229,9 @@ class WindowsCheckInService:
             return configured  # nothing is known of what it holds; whoever logs on is judged by the account
         generation = knocker.generation
         standing = account.standing(generation, now)
-        if self._spent.get((account.key, generation)) == account.password_stamps:
+        if self._refused_at.get((account.key, generation), -1) >= account.password_set_at:
             # A directory grants the last password for an hour, not those before: where it was changed twice
-            # within the hour, what it has refused once is in no grace.
+            # within the hour, what it has refused since is in no grace.
             standing = replace(standing, grace_ends_at=0)
         offered = offer(standing, configured, now)
         if isinstance(offered, Refusal) or not self._doubted(account, generation, now):
@@ -238,15 +239,22 @@ class WindowsCheckInService:
         detail = "the directory has just refused this password, and the account is being read"
         return Refusal(RefusalClass.NOT_READY, detail, retry_after=RETRY_SECONDS)
 
-    def _doubt(self, knocker: Knocker, refusal: Refusal, now: int) -> None:
+    def _told_by_kdc(
+        self, live: Live, request: SignedRequest, knocker: Knocker, offered: Sequence[Mechanism], now: int
+    ) -> Reply | None:
+        """Take it from an endpoint that a KDC refused its password: nobody else tells, and others would show it too."""
+        known = Mechanism.KERBEROS in offered and knocker.account_key in live.accounts
+        if not request.kdc_refused or not known:
+            return None
+        refusal = self._logon.told(request, knocker.account_key)
+        self._doubts[knocker.account_key, knocker.generation] = now
+        return self._refused(live, refusal, now)
+
+    def _doubt(self, live: Live, knocker: Knocker, refusal: Refusal, now: int) -> None:
         """Have the watch look before the next endpoint with the same password tries it: each try counts."""
-        account = self._live.current.accounts.get(knocker.account_key)
-        if refusal.kind is not RefusalClass.ACCOUNT_REFUSED or account is None:
-            return
-        held = account.key, knocker.generation
-        self._doubts[held] = now
-        if account.standing(knocker.generation, now).state is not GenerationState.PROVEN:
-            self._spent[held] = account.password_stamps
+        if refusal.kind is RefusalClass.ACCOUNT_REFUSED and knocker.account_key in live.accounts:
+            held = knocker.account_key, knocker.generation
+            self._doubts[held] = self._refused_at[held] = now
 
     def _doubted(self, account: KnownAccount, generation: int, now: int) -> bool:
         since = self._doubts.get((account.key, generation))

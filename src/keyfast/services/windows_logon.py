@@ -17,6 +17,7 @@ from keyfast.core.logon import refused
 from keyfast.core.mode import SCHEMES, Mechanism
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.core.secret import Secret
+from keyfast.errors import NotReadyError
 from keyfast.services.authenticate import SignedRequest
 from keyfast.services.basic_cache import BasicCache
 from keyfast.services.known_account import KnownAccount
@@ -146,6 +147,10 @@ class WindowsLogon:
                 if token is not None:
                     return await self._token(request, scheme.lower(), token)
         return Refusal(RefusalClass.UNAUTHENTICATED, "the Authorization header is not one this server understands")
+
+    def told(self, request: SignedRequest, account: str) -> Refusal:
+        """Take it from an endpoint that a KDC has refused the account's password: there is nobody else to tell."""
+        return self._denied(account, Mechanism.KERBEROS, Logon.WRONG_PASSWORD, request)
 
     async def _token(self, request: SignedRequest, scheme: str, token: bytes) -> Answer:
         kind = negotiate.classify(token)
@@ -277,7 +282,7 @@ class WindowsLogon:
     ) -> Answer:
         """Ask the directory, only where that cannot lock the account."""
         if request.proven and mechanism is Mechanism.BASIC:
-            return await ask()  # about one password it is asked once, however many present it
+            return await ask()  # about one password it is asked once, in turn, however many present it
         why = None if request.proven else account.unusable(int(self._clock()))
         if why is not None:
             return self._denied(account.key, mechanism, why, request, tell=False)
@@ -294,10 +299,20 @@ class WindowsLogon:
         return answer
 
     async def _verify(self, account: KnownAccount, password: Secret) -> tuple[Logon, bool]:
-        name = account.key.partition("\\")[2]
         return await self._cache.ask(
-            account.key, password, account.password_stamps, lambda: self.doors.directory.verify(name, password)
+            account.key, password, account.password_stamps, lambda: self._asked(account, password)
         )
+
+    async def _asked(self, account: KnownAccount, password: Secret) -> Logon:
+        refusal = await self._turns.enter(account)
+        if refusal is not None:
+            raise NotReadyError(refusal.detail, retry_after=refusal.retry_after)
+        logon = None
+        try:
+            logon = await self.doors.directory.verify(account.key.partition("\\")[2], password)
+        finally:
+            self._turns.leave(account, refused=logon is Logon.WRONG_PASSWORD)
+        return logon
 
     def _listed(self, key: str) -> KnownAccount | None:
         """The client authentication account of that key; one that was retired as a whole is none any more."""

@@ -8,7 +8,8 @@ from tests.support.desk import KEY, PASSWORD, Desk, answered, kind
 from tests.support.fake_windows import TICKET, basic
 
 from keyfast.core.command import CommandState
-from keyfast.core.mode import Mode
+from keyfast.core.directory import Logon
+from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.refusal import Refusal, RefusalClass
 from keyfast.services.authenticate import SignedRequest
 from keyfast.services.command import CommandService
@@ -122,7 +123,10 @@ async def test_a_refused_password_keeps_the_others_from_trying_it_until_the_watc
     assert len(joined.site.directory.tried) == 1
     joined.site.clock.now += 2
     await joined.site.read()
-    assert (await joined.check_in("")).challenges == ("NTLM", 'Basic realm="keyfast", charset="UTF-8"')
+    # It was changed, and the directory has refused it since: it is in no grace.
+    for authorization in ("", None):
+        assert kind(await joined.check_in(authorization)) is C.ACCOUNT_REFUSED
+    assert [how for how, *_ in joined.site.directory.tried] == ["verify", "prove"], "the watch has tried it, too"
 
 
 async def test_a_password_that_the_directory_refuses_in_its_grace_is_in_none(joined):
@@ -142,6 +146,44 @@ async def test_a_password_that_the_directory_refuses_in_its_grace_is_in_none(joi
     await joined.site.change(PASSWORD)
     await joined.site.read()
     assert answered(await joined.check_in())
+
+
+async def test_what_a_kdc_refused_keeps_the_others_from_trying_it_too(joined):
+    """Nobody else tells the server; it has the account read at once, and no password was shown to it."""
+    joined.site.directory.alter("svc-see", lockout_threshold=5)
+    await joined.site.read()
+    told = await joined.send(joined.body(), kdc_refused=True)
+    assert kind(told) is C.ACCOUNT_REFUSED
+    assert told.outcome.presented == "the account CORP\\svc-see by kerberos"
+    for authorization in ("", basic(KEY, PASSWORD)):
+        assert kind(await joined.check_in(authorization)) is C.NOT_READY
+    assert joined.site.directory.tried == []
+    assert joined.heard.refused == [(KEY, Mechanism.KERBEROS, Logon.WRONG_PASSWORD, "192.0.2.7")]
+    joined.site.clock.now += 2
+    await joined.site.read()
+    assert answered(await joined.check_in())
+
+
+async def test_a_kdc_knows_no_grace(joined):
+    """It refuses a password of which the directory still takes the other mechanisms for an hour."""
+    joined.site.directory.alter("svc-see", lockout_threshold=5)
+    await joined.site.read()
+    await joined.site.change()
+    assert kind(await joined.send(joined.body(), kdc_refused=True)) is C.ACCOUNT_REFUSED
+    joined.site.clock.now += 2
+    await joined.site.read()
+    assert (await joined.check_in("")).challenges == ("NTLM", 'Basic realm="keyfast", charset="UTF-8"')
+    assert answered(await joined.check_in())
+
+
+async def test_what_a_kdc_is_said_to_have_refused_is_heard_where_it_was_offered_only(joined):
+    await joined.site.change()
+    await joined.site.read()  # within the grace Kerberos is not offered
+    reply = await joined.send(joined.body(), kdc_refused=True)
+    assert (kind(reply), reply.challenges) == (C.UNAUTHENTICATED, ("NTLM", 'Basic realm="keyfast", charset="UTF-8"'))
+    stranger = await joined.send(joined.body(), kdc_refused=True, key=DeviceKey.generate())
+    assert kind(stranger) is C.UNKNOWN_DEVICE
+    assert joined.heard.refused == []
 
 
 @pytest.mark.parametrize(("threshold", "passed"), [(0, 0), (5, 61)])
