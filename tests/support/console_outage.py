@@ -116,11 +116,13 @@ async def takes_the_way_of_the_article(browser: Walker, site: ConsoleSite, passw
     await browser.press("Close it")
     await page.get_by_text("The recovery window is closed").wait_for()
     await browser.look("window-closed")
+    # Everybody goes on checking in, now that Anonymous is shut: only then are all of them back.
+    await asyncio.sleep(1.1)
+    await site.all_check_in()
     await _to_its_progress(browser)
+    await page.get_by_text("all are back", exact=False).wait_for(timeout=30_000)
     await browser.press("End the recovery", within="End it", reason="all are back", proof=PASSWORD)
     await page.get_by_text("The recovery is over").wait_for()
-    # Everybody goes on checking in, now that Anonymous is shut.
-    await site.all_check_in()
 
 
 async def _gives_the_rest_up(browser: Walker) -> None:
