@@ -139,7 +139,7 @@ async def _closes_over_all_of_them(browser: Walker) -> None:
     """By their number; if that has become another one meanwhile the page says so, and leads back."""
     page = browser.page
     for _ in range(3):
-        told = re.search(r"Type (\d+) to close it over all of them", await page.locator("main").inner_text())
+        told = re.search(r"Missing still: (\d+)", await page.locator("#live").inner_text())
         assert told, "how many are missing is told"
         async with page.expect_navigation():
             await browser.press("Close it", despite_unproven=told[1])

@@ -264,7 +264,7 @@ def test_a_window_is_told_until_it_is_closed_or_the_session_ends(town):
     town.run(asyncio.wait_for(first.ended.wait(), 30))
     assert "event: end" in first.text
     assert not second.ended.is_set()
-    ada.post(f"{window}/close", despite_unproven=re.search(r"Type (\d+) to close", ada.get(window).text).group(1))
+    ada.post(f"{window}/close", despite_unproven=re.search(r"Missing still: (\d+)", ada.get(window).text).group(1))
     town.run(asyncio.wait_for(second.ended.wait(), 30))
     assert second.text.endswith("event: end\ndata: \n\n")
     assert ada.get(f"{window}/live?state=open").headers["hx-refresh"] == "true"

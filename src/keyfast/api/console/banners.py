@@ -119,6 +119,7 @@ class Banners:
                 told = f"A rotation ({line.kind}) is paused: {line.paused}"
                 found.append(Banner("bad", told, f"/rotations/{line.id}", "Look at it"))
             elif line.state not in _CALM:
-                told = f"A rotation ({line.kind}) is under way: {line.moved:,} of {line.targets:,} endpoints moved."
+                moved = f": {line.moved:,} of {line.targets:,} endpoints moved" if line.targets else ""
+                told = f"A rotation ({line.kind}) is under way{moved}."
                 found.append(Banner("warn", told, f"/rotations/{line.id}", "Watch it"))
         return found
