@@ -232,7 +232,8 @@ class Desk:
 
     async def join(self, bundle, authorization=None, **changes):
         join = msgspec.structs.replace(self.joining(bundle), **changes.pop("join", {}))
-        return await self.send(self.body(join=join, **changes), basic(KEY, PASSWORD) if authorization is None else "")
+        shown = basic(KEY, PASSWORD) if authorization is None else authorization
+        return await self.send(self.body(join=join, **changes), shown)
 
     async def check_in(self, authorization=None, **changes):
         return await self.send(self.body(**changes), basic(KEY, PASSWORD) if authorization is None else authorization)

@@ -148,9 +148,10 @@ class EnrolService:
         state = known.presence.state
         if state is EndpointState.REVOKED:
             return Refusal(RefusalClass.REVOKED, presented=f"the device key of endpoint {known.endpoint.id}")
-        if state in _NOT_PROVEN and known.endpoint.enrolment_jti != token.jti:
+        own = known.endpoint.enrolment_jti == token.jti
+        if state in _NOT_PROVEN and (not own or token.admission == "auto"):
             return known.endpoint, await self._move(known, asked, token, now)
-        if known.endpoint.enrolment_jti == token.jti or Mode.WINDOWS not in (token.mode, known.endpoint.mode):
+        if own or Mode.WINDOWS not in (token.mode, known.endpoint.mode):
             return known.endpoint, state
         refusal = await self._renew_package(known, asked, token, now)
         # A void token gets nobody into another mode; in the mode it is in, nobody needs one.
@@ -178,12 +179,14 @@ class EnrolService:
     async def _move(
         self, known: EndpointRecord, asked: RegisterRequest, token: EnrolmentToken, now: int
     ) -> EndpointState:
-        """Let an endpoint that has not proven itself use a newer package's token; return its state then.
+        """Let an endpoint that has not proven itself use a newer package's token, or its own; return its state then.
 
         A package that wants approval holds it for approval; one that does not never spares it one, unless it only
-        waits because its former package, which wanted none either, was void when it asked for recovery.
+        waits because it asked for recovery, when its package, which wanted none either, did not get it in.
         """
         state, endpoint_id = known.presence.state, known.endpoint.id
+        if known.endpoint.enrolment_jti == token.jti and state is EndpointState.REGISTERED:
+            return state
         async with self._database.write() as conn:
             if await void(conn, asked, token, now):
                 return state

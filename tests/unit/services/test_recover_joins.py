@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 from tests.support.databases import KINDS, new_database
-from tests.support.desk import KEY, PASSWORD, kind, recovered
+from tests.support.desk import KEY, PASSWORD, answered, kind, recovered
+from tests.support.fake_windows import basic
 
 from keyfast.core.endpoint import EndpointState
 from keyfast.core.refusal import RefusalClass
@@ -70,6 +71,30 @@ async def test_who_waited_is_given_its_access_once_it_is_approved(desk):
     assert told.state == "active"
     assert desk.site.live.current.keyset.verify(told.receipt, RECEIPT_TYP, Receipt).endpoint == desk.id
     assert len(await desk.site.events("endpoint_enrolled")) == 1
+
+
+async def test_who_waited_gets_in_by_its_package_once_that_is_taken(desk):
+    """The first contact failed, so it asked for recovery, and waits for a person; nobody has to come for that."""
+    desk.bundled = await desk.bundle()
+    recovered(await desk.recover(**joins(desk)))
+    assert kind(await desk.join(desk.bundled, authorization=basic(KEY, "Guess"))) is C.ACCOUNT_REFUSED
+    assert kind(await desk.recover(**joins(desk))) is C.PENDING
+    answered(await desk.join(desk.bundled))
+    ((_, detail),) = await desk.site.events("endpoint_approved")
+    assert detail == {"by": "package", "package": desk.bundled.package}
+    assert len(await desk.site.events("endpoint_enrolled")) == 1
+
+
+@pytest.mark.parametrize("admission", ["auto", "approve"])
+async def test_who_waits_for_a_person_goes_on_waiting(desk, admission):
+    """For the sake of its package, or because that is void by now."""
+    desk.bundled = await desk.bundle(admission=admission, days=1)
+    recovered(await desk.recover(**joins(desk)))
+    if admission == "auto":
+        desk.site.clock.now += 3 * 86400
+        desk.nonce = desk.fresh()
+    assert kind(await desk.join(desk.bundled)) in (C.PENDING, C.ENROLMENT_EXPIRED)
+    assert await desk.site.events("endpoint_approved") == []
 
 
 async def test_an_expired_package_will_do_and_a_revoked_one_will_not(desk):
