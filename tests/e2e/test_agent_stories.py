@@ -35,6 +35,7 @@ def only_endpoint(server):
     return server.endpoint(lines[0].id)
 
 
+@pytest.mark.slow
 def test_two_copies_of_one_agent_directory_are_found_out_and_neither_is_locked_out(server, tmp_path):
     # 1. One endpoint, and an image of it.
     original = RealAgent(tmp_path / "original").install(read_bundle(server.package().path))
@@ -94,7 +95,7 @@ def another_time(when):
     return ("/usr/bin/env", "PATH=/nowhere", faketime, "--exclude-monotonic", "-f", when)
 
 
-@pytest.mark.parametrize("years", [-10, 10])
+@pytest.mark.parametrize("years", [-10, pytest.param(10, marks=pytest.mark.slow)])
 def test_an_endpoint_whose_clock_is_ten_years_off_enrols_and_checks_in(server, tmp_path, agents, years):
     prefix = another_time(f"{years:+d}y")
     agent = RealAgent(tmp_path / "agent", prefix).install(read_bundle(server.package().path))
@@ -116,6 +117,7 @@ def test_a_clock_of_1970_enrols_and_checks_in(server, tmp_path):
     assert only_endpoint(server).clock_offset_s < -50 * 365 * 86400
 
 
+@pytest.mark.slow
 def test_an_agent_killed_at_any_moment_goes_on(server, tmp_path, agents):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     agents.append(agent)
@@ -135,6 +137,7 @@ def test_an_agent_killed_at_any_moment_goes_on(server, tmp_path, agents):
     assert detail.fork is None, "a kill must never look like a copied disk"
 
 
+@pytest.mark.slow
 def test_server_and_agent_killed_together_go_on(server, tmp_path, agents):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     agents.append(agent.start())
@@ -175,6 +178,7 @@ def test_a_revoked_endpoint_keeps_everything_and_comes_back_when_reinstated(serv
     assert agent.check_in(), agent.output
 
 
+@pytest.mark.slow
 def test_keys_rotate_and_a_sleeping_endpoint_does_not_notice(server, tmp_path):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     assert agent.check_in(), agent.output

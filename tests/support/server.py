@@ -1,11 +1,14 @@
 """A real server: its own data directory, its own processes, TLS on a free port of 127.0.0.1."""
 
+import asyncio
 import contextlib
 import os
 import signal
 import socket
 import ssl
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -15,8 +18,22 @@ from tests.support import processes
 from keyfast import settings as settings_room
 from keyfast.cli.client import AdminClient
 from keyfast.errors import KeyfastError
+from keyfast.server import run
 from keyfast.settings import Settings
 from keyfast.wire.admin import EndpointDetail, EndpointLine, Installation, PackageLine, PackageOrder
+
+
+def found(settings: Settings) -> None:
+    """``keyfast server init``, in this process: it saves a start of Python for each of many servers."""
+    before = os.umask(0o077)
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings_room.write(settings)
+        made = run.prepare(settings_room.load(settings.data), found=True, name="tests", now=int(time.time()))
+        with ThreadPoolExecutor(1) as beside:  # a loop may be running here
+            beside.submit(asyncio.run, made).result()
+    finally:
+        os.umask(before)
 
 
 class RunningServer:
@@ -34,20 +51,7 @@ class RunningServer:
         self.port = processes.free_port()
         self.url = f"https://localhost:{self.port}"
         self.data = data
-        arguments = [
-            "--data",
-            str(data),
-            "--url",
-            self.url,
-            "--listen",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-        ]
-        made = processes.run(
-            "keyfast.cli.main", "server", "init", *arguments, *(["--database", database] if database else [])
-        )
-        assert made.returncode == 0, made.stderr
+        found(Settings(data, "127.0.0.1", self.port, (self.url,), database))
         with (data / settings_room.FILE_NAME).open("a") as file:
             file.write(tables)
         self.settings: Settings = settings_room.load(data)
