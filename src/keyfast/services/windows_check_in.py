@@ -100,7 +100,7 @@ class WindowsCheckInService:
         self._ahead = ahead
         self._clock = clock
         self._doubts: dict[tuple[str, int], int] = {}
-        self._refused_at: dict[tuple[str, int], int] = {}
+        self._tried: dict[tuple[str, int], tuple[int, tuple[int, ...]]] = {}
 
     async def check_in(self, request: SignedRequest, body: bytes) -> Reply:
         """Take one leg of a check-in.
@@ -229,7 +229,7 @@ class WindowsCheckInService:
             return configured  # nothing is known of what it holds; whoever logs on is judged by the account
         generation = knocker.generation
         standing = account.standing(generation, now)
-        if self._refused_at.get((account.key, generation), -1) >= account.password_set_at:
+        if self._refused_since(account, generation):
             # A directory grants the last password for an hour, not those before: where it was changed twice
             # within the hour, what it has refused since is in no grace.
             standing = replace(standing, grace_ends_at=0)
@@ -243,8 +243,9 @@ class WindowsCheckInService:
         self, live: Live, request: SignedRequest, knocker: Knocker, offered: Sequence[Mechanism], now: int
     ) -> Reply | None:
         """Take it from an endpoint that a KDC refused its password: nobody else tells, and others would show it too."""
-        known = Mechanism.KERBEROS in offered and knocker.account_key in live.accounts
-        if not request.kdc_refused or not known:
+        account = live.accounts.get(knocker.account_key)
+        known = account is not None and knocker.generation in account.generations
+        if not request.kdc_refused or not known or Mechanism.KERBEROS not in offered:
             return None
         refusal = self._logon.told(request, knocker.account_key)
         self._doubts[knocker.account_key, knocker.generation] = now
@@ -252,9 +253,16 @@ class WindowsCheckInService:
 
     def _doubt(self, live: Live, knocker: Knocker, refusal: Refusal, now: int) -> None:
         """Have the watch look before the next endpoint with the same password tries it: each try counts."""
-        if refusal.kind is RefusalClass.ACCOUNT_REFUSED and knocker.account_key in live.accounts:
-            held = knocker.account_key, knocker.generation
-            self._doubts[held] = self._refused_at[held] = now
+        account = live.accounts.get(knocker.account_key)
+        if refusal.kind is RefusalClass.ACCOUNT_REFUSED and account is not None:
+            held = account.key, knocker.generation
+            self._doubts[held] = now
+            self._tried[held] = now, account.password_stamps
+
+    def _refused_since(self, account: KnownAccount, generation: int) -> bool:
+        """Whether a password was refused since the account's was set last, by the clocks or by what was read then."""
+        tried = self._tried.get((account.key, generation))
+        return tried is not None and (tried[0] >= account.password_set_at or tried[1] == account.password_stamps)
 
     def _doubted(self, account: KnownAccount, generation: int, now: int) -> bool:
         since = self._doubts.get((account.key, generation))

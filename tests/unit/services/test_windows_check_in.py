@@ -148,6 +148,22 @@ async def test_a_password_that_the_directory_refuses_in_its_grace_is_in_none(joi
     assert answered(await joined.check_in())
 
 
+@pytest.mark.parametrize(("ahead", "tries"), [(0, 1), (120, 2)])
+async def test_a_domain_whose_clock_is_ahead_is_asked_once_more_and_not_again_and_again(joined, ahead, tries):
+    """By its clock the password was set after it had refused the old one; what it says about the same stamp counts."""
+    joined.site.directory.alter("svc-see", lockout_threshold=5)
+    await joined.site.read()
+    await joined.site.change(after=400)
+    joined.site.directory.accounts["svc-see"].previous = b""
+    joined.site.directory.alter("svc-see", password_set_at=int(joined.site.clock()) + ahead)
+    joined.site.directory.tried.clear()
+    for _ in range(4):
+        assert kind(await joined.check_in()) is C.ACCOUNT_REFUSED
+        joined.site.clock.now += 2
+        await joined.site.read()
+    assert [how for how, *_ in joined.site.directory.tried].count("verify") == tries
+
+
 async def test_what_a_kdc_refused_keeps_the_others_from_trying_it_too(joined):
     """Nobody else tells the server; it has the account read at once, and no password was shown to it."""
     joined.site.directory.alter("svc-see", lockout_threshold=5)
@@ -181,6 +197,8 @@ async def test_what_a_kdc_is_said_to_have_refused_is_heard_where_it_was_offered_
     await joined.site.read()  # within the grace Kerberos is not offered
     reply = await joined.send(joined.body(), kdc_refused=True)
     assert (kind(reply), reply.challenges) == (C.UNAUTHENTICATED, ("NTLM", 'Basic realm="keyfast", charset="UTF-8"'))
+    made_up = await joined.send(joined.body(credential_generation=99), kdc_refused=True)
+    assert kind(made_up) is C.UNAUTHENTICATED
     stranger = await joined.send(joined.body(), kdc_refused=True, key=DeviceKey.generate())
     assert kind(stranger) is C.UNKNOWN_DEVICE
     assert joined.heard.refused == []
