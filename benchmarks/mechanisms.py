@@ -13,8 +13,18 @@ from rich.console import Console
 from rich.progress import Progress
 from tests.support.samba import SEE_PASSWORD
 
-from benchmarks import domain, fill, installation, make_requests, measure, mechanism_report, processes
+from benchmarks import (
+    domain,
+    fill,
+    installation,
+    make_requests,
+    measure,
+    mechanism_report,
+    processes,
+    windows_requests,
+)
 from benchmarks.domain import WatchedDomain
+from benchmarks.fleet import ORDINARY, Trait
 from benchmarks.make_requests import Maker
 from benchmarks.measure import Shape, Target
 from benchmarks.mechanism_report import OAUTH, Costed, Reconnect, Results
@@ -22,11 +32,16 @@ from benchmarks.ntlm_load import USER
 from benchmarks.report import BASELINE
 from benchmarks.windows_requests import LogonMaker
 from keyfast.cli.client import AdminClient
-from keyfast.core.mode import Mechanism
+from keyfast.core.directory import account_key
+from keyfast.core.mode import Mechanism, Mode
 from keyfast.errors import KeyfastError
 from keyfast.settings import load
 from keyfast.wire.admin import AccountOrder, AccountView, Changed, ModeOrder, PackageLine, PackageOrder
 
+IN_WINDOWS_MODE = Trait(
+    account=account_key(*USER.split("\\")), generation=windows_requests.GENERATION, mode=Mode.WINDOWS.value
+)
+"""What is on record of whom is measured, so that no check-in is a move to another access."""
 PRINCIPAL = "svc-see@CORP.EXAMPLE.TEST"
 ENDPOINTS_EACH = 10_000
 """Endpoints with each mechanism; far more than a server remembers keys of."""
@@ -115,7 +130,13 @@ def run(plan: Plan, folder: Path, console: Console) -> Results:
             package = _administer(site)
         with Progress(console=console, transient=True) as progress:
             keyed = (len(MECHANISMS) + 1) * ENDPOINTS_EACH
-            fleet = fill.Fleet(plan.endpoints + keyed, site.founded.maker.now, package, keyed)
+            fleet = fill.Fleet(
+                plan.endpoints + keyed,
+                site.founded.maker.now,
+                package,
+                keyed,
+                lambda number: ORDINARY if number < plan.endpoints else IN_WINDOWS_MODE,
+            )
             task = progress.add_task("mechanisms: endpoints", total=fleet.endpoints)
             fill.fill(site.founded.url, fleet, partial(progress.advance, task))
         tls = site.founded.data / "tls"
