@@ -3,6 +3,7 @@
 import json
 import secrets
 import uuid
+from http.client import HTTPSConnection
 
 import msgspec
 import pytest
@@ -163,6 +164,31 @@ def proof(device, body, **changes):
 def flipped(text):
     middle = len(text) - 12
     return text[:middle] + ("A" if text[middle] != "A" else "B") + text[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "beyond", "status"),
+    [("application/json", 1, 413), ("application/json", 200_000, 413), ("text/plain", 1, 415)],
+)
+def test_a_refused_body_leaves_its_connection_to_the_next_request(server, content_type, beyond, status):
+    """Else the refusal may be lost, and with it the request that was sent after it."""
+    connection = HTTPSConnection("localhost", server.port, context=server.tls(), timeout=20)
+    connection.connect()
+    connection.auto_open = 0  # it must be the same one
+    try:
+        for _ in range(5):
+            connection.request(
+                "POST", CHECK_IN, b" " * (limits.MAX_CHECK_IN_BYTES + beyond), {"content-type": content_type}
+            )
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == status
+            connection.request("GET", "/.well-known/oauth-authorization-server")
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize("name", PROOFS)

@@ -17,6 +17,8 @@ NONCE_HEADER = "dpop-nonce"
 
 _HEADERS_READ = "keyfast.headers"
 _MAX_LENGTH_DIGITS = 12
+THROWN_AWAY = 256 * 1024
+"""Bytes beyond a limit that are read all the same."""
 
 BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -30,26 +32,31 @@ async def read_body(request: Request, media_type: str, limit: int) -> bytes | Re
     headers = _headers(request)
     sent = headers.get(b"content-type", b"").decode("latin-1")
     if sent != media_type and sent.partition(";")[0].strip().lower() != media_type:
+        await whole_body(request, limit)
         return Refusal(RefusalClass.WRONG_MEDIA_TYPE, expected=media_type)
     return await whole_body(request, limit)
 
 
 async def whole_body(request: Request, limit: int) -> bytes | Refusal:
-    """Read a whole body of whatever type, never more than ``limit`` bytes of it; or refuse one that is too large."""
+    """Read a whole body of whatever type, never keeping more than ``limit`` bytes; or refuse one that is too large.
+
+    A little more is read and thrown away: where a body is left unread the HTTP server closes the connection, on which
+    the refusal may not get through, and on which a client may have sent its next request.
+    """
     headers = _headers(request)
     too_large = Refusal(RefusalClass.TOO_LARGE, expected=f"at most {limit} bytes")
+    most = limit + THROWN_AWAY
     announced = headers.get(b"content-length", b"")
-    if announced.isdigit() and (len(announced) > _MAX_LENGTH_DIGITS or int(announced) > limit):
+    if announced.isdigit() and (len(announced) > _MAX_LENGTH_DIGITS or int(announced) > most):
         return too_large
-    body = b""
-    while True:
+    size, body, more = 0, b"", True
+    while more and size <= most:
         message = await request.receive()
         chunk: bytes = message.get("body", b"")
-        body += chunk
-        if len(body) > limit:
-            return too_large
-        if not message.get("more_body", False):
-            return body
+        size += len(chunk)
+        body = body + chunk if size <= limit else b""
+        more = message.get("more_body", False)
+    return body if size <= limit else too_large
 
 
 def with_body(request: Request, body: bytes) -> Request:
