@@ -32,10 +32,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     cluster.remove()
 
 
-SURE = {NOTHING: "", "refused-not-ready": "likely"}
-"""How sure the first finding is where it is not certain: a server that is not ready may be so for a moment."""
-
-
 @pytest.mark.timeout(400)
 def test_no_situation_is_named_wrongly(lab):
     rows, wrong = [], []
@@ -67,7 +63,7 @@ def test_no_situation_of_an_account_is_named_wrongly(site, make_account, tmp_pat
             report = ask()
         code, sure = first(report)
         rows.append((situation, linked(code), sure or "-", report["told"].partition("It says: ")[2] or "-"))
-        if (code, sure) != (expected, SURE.get(expected, "certain")):
+        if (code, sure) != (expected, "" if expected == NOTHING else "certain"):
             wrong.append((situation, code, sure, report["told"], report["looked"]))
     found = table(("made situation", "first finding", "how sure", "in the server's words"), rows)
     print(f"\n{found}")  # noqa: T201 - as above

@@ -279,7 +279,7 @@ SITUATIONS: Sequence[tuple[str, Make, str, str]] = (
     ("clock five hours behind", clock("-5h"), "clock-skew", "likely"),
     ("clock ten years ahead", clock("+10y"), "clock-skew", "certain"),
     ("clock ten years behind", clock("-10y"), "clock-skew", "certain"),
-    ("database of the server down", database_down, "refused-not-ready", "likely"),
+    ("database of the server down", database_down, "refused-not-ready", "certain"),
     ("another installation at the address", another_installation, "token-foreign", "certain"),
     ("endpoint revoked", administrator("/admin/v1/endpoints/{id}/revoke"), "refused-revoked", "certain"),
     ("endpoint waits for approval", pending, "refused-pending", "certain"),

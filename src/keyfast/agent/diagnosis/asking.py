@@ -30,7 +30,12 @@ SECONDS = 10.0
 _ANSWER_BYTES = 64 * 1024
 _SIGN_AGAIN = frozenset({RefusalClass.USE_NONCE.value, RefusalClass.STALE_TIME.value})
 _MAX_SIGNED = 3
-_KEPT = "the server would take a logon; the password was refused a short while ago and is not presented again yet"
+_KEPT = "the password was refused a short while ago and is not presented again yet"
+_NO_WORD_ON_IT = {
+    RefusalClass.UNAUTHENTICATED.value: f"the server would take a logon; {_KEPT}",
+    RefusalClass.NOT_READY.value: f"the server says nothing about it now; {_KEPT}",
+}
+"""Where the password is kept, these refusals are no word on it: what is known of it is the last one."""
 
 
 class _TimeAnswer(msgspec.Struct, frozen=True):
@@ -148,16 +153,17 @@ class Asker:
 
         record, outcome = await self._settled(record, route, make)
         outcome = await self._named(record, route, outcome)
-        if kept and isinstance(outcome, Refused) and outcome.kind == RefusalClass.UNAUTHENTICATED:
-            return Probed(Said.NOT_ASKED, route.url, detail=_KEPT, status=self._status, password_kept=True)
-        told = replace(self._told(route, outcome), password_kept=kept)
+        if kept and isinstance(outcome, Refused) and outcome.kind in _NO_WORD_ON_IT:
+            told = _NO_WORD_ON_IT[outcome.kind]
+            return Probed(Said.NOT_ASKED, route.url, detail=told, status=self._status, password_kept=True)
+        judged = replace(self._told(route, outcome), password_kept=kept)
         if not isinstance(outcome, Answered):
-            return told
+            return judged
         try:
             evidence.check_probe(record, msgspec.json.decode(outcome.body, type=ProbeAnswer), trial.id, challenge)
         except (TrustError, msgspec.DecodeError, UnicodeDecodeError) as cause:
-            return replace(told, said=Said.UNREACHED, detail=f"its answer is not trusted: {cause}", status=0)
-        return replace(told, server_seq=await self._seq(record, route))
+            return replace(judged, said=Said.UNREACHED, detail=f"its answer is not trusted: {cause}", status=0)
+        return replace(judged, server_seq=await self._seq(record, route))
 
     async def _named(self, record: Record, route: Route, outcome: Outcome) -> Outcome:
         """A server that has Windows mode closed for everybody only says so where nobody is to be known."""

@@ -44,9 +44,7 @@ _REPAIRS: dict[R, tuple[Stage, str, str]] = {
 }
 """What a person does, by class. docs/protocol/refusals.md says more."""
 
-PASSING = frozenset(
-    {R.USE_NONCE, R.STALE_TIME, R.TOKEN_EXPIRED, R.REPLAYED, R.UNKNOWN_DEVICE, R.KEY_SUPERSEDED, R.NOT_READY}
-)
+PASSING = frozenset({R.USE_NONCE, R.STALE_TIME, R.TOKEN_EXPIRED, R.REPLAYED, R.UNKNOWN_DEVICE, R.KEY_SUPERSEDED})
 """Classes that an agent gets over by itself: a cause only where they are the rule."""
 _MOST = 0.5
 
