@@ -1,7 +1,6 @@
 """Every route by which an administrator changes something leaves one record of its act; what is refused, one too."""
 
 import asyncio
-import base64
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -9,8 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from tests.support.authenticator import code_of
 from tests.support.conformity import DOCUMENT, Conformity
 from tests.support.mortal_site import DeadError, Fate, MortalSite
 from tests.support.town import ACCOUNT, Town
@@ -194,19 +192,13 @@ def people(story: Story) -> None:
     begun = story.town.run(story.admin.sign_in.begin(PERSON, Secret(PASSPHRASE.encode()), "", "192.0.2.1"))
     assert [(record.action, record.actor, record.via) for record in story.trail()][-1] == ("signed_in", PERSON, "https")
     story.act("POST /admin/v1/sessions/{id}/end", ident=begun.id)
-    secret = story.call("POST", f"/admin/v1/people/{PERSON}/second-factor").json()["uri"]
+    uri = story.call("POST", f"/admin/v1/people/{PERSON}/second-factor").json()["uri"]
+    (secret,) = parse_qs(urlsplit(uri).query)["secret"]
     story.act(f"{one}/second-factor/confirm", {"code": code_of(secret, story.town.time.now)})
     passkey = story.town.run(with_a_passkey(story))
     story.act(f"{one}/passkeys/{{id}}/remove", ident=passkey)
     for part in ("reset", "disable", "enable"):
         story.act(f"{one}/{part}")
-
-
-def code_of(uri: str, now: float) -> str:
-    """What an authenticator shows that was given the URI."""
-    (secret,) = parse_qs(urlsplit(uri).query)["secret"]
-    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
-    return TOTP(key, 6, SHA1(), 30, enforce_key_length=False).generate(int(now)).decode()  # noqa: S303 - RFC 6238
 
 
 async def with_a_passkey(story: Story) -> str:

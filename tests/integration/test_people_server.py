@@ -1,6 +1,5 @@
 """People on a real server: made on the local socket, let in over HTTPS by an API token, through the command line."""
 
-import base64
 import json
 import re
 import ssl
@@ -9,9 +8,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from tests.support import processes
+from tests.support.authenticator import code_of
 from tests.support.server import RunningServer
 
 from keyfast.wire.people import REASON_HEADER
@@ -130,7 +128,7 @@ def test_a_second_factor_is_shown_once_and_confirmed(site, alice):
     shown = site.here("person", "second-factor", alice)
     assert shown.returncode == 2, "no code was typed"
     secret = re.search(r"secret=([A-Z2-7]+)", shown.stdout).group(1)
-    code = TOTP(base64.b32decode(secret), 6, SHA1(), 30).generate(int(time.time())).decode()  # noqa: S303
+    code = code_of(secret, time.time())
     confirm = ("person", "second-factor", alice, "--confirm", "--code-file", "-")
     assert site.here(*confirm, stdin="1").returncode == 1
     confirmed = site.here(*confirm, stdin=code)

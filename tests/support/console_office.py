@@ -1,19 +1,15 @@
 """People and their keys, in the browser: roles, codes, passkeys, tokens, a second person, the trail, what is told."""
 
 import asyncio
-import base64
 import re
 import time
 
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from tests.support.authenticator import STEP, code_of
 from tests.support.console_first import PASSWORD
 from tests.support.console_site import ConsoleSite
 from tests.support.receivers import Hook
 from tests.support.walker import Walker
 
-STEP = 30
-"""Seconds for which an authenticator shows the same code."""
 AUTHENTICATOR = {
     "protocol": "ctap2",
     "transport": "internal",
@@ -76,8 +72,8 @@ async def demands_codes(ada: Walker, bob: Walker) -> None:
     await ada.look("second-factor")
     found = re.search(r"secret=([A-Z2-7]+)", told)
     assert found is not None, "no secret in what was told"
-    shows = TOTP(base64.b32decode(found.group(1)), 6, SHA1(), STEP)  # noqa: S303 - what authenticators do
-    first = shows.generate(int(time.time())).decode()
+    secret = found.group(1)
+    first = code_of(secret, time.time())
     await ada.press("Demand codes from now on", code=first, reason="all of us use codes", proof=PASSWORD)
     await ada.page.get_by_text("Done.").wait_for()
     await bob.page.goto(f"{bob.url}/me")
@@ -88,7 +84,7 @@ async def demands_codes(ada: Walker, bob: Walker) -> None:
     await bob.page.get_by_role("button", name="Sign in").click()
     await bob.page.get_by_role("alert").first.wait_for()
     await asyncio.sleep(STEP - time.time() % STEP)  # no code is taken twice
-    await bob.sign_in("bob", PASSWORD, shows.generate(int(time.time())).decode())
+    await bob.sign_in("bob", PASSWORD, code_of(secret, time.time()))
 
 
 async def uses_a_passkey(browser: Walker) -> None:

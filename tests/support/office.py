@@ -4,8 +4,7 @@ import os
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from tests.support.authenticator import code_of
 from tests.support.databases import NOW
 from tests.support.fake_groups import FakeGroups
 
@@ -81,8 +80,7 @@ class Office:
             row = await people.by_name(conn, name)
         secret = self.kek.open(row.code_sealed, bound_to=code_bound_to(row.id))
         assert quote(name) in uri
-        shown = TOTP(secret.reveal(), 6, SHA1(), 30)  # noqa: S303 - what authenticators do
-        return lambda at: shown.generate(at).decode()
+        return lambda at: code_of(secret.reveal(), at)
 
 
 def directory_office(database: Database) -> Office:

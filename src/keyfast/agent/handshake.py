@@ -142,7 +142,7 @@ class Handshakes:
         token = await self.tickets.token(logon.account, logon.host, self._bindings.get(logon.url))
         if isinstance(token, Failed):
             failed = self._without_token(token)
-            return replace(failed, by_kdc=failed.tried) if isinstance(failed, Refused) else failed
+            return replace(failed, by_kdc=True) if isinstance(failed, Refused) else failed
         reply = await self._sent(send, logon, _header(Mechanism.KERBEROS, token))
         if _asks(reply) or _kind(reply) == RefusalClass.ACCOUNT_REFUSED:
             # The ticket, not the password: no try was counted, and another mechanism may still be taken.

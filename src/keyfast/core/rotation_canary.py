@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+LATELY = 2 * 86_400
+"""Seconds since its last check-in within which an endpoint is expected to answer soon."""
+
 
 class Candidate(msgspec.Struct, frozen=True):
     """An endpoint that may go first.
@@ -15,20 +18,20 @@ class Candidate(msgspec.Struct, frozen=True):
     Attributes:
         os: operating system as its inventory names it, empty if none is known.
         ring: of its package.
-        lately: it checked in lately.
+        seen_at: when it checked in last, unix seconds.
     """
 
     id: str
     os: str
     ring: str
-    lately: bool = True
+    seen_at: int
 
 
 Stratum = tuple[str, str]
 """Operating system and ring."""
 
 
-def canary(candidates: Sequence[Candidate], size: int, chance: float) -> tuple[str, ...]:
+def canary(candidates: Sequence[Candidate], size: int, chance: float, now: int) -> tuple[str, ...]:
     """Choose the ids of ``size`` candidates, or of all if there are fewer; the same for the same chance.
 
     With at least as many places as there are operating systems and rings together, each is represented; with
@@ -38,11 +41,12 @@ def canary(candidates: Sequence[Candidate], size: int, chance: float) -> tuple[s
         candidates: whom to choose from, each once.
         size: places, >= 0.
         chance: uniform random number in [0, 1): which of those that are alike.
+        now: unix seconds.
     """
     strata: dict[Stratum, list[Candidate]] = {}
     for candidate in candidates:
         strata.setdefault((candidate.os, candidate.ring), []).append(candidate)
-    waiting = {stratum: _in_turn(alike, chance) for stratum, alike in strata.items()}
+    waiting = {stratum: _in_turn(alike, chance, now - LATELY) for stratum, alike in strata.items()}
     chosen = [waiting[stratum].pop(0) for stratum in _cover(strata)[:size]]
     while len(chosen) < min(size, len(candidates)):
         turn = _largest_first(waiting)[: size - len(chosen)]
@@ -50,9 +54,9 @@ def canary(candidates: Sequence[Candidate], size: int, chance: float) -> tuple[s
     return tuple(chosen)
 
 
-def _in_turn(alike: Sequence[Candidate], chance: float) -> list[str]:
-    lately = [candidate.id for candidate in alike if candidate.lately]
-    others = [candidate.id for candidate in alike if not candidate.lately]
+def _in_turn(alike: Sequence[Candidate], chance: float, since: int) -> list[str]:
+    lately = [candidate.id for candidate in alike if candidate.seen_at > since]
+    others = [candidate.id for candidate in alike if candidate.seen_at <= since]
     return [*_from(lately, chance), *_from(others, chance)]
 
 

@@ -115,7 +115,7 @@ class EnrolmentRefusals:
         held = account.generations.get(knock.generation) if account else None
         if account is None or held is None:
             return None
-        return Brought(account.key, knock.generation, max(account.generations), held.state)
+        return Brought(account.key, knock.generation, account.newest, held.state)
 
 
 class _Claims(msgspec.Struct):

@@ -41,6 +41,11 @@ class KnownAccount:
         return tuple(reading.password_stamp for reading in self.readings)
 
     @property
+    def newest(self) -> int:
+        """The newest generation on record, 0 without any."""
+        return max(self.generations, default=0)
+
+    @property
     def password_set_at(self) -> int:
         """When the password was set last, unix seconds."""
         return max((reading.password_set_at for reading in self.readings), default=0)
@@ -61,7 +66,7 @@ class KnownAccount:
         return GenerationStanding(
             account=self.key,
             generation=generation,
-            newest=max(self.generations, default=0),
+            newest=self.newest,
             state=known.state if known else None,
             grace_ends_at=known.grace_ends_at if known else 0,
             unusable=self.unusable(now),

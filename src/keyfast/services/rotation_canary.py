@@ -13,10 +13,6 @@ SAMPLE = 2000
 """Endpoints that are looked at; they are met in a random order, so that what is not rare is among them."""
 
 
-LATELY = 2 * 86_400
-"""Seconds since the last check-in within which an endpoint is expected to answer soon."""
-
-
 class _Os(msgspec.Struct):
     os: str = ""
 
@@ -43,13 +39,8 @@ async def chosen_canary(
     listed = await rotation_targets.sample(conn, rotation_id, scope, limit=max(SAMPLE, cuts[0]))
     known = await endpoints.inventories(conn, [found.id for found in listed])
     candidates = [
-        Candidate(
-            found.id,
-            _os.decode(known[found.id]).os if found.id in known else "",
-            found.ring,
-            found.seen_at > now - LATELY,
-        )
+        Candidate(found.id, _os.decode(known[found.id]).os if found.id in known else "", found.ring, found.seen_at)
         for found in listed
     ]
-    first = canary(candidates, cuts[0], chance)
+    first = canary(candidates, cuts[0], chance, now)
     return await rotation_targets.add_chosen(conn, rotation_id, first, action, now=now)

@@ -57,9 +57,10 @@ class ServerDiagnosisService:
         now, live = int(self._clock()), self._live.current
         async with self._database.read() as conn:
             subjects = [("this server", EVERYBODY)]
-            for account in live.accounts.values():
-                newest = max(account.generations, default=0)
-                subjects.append((account.key, (Kind.CREDENTIAL, credential_name(account.key, newest))))
+            subjects += [
+                (account.key, (Kind.CREDENTIAL, credential_name(account.key, account.newest)))
+                for account in live.accounts.values()
+            ]
             counted = await roll_calls.groups(conn, [key for _, key in subjects])
             counted |= await roll_calls.worst(conn, Kind.MODE, len(Mode))
             groups = {key: found.group for key, found in counted.items()}

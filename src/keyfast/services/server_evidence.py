@@ -181,7 +181,7 @@ class ServerEvidence:
         known = self._live.current.accounts
         if key in (EVERYBODY, (Kind.MODE, Mode.WINDOWS.value)) and len(known) == 1:
             (only,) = known.values()
-            return only.key, max(only.generations, default=0)
+            return only.key, only.newest
         return "", 0
 
     async def _token(self, conn: AsyncConnection, key: Key) -> Token:

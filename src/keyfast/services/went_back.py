@@ -147,7 +147,7 @@ def _ahead(live: Live, heard: Heard) -> bool:
     if live.installation.restored_at:
         return False
     account = live.accounts.get(heard.account)
-    newer = account is not None and heard.generation > max(account.generations, default=0)
+    newer = account is not None and heard.generation > account.newest
     # An older receipt is that of one who comes late: the epoch was raised when this was noticed.
     return newer or heard.receipt_epoch >= epoch
 

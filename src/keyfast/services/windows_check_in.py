@@ -244,34 +244,36 @@ class WindowsCheckInService:
     ) -> Reply | None:
         """Take it from an endpoint that a KDC refused its password: nobody else tells, and others would show it too."""
         account = live.accounts.get(knocker.account_key)
-        known = account is not None and knocker.generation in account.generations
-        if not request.kdc_refused or not known or Mechanism.KERBEROS not in offered:
+        if not request.kdc_refused or account is None or Mechanism.KERBEROS not in offered:
             return None
-        refusal = self._logon.told(request, knocker.account_key)
-        self._doubts[knocker.account_key, knocker.generation] = now
+        if knocker.generation not in account.generations:
+            return None
+        refusal = self._logon.told_by_kdc(request, knocker.account_key)
+        self._doubts[_held(account, knocker.generation)] = now
         return self._refused(live, refusal, now)
 
     def _doubt(self, live: Live, knocker: Knocker, refusal: Refusal, now: int) -> None:
         """Have the watch look before the next endpoint with the same password tries it: each try counts."""
         account = live.accounts.get(knocker.account_key)
         if refusal.kind is RefusalClass.ACCOUNT_REFUSED and account is not None:
-            held = account.key, knocker.generation
+            held = _held(account, knocker.generation)
             self._doubts[held] = now
             self._tried[held] = now, account.password_stamps
 
     def _refused_since(self, account: KnownAccount, generation: int) -> bool:
         """Whether a password was refused since the account's was set last, by the clocks or by what was read then."""
-        tried = self._tried.get((account.key, generation))
+        tried = self._tried.get(_held(account, generation))
         return tried is not None and (tried[0] >= account.password_set_at or tried[1] == account.password_stamps)
 
     def _doubted(self, account: KnownAccount, generation: int, now: int) -> bool:
-        since = self._doubts.get((account.key, generation))
+        held = _held(account, generation)
+        since = self._doubts.get(held)
         if since is None:
             return False
         read_since = all(reading.read_at > since for reading in account.readings)
         harmless = all(reading.lockout_threshold == 0 for reading in account.readings)
         if read_since or harmless or now > since + DOUBT_SECONDS:
-            del self._doubts[account.key, generation]
+            del self._doubts[held]
             return False
         return True
 
@@ -311,6 +313,11 @@ class WindowsCheckInService:
 
     def _challenge(self, live: Live, lines: tuple[str, ...], now: int) -> Reply:
         return Reply(LOG_ON, live.nonces.issue(now), lines)
+
+
+def _held(account: KnownAccount, generation: int) -> tuple[str, int]:
+    """What endpoints hold alike; of those above the newest nothing is known, and however many are named are one."""
+    return account.key, min(generation, account.newest + 1)
 
 
 def _proof(live: Live, request: SignedRequest, body: bytes) -> Proof | Refusal:

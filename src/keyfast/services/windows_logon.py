@@ -148,7 +148,7 @@ class WindowsLogon:
                     return await self._token(request, scheme.lower(), token)
         return Refusal(RefusalClass.UNAUTHENTICATED, "the Authorization header is not one this server understands")
 
-    def told(self, request: SignedRequest, account: str) -> Refusal:
+    def told_by_kdc(self, request: SignedRequest, account: str) -> Refusal:
         """Take it from an endpoint that a KDC has refused the account's password: there is nobody else to tell."""
         return self._denied(account, Mechanism.KERBEROS, Logon.WRONG_PASSWORD, request)
 
@@ -182,7 +182,7 @@ class WindowsLogon:
         now = int(self._clock())
         account = self._live.current.accounts[answer.account]
         why = account.unusable(now)
-        return answer if why is None else refused(account.standing(max(account.generations, default=0), now), why)
+        return answer if why is None else refused(account.standing(account.newest, now), why)
 
     async def _ntlm(
         self, request: SignedRequest, scheme: str, token: bytes, helpers: NtlmHelpers, *, spnego: bool

@@ -7,6 +7,7 @@ from tests.support.databases import KINDS, NOW, digest, new_database
 from tests.support.device import INVENTORY
 from tests.support.rotation_site import B, rotation_site
 
+from keyfast.core.rotation_canary import LATELY
 from keyfast.core.rotation_state import RotationEvent
 from keyfast.core.secret import Secret
 from keyfast.store import tables
@@ -40,3 +41,21 @@ async def test_every_operating_system_and_ring_goes_first(site):
     assert first & ({*ids[20:]} - {ids[25]}), "one of those of which nothing is known"
     rows = [row for row in await world.commands() if row.wave > 0]
     assert len(rows) == len({row.endpoint_id for row in rows}) == 30
+
+
+async def test_whoever_was_heard_lately_goes_first(site):
+    world = rotation_site(site)
+    for name in ("svc-a", "svc-b"):
+        site.directory.set_password(name, f"First-{name}")
+        await world.accounts.add(name, Secret(f"First-{name}".encode()), (), "admin")
+    ids = await world.fleet(30)
+    async with site.database.write() as conn:
+        seen = tables.presence.c
+        await conn.execute(update(tables.presence).values(seen_at=NOW - LATELY - 1))
+        await conn.execute(update(tables.presence).where(seen.endpoint_id.in_(ids[3:5])).values(seen_at=NOW))
+    rotation = await world.plan("account", target=B, canary_percent=10, canary_most=3)
+    await world.service.act(rotation, RotationEvent.STARTED, "admin")
+    await world.until(rotation, "canary")
+    first = {row.endpoint_id for row in await world.commands() if row.wave == 1}
+    assert len(first) == 3
+    assert set(ids[3:5]) < first

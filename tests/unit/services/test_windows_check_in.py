@@ -164,6 +164,16 @@ async def test_a_domain_whose_clock_is_ahead_is_asked_once_more_and_not_again_an
     assert [how for how, *_ in joined.site.directory.tried].count("verify") == tries
 
 
+async def test_generations_that_nobody_knows_are_one(joined):
+    """Whoever names another one with each try has the account read in between all the same, and fills no memory."""
+    joined.site.directory.alter("svc-see", lockout_threshold=5)
+    await joined.site.read()
+    wrong = basic(KEY, "Wrong")
+    assert kind(await joined.check_in(wrong, credential_generation=98)) is C.ACCOUNT_REFUSED
+    assert kind(await joined.check_in(wrong, credential_generation=99)) is C.NOT_READY
+    assert answered(await joined.check_in())
+
+
 async def test_what_a_kdc_refused_keeps_the_others_from_trying_it_too(joined):
     """Nobody else tells the server; it has the account read at once, and no password was shown to it."""
     joined.site.directory.alter("svc-see", lockout_threshold=5)
