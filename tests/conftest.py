@@ -96,9 +96,23 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         os.umask(before)
 
 
+def _has_support() -> bool:
+    """Whether ``tests.support`` is there: what holds for every test holds without the others, too."""
+    return Path(__file__).with_name("support").is_dir()
+
+
+def pytest_sessionfinish() -> None:
+    """Remove what the tests of this process shared."""
+    if not _has_support():
+        return
+    from tests.support.shared import UNTIL_THE_SESSION_ENDS  # noqa: PLC0415 - see above
+
+    UNTIL_THE_SESSION_ENDS.close()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say where the pictures are that browsers took; what holds for every test holds without the others, too."""
-    if not Path(__file__).with_name("support").is_dir():
+    """Say where the pictures are that browsers took."""
+    if not _has_support():
         return
     from tests.support import pictures  # noqa: PLC0415 - see above
 

@@ -1,13 +1,13 @@
 """Fresh migrated databases of either kind, and builders of what goes into them."""
 
-import atexit
 import functools
 import shutil
-import tempfile
 import uuid
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.support.postgres import shared_cluster
+from tests.support.shared import UNTIL_THE_SESSION_ENDS
 
 from keyfast.core.check_in import Grant, Report
 from keyfast.store.endpoints import EndpointRow
@@ -29,8 +29,7 @@ def new_database(kind: str, folder: Path) -> str:
 
 @functools.cache
 def _sqlite_template() -> Path:
-    folder = tempfile.mkdtemp(prefix="kf-template-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = UNTIL_THE_SESSION_ENDS.enter_context(TemporaryDirectory(prefix="kf-template-"))
     path = Path(folder) / "template.db"
     upgrade(f"sqlite:///{path}")
     return path

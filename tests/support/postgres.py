@@ -4,7 +4,6 @@ One cluster per test process, started when first needed; a fresh database costs 
 """
 
 import asyncio
-import atexit
 import functools
 import itertools
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import asyncpg
 from tests.support.require import require
+from tests.support.shared import UNTIL_THE_SESSION_ENDS
 
 from keyfast.store.schema import upgrade
 
@@ -131,9 +131,9 @@ class Cluster:
 
 @functools.cache
 def shared_cluster() -> Cluster:
-    """Return the running cluster of this process; it is removed when the process ends."""
+    """Return the running cluster of this process; it is removed when the session ends."""
     cluster = Cluster()
-    atexit.register(cluster.remove)
+    UNTIL_THE_SESSION_ENDS.callback(cluster.remove)
     cluster.start()
     return cluster
 
