@@ -47,6 +47,10 @@ def see(
         list[str] | None,
         typer.Option(help="When the clients' package was built: 'DOMAIN\\account=2026-01-31', or a date for all."),
     ] = None,
+    lock_after: Annotated[
+        int,
+        typer.Option(help="Days without contact after which the policy locks a client, 0 for never.", min=0, max=3650),
+    ] = 0,
     column: Annotated[
         list[str] | None, typer.Option(help="Name of a column that is not found by itself: machine='Asset Tag'.")
     ] = None,
@@ -59,7 +63,8 @@ def see(
 
     files = site.Files(tuple(reg or ()), tuple(hive or ()), tuple(csv or ()), clients, tuple(iis or ()), iis_path)
     access = site.Access(tuple(ad or ()), ad_user, ad_password_file, ad_keytab, ad_ca)
-    report = site.diagnose(files, access, tuple(built_at or ()), tuple(column or ()), site.Outputs(csv_out, html))
+    said = site.Said(tuple(built_at or ()), lock_after, tuple(column or ()))
+    report = site.diagnose(files, access, said, site.Outputs(csv_out, html))
     if json:
         output.as_json(report)
     else:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from keyfast.cli.diagnose_text import moment
+from keyfast.core.account import DAY
 from keyfast.errors import UsageError
 from keyfast.see.client import Client
 from keyfast.see.report import GroupReport, SiteReport
@@ -15,6 +16,7 @@ COLUMNS = (
     "account",
     "version",
     "last_check_in",
+    "locked_from",
     "finding",
     "confidence",
     "cause",
@@ -50,8 +52,9 @@ def cell(text: str) -> str:
 
 def _line(client: Client, group: GroupReport | None) -> tuple[str, ...]:
     seen = moment(client.seen_at) if client.seen_at else ""
+    locked = _locked_from(client, group)
     if group is None:
-        return (client.machine, client.account, client.version, seen, *[""] * 6)
+        return (client.machine, client.account, client.version, seen, locked, *[""] * 6)
     first = group.findings[0]
     option = first.options[0] if first.options else None
     return (
@@ -59,6 +62,7 @@ def _line(client: Client, group: GroupReport | None) -> tuple[str, ...]:
         group.account,
         client.version,
         seen,
+        locked,
         first.code,
         first.confidence,
         first.cause,
@@ -66,3 +70,10 @@ def _line(client: Client, group: GroupReport | None) -> tuple[str, ...]:
         option.sentence if option else "",
         option.command if option else "",
     )
+
+
+def _locked_from(client: Client, group: GroupReport | None) -> str:
+    """When a machine is or was locked if it is not heard any more; empty where that is not known."""
+    if group is None or group.lockouts is None or not client.seen_at:
+        return ""
+    return moment(client.seen_at + group.lockouts.after_days * DAY)

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from keyfast.cli.diagnose_text import machines, moment
+from keyfast.cli.diagnose_text import lockouts, machines, moment
 from keyfast.errors import MissingToolError, UsageError
 from keyfast.see.report import GroupReport, SiteReport
 
@@ -76,6 +76,7 @@ def render(report: SiteReport) -> str:
         charts=[chart(group, report) for group in report.groups],
         moment=moment,
         machines=machines,
+        lockouts=lockouts,
         style=Markup(style),  # noqa: S704 - our own file
         style_hash=b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )

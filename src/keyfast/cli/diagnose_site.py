@@ -48,6 +48,20 @@ class Access(NamedTuple):
     ca: Path | None
 
 
+class Said(NamedTuple):
+    """What the caller knows; the names are those of the command's options.
+
+    Attributes:
+        built_at: ``ACCOUNT=DATE``, or a date for all accounts.
+        lock_after: days without contact after which the policy locks a client, 0 for never.
+        column: ``KEY=NAME``.
+    """
+
+    built_at: tuple[str, ...] = ()
+    lock_after: int = 0
+    column: tuple[str, ...] = ()
+
+
 class Outputs(NamedTuple):
     """Files to be written, None for none."""
 
@@ -55,29 +69,26 @@ class Outputs(NamedTuple):
     html: Path | None
 
 
-def diagnose(
-    files: Files, access: Access, built_at: Sequence[str], columns: Sequence[str], outputs: Outputs
-) -> SiteReport:
+def diagnose(files: Files, access: Access, said: Said, outputs: Outputs) -> SiteReport:
     """Diagnose a site and write what is to be written.
 
     Args:
         files: see there.
         access: see there.
-        built_at: ``ACCOUNT=DATE``, or a date for all accounts.
-        columns: ``KEY=NAME``.
+        said: see there.
         outputs: see there.
 
     Raises:
         UsageError: a file cannot be read or written, or something said makes no sense.
     """
-    exports = Exports(files.reg, files.hive, files.csv, files.clients, _columns(columns))
+    exports = Exports(files.reg, files.hive, files.csv, files.clients, _columns(said.column))
     if not (exports.registry or exports.hives or exports.inventories):
         raise UsageError("nothing to diagnose", repair="keyfast diagnose see --reg client-database.reg")
-    dates = _dates(built_at)
+    dates = _dates(said.built_at)
     directories = _directories(access)
     tally, sources = _count(exports)
     log, log_sources = _read_logs(files.iis, tally, files.iis_path)
-    report = asyncio.run(_report(tally, directories, Known(dates, log), (*sources, *log_sources)))
+    report = asyncio.run(_report(tally, directories, Known(dates, log, said.lock_after), (*sources, *log_sources)))
     if outputs.html is not None:
         diagnose_html.write(report, outputs.html)
     if outputs.csv is not None:

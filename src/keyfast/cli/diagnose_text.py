@@ -10,6 +10,7 @@ from rich.text import Text
 
 from keyfast.core.diagnosis.engine import CANNOT_TELL
 from keyfast.core.diagnosis.finding import Confidence, Finding, Option, Weight
+from keyfast.core.diagnosis.lockout import Lockouts
 from keyfast.see.report import GroupReport, SiteReport, SourceLine
 from keyfast.wire.incident import ServerDiagnosis
 
@@ -17,6 +18,8 @@ _COLOUR = {Confidence.CERTAIN: "bold red", Confidence.LIKELY: "yellow", Confiden
 _CHECKED = {"good": "green", "bad": "bold red", "unknown": "yellow"}
 _MANY = 5
 """Files of a kind that are listed one by one."""
+DAYS = 7
+"""Days with lockouts that are listed one by one."""
 _FULL = 1
 """Findings that are shown with all their options; of the others, what they are."""
 
@@ -78,6 +81,9 @@ def _group(group: GroupReport, console: Console) -> None:
     console.print(Padding(Text(_names(group), "dim"), (0, 0, 0, 2), expand=False))
     for note in group.notes:
         console.print(Padding(Text(note, "yellow"), (0, 0, 0, 2), expand=False))
+    if group.lockouts is not None:
+        for line in lockouts(group.lockouts):
+            console.print(Padding(Text(line, "yellow"), (0, 0, 0, 2), expand=False))
     for number, found in enumerate(group.findings):
         finding(found, console, full=number < _FULL or _is_cause(found))
     for point in group.timeline:
@@ -92,6 +98,21 @@ def finding(finding: Finding, console: Console, *, full: bool) -> None:
     line = Text.assemble((f"{finding.confidence} ", _COLOUR[finding.confidence]), finding.cause)
     line.append(f" [{finding.code}]", "dim")
     console.print(Padding(line, (0, 0, 0, 2), expand=False))
+
+
+def lockouts(ahead: Lockouts) -> Iterator[str]:
+    """Yield sentences about machines that are locked if nobody is heard any more; the first days of many."""
+    yield (
+        f"locked after {ahead.after_days} days without contact: {machines(ahead.locked)} already,"
+        f" {ahead.days[-1].total - ahead.locked if ahead.days else 0:,} to follow if nothing changes"
+    )
+    for day in ahead.days[:DAYS]:
+        yield f"  from {moment(day.at)} on: {machines(day.machines)} more, {day.total:,} in all"
+    if len(ahead.days) > DAYS:
+        yield f"  and so on, until {moment(ahead.days[-1].at)}"
+    if ahead.unknown:
+        latest = f"; locked by {moment(ahead.latest)} at the latest" if ahead.latest else ""
+        yield f"  of {machines(ahead.unknown)} the last check-in is not known{latest}"
 
 
 def _is_cause(found: Finding) -> bool:

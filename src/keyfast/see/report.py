@@ -4,6 +4,7 @@ import msgspec
 
 from keyfast.core.diagnosis.evidence import Clients
 from keyfast.core.diagnosis.finding import Finding
+from keyfast.core.diagnosis.lockout import Lockouts
 
 
 class SourceLine(msgspec.Struct, frozen=True):
@@ -63,6 +64,7 @@ class GroupReport(msgspec.Struct, frozen=True):
         findings: the cause to act on first at the top.
         timeline: what is known of when, oldest first.
         notes: what else is to be known.
+        lockouts: when machines are locked for lack of contact, None if it was not said that they are.
     """
 
     account: str
@@ -74,6 +76,7 @@ class GroupReport(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     timeline: tuple[Moment, ...] = ()
     notes: tuple[str, ...] = ()
+    lockouts: Lockouts | None = None
 
 
 class SiteReport(msgspec.Struct, frozen=True):

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from keyfast.core.account import Built, newest
 from keyfast.core.account_verdict import judge, span
 from keyfast.core.diagnosis.engine import diagnose
-from keyfast.core.diagnosis.evidence import Account, Evidence, Http, Policy, Product, Reach
+from keyfast.core.diagnosis.evidence import Account, Evidence, Http, Policy, Product, Reach, Record
 from keyfast.core.diagnosis.finding import Affected, Scope
+from keyfast.core.diagnosis.lockout import Lockouts, lockouts
 from keyfast.core.directory import AccountReading, Unreachable
 from keyfast.core.visible import visible
 from keyfast.directory.entry import stamp_of
@@ -20,7 +22,7 @@ from keyfast.see.iis_log import IisLog
 from keyfast.see.log_facts import LogFacts, kinds, of_account
 from keyfast.see.report import GroupReport, Moment, SiteReport, SourceLine
 from keyfast.see.report import Step as HistoryStep
-from keyfast.see.tally import Group, numbers
+from keyfast.see.tally import SEEN_STEP, Group, numbers
 
 FRESH = 2 * 3600
 """Seconds for which what a log says counts as the present: an older success says nothing about now."""
@@ -55,10 +57,12 @@ class Known(msgspec.Struct, frozen=True):
         built_at: when the packages of an account were built, by ``DOMAIN\name`` or logon name, in lower case; of
             all others by the empty name.
         log: of the web server.
+        lock_after: days without contact after which the site's policy locks a machine, 0 for never or not known.
     """
 
     built_at: Mapping[str, int] = {}
     log: IisLog | None = None
+    lock_after: int = 0
 
 
 async def diagnose_site(
@@ -86,7 +90,10 @@ async def diagnose_site(
 async def _group(group: Group, domains: Sequence[Domain], known: Known, now: int) -> GroupReport:
     outcomes, note = await _read(group, domains)
     facts = of_account(known.log, group.key) if known.log is not None and group.key else None
+    ahead = _lockouts(group, facts, known.lock_after, now)
     evidence = _evidence(group, outcomes, facts, _built_at(group, known), now)
+    if ahead is not None:
+        evidence = replace(evidence, record=Record(lockout_at=ahead.next_at))
     return GroupReport(
         group.key,
         group.machines,
@@ -97,6 +104,7 @@ async def _group(group: Group, domains: Sequence[Domain], known: Known, now: int
         diagnose(evidence),
         tuple(_timeline(evidence, facts, group)),
         (note,) if note else (),
+        ahead,
     )
 
 
@@ -154,6 +162,13 @@ def _evidence(
     )
 
 
+def _lockouts(group: Group, facts: LogFacts | None, after_days: int, now: int) -> Lockouts | None:
+    if not after_days:
+        return None
+    seen = {step * SEEN_STEP: count for step, count in group.seen.items()}
+    return lockouts(seen, group.machines, facts.since if facts else None, after_days, now)
+
+
 def _succeeds(facts: LogFacts | None, now: int) -> bool | None:
     if facts is None or not facts.succeeds:
         return facts.succeeds if facts else None
@@ -187,8 +202,10 @@ def _timeline(evidence: Evidence, facts: LogFacts | None, group: Group) -> list[
         (ends or 0, "the password expires"),
         (facts.last_success if facts else 0, "last logon of the account that the web server granted"),
         ((facts.since or 0) if facts else 0, "the silence began"),
-        (max(group.seen, default=0) * 3600, "the last check-in of any of these machines"),
+        (max(group.seen, default=0) * SEEN_STEP, "the last check-in of any of these machines"),
     ]
+    if evidence.record.lockout_at:
+        found.append((evidence.record.lockout_at, "the next machine is locked for lack of contact"))
     if facts and facts.since and facts.http.answers:
         found.append((facts.since, f"from here on the web server answers {kinds(facts.http.answers)}"))
     return [Moment(at, what) for at, what in sorted(found, key=lambda pair: pair[0]) if at > 0]

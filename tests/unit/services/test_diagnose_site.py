@@ -126,3 +126,19 @@ async def test_the_timeline_is_in_order_and_the_history_short():
 async def test_of_no_clients_there_is_nothing_to_say():
     report = await diagnose_site((), [], Known(), (), NOW)
     assert (report.machines, report.groups) == (0, ())
+
+
+async def test_machines_that_will_be_locked_are_counted_by_day_and_found():
+    clients = [Client(f"PC{day}", "svc-see", "CORP", seen_at=NOW - day * 24 * HOUR) for day in (3, 20, 25, 31)]
+    report = await diagnose_site(groups(*clients), [], Known(lock_after=30), (), NOW)
+    group = report.groups[0]
+    assert (group.lockouts.locked, [day.machines for day in group.lockouts.days]) == (1, [1, 1, 1])
+    assert abs(group.lockouts.next_at - (NOW + 5 * 24 * HOUR)) <= HOUR
+    near = next(finding for finding in group.findings if finding.code == "lockout-near")
+    assert near.weight == "later"
+    assert any("locked for lack of contact" in point.what for point in group.timeline)
+
+
+async def test_nothing_is_said_of_locks_where_no_policy_locks():
+    report = await diagnose_site(groups(Client("PC1", "svc-see", "CORP", seen_at=NOW)), [], Known(), (), NOW)
+    assert report.groups[0].lockouts is None
