@@ -252,6 +252,7 @@ def about_the_server(story: Story) -> None:
     story.town.run(story.town.site._check_in.voice.tell())
     (node,) = story.call("GET", "/admin/v1/nodes").json()
     story.act("POST /admin/v1/nodes/forget", {"name": node["name"]})
+    story.act("POST /admin/v1/policy", {"check_in_interval_s": 3600})
     story.act("POST /admin/v1/notifications/test")
     story.town.run(went_back())
     story.act("POST /admin/v1/installation/end-recovery")

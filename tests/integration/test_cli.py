@@ -1,6 +1,7 @@
 """The command line, against a running server: tables for people, JSON for programs, repairs in refusals."""
 
 import json
+import time
 
 import pytest
 from tests.support.device import Device, read_bundle
@@ -127,6 +128,27 @@ def test_a_mistake_is_answered_with_a_sentence(keyfast, arguments, said):
 def test_an_interval_out_of_bounds_is_refused(keyfast, device):
     with pytest.raises(KeyfastError, match="an interval lies between"):
         keyfast("endpoint", "check-in-now", device.id, "--every", "5")
+
+
+def test_a_policy_reaches_an_endpoint_with_its_next_check_in(keyfast, device):
+    before = json.loads(keyfast("policy", "show", "--json"))
+    assert "every 15 min" in keyfast("policy", "show")
+    try:
+        assert "every 60 min" in keyfast("policy", "set", "--check-in-every", "3600")
+        give_up = time.monotonic() + 30
+        told = device.check_in().json()
+        while told.get("policy", {}).get("check_in_interval_s") != 3600 and time.monotonic() < give_up:
+            told = device.check_in().json()  # the process that endpoints speak to looks once in a while
+        assert told["policy"] == {"version": before["version"] + 1, "check_in_interval_s": 3600}
+        assert 0.9 * 3600 <= told["next_check_in_s"] <= 1.1 * 3600
+    finally:
+        keyfast("policy", "set", "--check-in-every", str(before["check_in_interval_s"]), "--json")
+
+
+@pytest.mark.parametrize("seconds", ["59", "86401"])
+def test_a_policy_out_of_bounds_is_refused(keyfast, seconds):
+    with pytest.raises(KeyfastError, match="check_in_interval_s"):
+        keyfast("policy", "set", "--check-in-every", seconds)
 
 
 def test_no_server_is_said_with_the_command_that_helps(tmp_path, monkeypatch, capsys):

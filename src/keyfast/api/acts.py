@@ -51,6 +51,7 @@ ACTS: Mapping[str, str | Mapping[str, str]] = {
     "POST /admin/v1/installation/end-recovery": "server_recovery_ended",
     "POST /admin/v1/notifications/test": "notification_tested",
     "POST /admin/v1/nodes/forget": "node_forgotten",
+    "POST /admin/v1/policy": "policy_changed",
     "POST /admin/v1/endpoints/{id}/check-in-now": "command_queued",
     "POST /admin/v1/endpoints/{id}/renew-key": "command_queued",
     "POST /admin/v1/endpoints/{id}/{event}": {word: f"endpoint_{event}" for word, event in DECISIONS.items()},

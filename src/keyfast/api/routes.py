@@ -29,6 +29,7 @@ from keyfast.api.oauth_api import OAuthApi
 from keyfast.api.openapi import OpenApi
 from keyfast.api.package_api import MAX_ORDER, PackageApi
 from keyfast.api.people_api import MAX_JOINING, PeopleApi
+from keyfast.api.policy_api import PolicyApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.search_api import SearchApi
@@ -88,6 +89,8 @@ ADMIN_ROUTES: Sequence[Row] = (
     Row("POST", "/admin/v1/installation/end-recovery", Who.ADMINISTRATOR, "admin.end_recovery", P.KEY_MOVE),
     Row("GET", "/admin/v1/nodes", Who.ADMINISTRATOR, "node.list_", P.READ),
     Row("POST", "/admin/v1/nodes/forget", Who.ADMINISTRATOR, "node.forget", P.SETTINGS_CHANGE),
+    Row("GET", "/admin/v1/policy", Who.ADMINISTRATOR, "policy.show", P.READ),
+    Row("POST", "/admin/v1/policy", Who.ADMINISTRATOR, "policy.change", P.SETTINGS_CHANGE),
     Row("GET", "/admin/v1/endpoints", Who.ADMINISTRATOR, "admin.endpoints", P.ENDPOINT_READ),
     Row("GET", "/admin/v1/endpoints/{id}", Who.ADMINISTRATOR, "admin.endpoint", P.ENDPOINT_READ),
     Row("POST", "/admin/v1/endpoints/{id}/check-in-now", Who.ADMINISTRATOR, "admin.check_in_now", P.ENDPOINT_ACT),
@@ -210,6 +213,7 @@ class AdminHandlers:
     recovery: RecoveryApi
     rotation: RotationApi
     node: NodeApi
+    policy: PolicyApi
     package: PackageApi
     notification: NotificationApi
     audit: AuditApi

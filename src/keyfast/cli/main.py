@@ -23,6 +23,7 @@ from keyfast.cli import (
     output,
     package,
     person,
+    policy,
     recover,
     rotation,
     search,
@@ -48,6 +49,7 @@ app.add_typer(search.app, name="search")
 app.add_typer(package.app, name="package")
 app.add_typer(keys.app, name="keys")
 app.add_typer(mode.app, name="mode")
+app.add_typer(policy.app, name="policy")
 app.add_typer(account.app, name="account")
 app.add_typer(directory.app, name="directory")
 app.add_typer(audit.app, name="audit")

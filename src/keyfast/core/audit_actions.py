@@ -60,6 +60,7 @@ ACTIONS: Mapping[str, Rule] = {
     "package_revoked": _PACKAGE,
     "notification_tested": Rule("installation"),
     "node_forgotten": Rule("node", "node"),
+    "policy_changed": Rule("policy", "version", ("interval_s", "before_s")),
     "mode_opened": Rule("mode", "mode", ("ring",)),
     "mode_closed": Rule("mode", "mode", ("ring", "endpoints", "despite_endpoints")),
     "account_added": Rule("account", "account", ("generation", "despite")),

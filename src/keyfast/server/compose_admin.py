@@ -22,6 +22,7 @@ from keyfast.api.node_api import NodeApi
 from keyfast.api.notification_api import NotificationApi
 from keyfast.api.package_api import PackageApi
 from keyfast.api.people_api import PeopleApi
+from keyfast.api.policy_api import PolicyApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, admin_app
@@ -60,6 +61,7 @@ from keyfast.services.package_report import PackageReports
 from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
 from keyfast.services.person_groups import PersonGroups
+from keyfast.services.policy import PolicyService
 from keyfast.services.recovery_by_rotation import RecoveryRotations
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
@@ -172,6 +174,7 @@ def admin_service(parts: Parts) -> AdminParts:
         recovery=options,
         rotations=planner,
         nodes=NodeService(database, clock),
+        policy=PolicyService(live, database, clock),
         packages=package,
         package_reports=PackageReports(database, package, workshop, clock),
         incidents=IncidentService(database, live, evidence, options, clock),
@@ -198,6 +201,7 @@ def admin_service(parts: Parts) -> AdminParts:
         recovery=RecoveryApi(told.recovery),
         rotation=RotationApi(planner),
         node=NodeApi(told.nodes),
+        policy=PolicyApi(told.policy),
         package=PackageApi(package, told.package_reports),
         notification=NotificationApi(told.notifications),
         audit=AuditApi(told.audit),

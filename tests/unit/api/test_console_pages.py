@@ -232,6 +232,15 @@ def test_keys_and_modes_are_changed_with_a_reason(ada):
     assert ada.post("/settings/end-recovery", reason="x").status_code in {303, 400, 409}
 
 
+def test_how_often_endpoints_check_in_is_changed_with_a_reason(ada):
+    assert ada.post("/settings/policy", minutes="60").status_code == 400
+    assert place(ada.post("/settings/policy", minutes="60", reason="fewer")) == "/settings"
+    assert "every 1 h" in ada.get("/settings").text
+    for wrong in ("", "0", "1441", "often"):
+        assert ada.post("/settings/policy", minutes=wrong, reason="x").status_code == 400
+    assert place(ada.post("/settings/policy", minutes="15", reason="as before")) == "/settings"
+
+
 def test_events_go_back_page_by_page(ada):
     text = ada.get("/events").text
     assert "package created" in text

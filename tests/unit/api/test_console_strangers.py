@@ -128,6 +128,7 @@ def test_what_a_colleague_types_is_text_everywhere(town, attack):
         ("/sign-in", {"name": evil, "password": "x", "next": evil}),
         ("/settings/modes/open", {"mode": evil, "ring": evil, "reason": "r"}),
         ("/settings/nodes/forget", {"name": evil, "reason": "r"}),
+        ("/settings/policy", {"minutes": evil, "reason": "r"}),
     )
     for path, fields in forms:
         answer = browser.post(path, **fields)

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "POST /settings/modes/close": "POST /admin/v1/modes/close",
     "POST /settings/end-recovery": "POST /admin/v1/installation/end-recovery",
     "POST /settings/nodes/forget": "POST /admin/v1/nodes/forget",
+    "POST /settings/policy": "POST /admin/v1/policy",
     "POST /searches/remove": "POST /admin/v1/searches/{name}/remove",
     "POST /me/passkeys/{id}/remove": "POST /admin/v1/people/{name}/passkeys/{id}/remove",
     "POST /people/sessions/{id}/end": "POST /admin/v1/sessions/{id}/end",

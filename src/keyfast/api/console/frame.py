@@ -68,6 +68,7 @@ TOLD = {
     "rotated": "The key was rotated.",
     "tested": "A test is on its way to every receiver.",
     "mode": "The authentication modes were changed.",
+    "policy": "The policy was changed. Each endpoint takes it with its next check-in.",
 }
 """What a page says after an act, by the word in its URL: a URL brings no text of its own into a page."""
 

@@ -111,6 +111,7 @@ PAGES: Sequence[Row] = (
     Row("POST", "/settings/modes/open", P.MODE_CHANGE, "settings.open_mode", "mode_opened"),
     Row("POST", "/settings/modes/close", P.MODE_CHANGE, "settings.close_mode", "mode_closed"),
     Row("POST", "/settings/end-recovery", P.KEY_MOVE, "settings.end_recovery", "server_recovery_ended"),
+    Row("POST", "/settings/policy", P.SETTINGS_CHANGE, "settings.change_policy", "policy_changed"),
     Row("POST", "/settings/nodes/forget", P.SETTINGS_CHANGE, "settings.forget_node", "node_forgotten"),
     Row("GET", "/events", P.READ, "settings.events"),
     Row("GET", "/notifications", P.READ, "settings.notifications"),

@@ -22,6 +22,7 @@ from keyfast.services.package_report import PackageReports
 from keyfast.services.passkeys import PasskeyService
 from keyfast.services.people import PeopleService
 from keyfast.services.person_groups import PersonGroups
+from keyfast.services.policy import PolicyService
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
@@ -50,6 +51,7 @@ class Services:
     recovery: RecoveryOptionsService
     rotations: RotationService
     nodes: NodeService
+    policy: PolicyService
     packages: PackageService
     package_reports: PackageReports
     incidents: IncidentService

@@ -9,8 +9,10 @@ from keyfast.api.console.visit import Visit
 from keyfast.core.mode import Mode
 from keyfast.errors import UsageError
 from keyfast.trust.keyset import Role
+from keyfast.wire.policy import PolicyOrder
 
 EVENTS = 100
+MINUTE = 60
 
 
 class SettingViews:
@@ -43,7 +45,7 @@ class SettingViews:
             "settings.html",
             row=live.installation,
             urls=live.urls,
-            policy=live.policy,
+            policy=await self._services.policy.show(),
             modes=await self._services.modes.list_(),
             directory=self._services.directory,
             nodes=await self._services.nodes.list_(),
@@ -61,6 +63,12 @@ class SettingViews:
         ring = visit.form.text("ring")
         await self._services.modes.close(_mode(visit), ring, visit.by, despite_endpoints=despite)
         return go("/settings", "mode")
+
+    async def change_policy(self, visit: Visit) -> Response:
+        """``POST /settings/policy``: how often endpoints check in, in minutes."""
+        order = PolicyOrder(visit.form.number("minutes", 0) * MINUTE)
+        await self._services.policy.change(order, visit.by)
+        return go("/settings", "policy")
 
     async def end_recovery(self, visit: Visit) -> Response:
         """``POST /settings/end-recovery``: the caution after a restored backup is over."""
