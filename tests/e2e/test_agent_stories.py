@@ -13,7 +13,7 @@ from tests.support.require import require
 from keyfast.trust.statement import label
 from keyfast.wire.admin import Changed, CommandLine, KeyLine
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -35,7 +35,6 @@ def only_endpoint(server):
     return server.endpoint(lines[0].id)
 
 
-@pytest.mark.slow
 def test_two_copies_of_one_agent_directory_are_found_out_and_neither_is_locked_out(server, tmp_path):
     # 1. One endpoint, and an image of it.
     original = RealAgent(tmp_path / "original").install(read_bundle(server.package().path))
@@ -72,7 +71,6 @@ def test_two_copies_of_one_agent_directory_are_found_out_and_neither_is_locked_o
     assert only_endpoint(server).line.state == "active"
 
 
-@pytest.mark.slow
 def test_an_image_that_is_restored_again_and_again_is_no_clone(server, tmp_path):
     lab = RealAgent(tmp_path / "lab").install(read_bundle(server.package().path))
     assert lab.check_in(), lab.output
@@ -95,7 +93,7 @@ def another_time(when):
     return ("/usr/bin/env", "PATH=/nowhere", faketime, "--exclude-monotonic", "-f", when)
 
 
-@pytest.mark.parametrize("years", [-10, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("years", [-10, 10])
 def test_an_endpoint_whose_clock_is_ten_years_off_enrols_and_checks_in(server, tmp_path, agents, years):
     prefix = another_time(f"{years:+d}y")
     agent = RealAgent(tmp_path / "agent", prefix).install(read_bundle(server.package().path))
@@ -117,7 +115,6 @@ def test_a_clock_of_1970_enrols_and_checks_in(server, tmp_path):
     assert only_endpoint(server).clock_offset_s < -50 * 365 * 86400
 
 
-@pytest.mark.slow
 def test_an_agent_killed_at_any_moment_goes_on(server, tmp_path, agents):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     agents.append(agent)
@@ -137,7 +134,6 @@ def test_an_agent_killed_at_any_moment_goes_on(server, tmp_path, agents):
     assert detail.fork is None, "a kill must never look like a copied disk"
 
 
-@pytest.mark.slow
 def test_server_and_agent_killed_together_go_on(server, tmp_path, agents):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     agents.append(agent.start())
@@ -178,7 +174,6 @@ def test_a_revoked_endpoint_keeps_everything_and_comes_back_when_reinstated(serv
     assert agent.check_in(), agent.output
 
 
-@pytest.mark.slow
 def test_keys_rotate_and_a_sleeping_endpoint_does_not_notice(server, tmp_path):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     assert agent.check_in(), agent.output
@@ -194,7 +189,6 @@ def test_keys_rotate_and_a_sleeping_endpoint_does_not_notice(server, tmp_path):
     processes.until(signed_by_the_new_keys, "a command signed by a key the endpoint had never seen")
 
 
-@pytest.mark.slow
 def test_everything_sealed_again_under_a_new_key_while_the_server_runs(server, tmp_path):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     assert agent.check_in(), agent.output
@@ -220,7 +214,6 @@ def test_a_full_package_strands_nobody_who_gets_a_newer_one(server, tmp_path):
     assert second.check_in(), second.output
 
 
-@pytest.mark.slow
 def test_a_wrong_clock_survives_a_new_receipt_key(server, tmp_path):
     agent = RealAgent(tmp_path / "agent", another_time("@1980-01-02 00:00:00"))
     agent.install(read_bundle(server.package().path))
@@ -240,7 +233,6 @@ def newest_receipt_key(server):
     return next(key.kid for key in keys if key.role == "receipt" and key.status == "current")
 
 
-@pytest.mark.slow
 def test_an_old_export_brings_back_private_halves_and_nothing_else(server, tmp_path):
     agent = RealAgent(tmp_path / "agent").install(read_bundle(server.package().path))
     assert agent.check_in(), agent.output

@@ -46,6 +46,9 @@ class ApprovalService:
         needing: permissions that need a second person.
         clock: unix seconds.
         entropy: random bytes.
+
+    Attributes:
+        needing: permissions that need a second person.
     """
 
     def __init__(
@@ -58,13 +61,13 @@ class ApprovalService:
     ) -> None:
         self._database = database
         self._kek = kek
-        self._needing = frozenset(needing)
+        self.needing = frozenset(needing)
         self._clock = clock
         self._entropy = entropy
 
     def needs(self, caller: Caller, permission: Permission) -> bool:
         """Tell whether a second person has to agree; never on the socket, whose owner owns the settings too."""
-        return permission in self._needing and caller.via is not WayIn.SOCKET
+        return permission in self.needing and caller.via is not WayIn.SOCKET
 
     async def demand(self, caller: Caller, wanted: Wanted) -> None:
         """Use an approval up, before the act; without one, ask for it.

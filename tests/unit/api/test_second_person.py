@@ -21,7 +21,7 @@ from keyfast.api.console.app import console_app
 from keyfast.api.gate import BearerDoor, Gate, caller_of
 from keyfast.core.approval import ASKED_SECONDS, GIVEN_SECONDS
 from keyfast.core.caller import LOCAL
-from keyfast.core.role import Permission, Role
+from keyfast.core.role import MEANING, Permission, Role
 from keyfast.core.secret import Secret
 from keyfast.errors import ConflictError, NotFoundError
 from keyfast.services.approvals import ApprovalService
@@ -194,6 +194,8 @@ def test_in_the_console_the_same_form_is_sent_again(tmp_path):
         assert ada.post("/settings/modes/open", **again | {"ring": "other"}).status_code == 409
         done = ada.post("/settings/modes/open", **again)
         assert (done.status_code, done.headers["location"]) == (303, "/settings?told=mode"), json.dumps(done.text)
-        assert "ring r" in ada.get("/settings").text
+        settings = ada.get("/settings").text
+        assert "ring r" in settings
+        assert MEANING[P.MODE_CHANGE] in settings
     finally:
         town.close()

@@ -7,6 +7,7 @@ from keyfast.api.console.frame import Frame, go
 from keyfast.api.console.services import Services
 from keyfast.api.console.visit import Visit
 from keyfast.core.mode import Mode
+from keyfast.core.role import MEANING
 from keyfast.errors import UsageError
 from keyfast.trust.keyset import Role
 from keyfast.wire.policy import PolicyOrder
@@ -46,6 +47,7 @@ class SettingViews:
             row=live.installation,
             urls=live.urls,
             policy=await self._services.policy.show(),
+            second=sorted(MEANING[permission] for permission in self._services.approvals.needing),
             modes=await self._services.modes.list_(),
             directory=self._services.directory,
             nodes=await self._services.nodes.list_(),
