@@ -6,6 +6,7 @@ import typer
 
 from keyfast.cli import output
 from keyfast.cli.options import Data, Json, client
+from keyfast.wire import limits
 from keyfast.wire.policy import PolicyOrder, PolicyView
 
 app = typer.Typer(no_args_is_help=True, help="The policy that endpoints follow.")
@@ -19,7 +20,12 @@ def show(data: Data = None, json: Json = False) -> None:
 
 @app.command("set")
 def set_(
-    check_in_every: Annotated[int, typer.Option(help="Seconds between the check-ins of an endpoint, 60 to 86400.")],
+    check_in_every: Annotated[
+        int,
+        typer.Option(
+            help="Seconds between the check-ins of an endpoint.", min=limits.MIN_INTERVAL, max=limits.MAX_INTERVAL
+        ),
+    ],
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -36,7 +42,7 @@ def _tell(found: PolicyView, json: bool) -> None:
         (
             ("version", f"{found.version} since {output.moment(found.since)}"),
             ("check-ins", f"every {output.span(found.check_in_interval_s)} from each endpoint"),
-            ("load", f"{found.check_ins_per_second:,.1f} a second of {found.endpoints:,} endpoints"),
+            ("load", f"{found.check_ins_per_second:,.1f} a second; endpoints: {found.endpoints:,}"),
         ),
         "",
     )
