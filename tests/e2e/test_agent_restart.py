@@ -10,6 +10,7 @@ from tests.support import processes
 from tests.support.agent import RealAgent
 from tests.support.device import read_bundle
 
+from keyfast.agent.lock import is_held
 from keyfast.agent.platform import here
 from keyfast.core.change import RESTART_AFTER, ChangeState
 from keyfast.errors import EXIT_START_AGAIN
@@ -31,6 +32,7 @@ class Moved:
         arguments = (str(self.agent.state), str(self.ahead), *more)
         self.process = processes.start("tests.support.leaping_agent", *arguments, log=self.agent.log)
         try:
+            processes.until(self.runs, "the service to hold its client database")
             self.rotation = self.moves()
             for _ in range(4):
                 assert self.agent.check_in(), self.agent.output
@@ -51,6 +53,10 @@ class Moved:
         processes.until(committed, "the change to be in use")
         return made
 
+    def runs(self):
+        """Whether a service has the client database; else a command would check in by itself, as another process."""
+        return is_held(self.agent.state)
+
     @property
     def watch(self):
         record, _ = here().read(self.agent.state)
@@ -70,6 +76,7 @@ class Moved:
         return self.agent.log.read_text().count(RESTARTING)
 
     def verified(self):
+        processes.until(self.runs, "the service to hold its client database")
         self.agent.do("check-in")
         return self.server.admin.get(f"/admin/v1/rotations/{self.rotation}", RotationView).verified == 1
 
