@@ -147,7 +147,7 @@ def test_a_policy_reaches_an_endpoint_with_its_next_check_in(keyfast, device):
 
 @pytest.mark.parametrize("seconds", ["59", "86401"])
 def test_a_policy_out_of_bounds_is_refused(keyfast, seconds):
-    with pytest.raises(AssertionError, match="Input should be (greater|less) than or equal"):
+    with pytest.raises(AssertionError, match=r"Input should be (greater|less) than or equal"):
         keyfast("policy", "set", "--check-in-every", seconds)
 
 
