@@ -19,10 +19,16 @@ up: .venv/.installed ## Start a complete server here, enrol this machine, print 
 install: .venv/.dev ## Install the tree and all its tools into .venv, from the lock
 
 .PHONY: test
-test: .venv/.dev ## Install what tests need (apt-get when it may), run all tests, hold the coverage gates
+test: .venv/.dev ## Install what tests need (apt-get when it may), run all tests but the slow ones
 	@scripts/install-test-tools
 	@scripts/install-package-tools
 	@scripts/test $(ARGS)
+
+.PHONY: coverage
+coverage: .venv/.dev ## The same, and hold the coverage gates; takes half as long again
+	@scripts/install-test-tools
+	@scripts/install-package-tools
+	@scripts/coverage
 
 .PHONY: check
 check: .venv/.dev ## Lint, format, types, import law, spelling, docs, lock: everything that needs no test run
