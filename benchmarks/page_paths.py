@@ -158,7 +158,17 @@ def _console(estate: Estate, package: str, asset: str) -> dict[str, Asks]:
 def _api(estate: Estate, package: str) -> dict[str, Asks]:
     e, at, account = estate, "/admin/v1", quote(BROKEN)
     rotations = [(text("rotation", which), what) for which, what in _ROTATIONS.items()]
-    plain = ["installation", "nodes", "audit/head", "packages/kinds", "keys", "modes", "accounts", "directory"]
+    plain = [
+        "installation",
+        "nodes",
+        "policy",
+        "audit/head",
+        "packages/kinds",
+        "keys",
+        "modes",
+        "accounts",
+        "directory",
+    ]
     plain += ["directory/accounts", "recovery/situations", "diagnosis", "openapi.json", "self", "searches", "groups"]
     everything: dict[str, Asks] = {f"{at}/{path}": [Ask(f"{at}/{path}")] for path in plain}
     everything |= {

@@ -28,6 +28,7 @@ from keyfast.api.incident_api import IncidentApi
 from keyfast.api.node_api import NodeApi
 from keyfast.api.notification_api import NotificationApi
 from keyfast.api.package_api import PackageApi
+from keyfast.api.policy_api import PolicyApi
 from keyfast.api.recovery_api import RecoveryApi
 from keyfast.api.rotation_api import RotationApi
 from keyfast.api.routes import AdminHandlers, admin_app
@@ -55,6 +56,7 @@ from keyfast.services.node import NodeService
 from keyfast.services.notify import NotificationService
 from keyfast.services.package import PackageService
 from keyfast.services.package_report import PackageReports
+from keyfast.services.policy import PolicyService
 from keyfast.services.recovery_options import RecoveryOptionsService
 from keyfast.services.recovery_window import RecoveryWindowService
 from keyfast.services.report import ReportService
@@ -108,6 +110,7 @@ async def socket(site, rotations):
         recovery=RecoveryApi(options),
         rotation=RotationApi(RotationService(site.database, ledger, site.directory, site.clock, os.urandom)),
         node=NodeApi(NodeService(site.database, site.clock)),
+        policy=PolicyApi(PolicyService(site.live, site.database, site.clock)),
         package=PackageApi(packages, PackageReports(site.database, packages, workshop, site.clock)),
         incident=IncidentApi(
             IncidentService(site.database, site.live, evidence, options, site.clock),
