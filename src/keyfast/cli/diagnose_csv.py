@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from keyfast.cli.diagnose_text import moment
-from keyfast.core.account import DAY
 from keyfast.errors import UsageError
 from keyfast.see.client import Client
 from keyfast.see.report import GroupReport, SiteReport
@@ -76,4 +75,4 @@ def _locked_from(client: Client, group: GroupReport | None) -> str:
     """When a machine is or was locked if it is not heard any more; empty where that is not known."""
     if group is None or group.lockouts is None or not client.seen_at:
         return ""
-    return moment(client.seen_at + group.lockouts.after_days * DAY)
+    return moment(group.lockouts.locked_at(client.seen_at))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.command import CommandState
-from keyfast.errors import NotFoundError, UsageError
+from keyfast.errors import NotFoundError
 from keyfast.services.live import LiveState
 from keyfast.store import commands, endpoints, events
 from keyfast.store.commands import CommandRow
@@ -30,8 +30,8 @@ class CommandService:
 
     async def check_in_now(self, endpoint_id: str, interval_s: int, by: str) -> CommandRow:
         """Queue ``CheckInNow``: check in again at once, and from then on every ``interval_s`` unless 0."""
-        if interval_s and not limits.MIN_INTERVAL <= interval_s <= limits.MAX_INTERVAL:
-            raise UsageError(f"an interval lies between {limits.MIN_INTERVAL} and {limits.MAX_INTERVAL} seconds")
+        if interval_s:
+            limits.demand_interval(interval_s)
         live, now = self._live.current, int(self._clock())
         async with self._database.write() as conn:
             await _demand_known(conn, endpoint_id)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyfast.core.roll_call import EVERYBODY
-from keyfast.errors import NotReadyError, UsageError
+from keyfast.errors import NotReadyError
 from keyfast.services.live import LiveState
 from keyfast.store import events, policies, roll_calls
 from keyfast.store.database import Database
@@ -35,8 +35,7 @@ class PolicyService:
             UsageError: the interval is too short or too long.
             ConflictError: somebody else changed it at the same moment.
         """
-        if not limits.MIN_INTERVAL <= order.check_in_interval_s <= limits.MAX_INTERVAL:
-            raise UsageError(f"an interval lies between {limits.MIN_INTERVAL} and {limits.MAX_INTERVAL} seconds")
+        limits.demand_interval(order.check_in_interval_s)
         now = int(self._clock())
         async with self._database.write() as conn:
             found = await _in_force(conn)

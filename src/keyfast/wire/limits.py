@@ -4,6 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from keyfast.errors import UsageError
+
 WIRE_VERSION = 1
 
 MAX_CHECK_IN_BYTES = 128 * 1024
@@ -26,6 +28,17 @@ ASSERTION_LIFETIME = 600
 
 MIN_INTERVAL = 60
 MAX_INTERVAL = 24 * 3600
+
+
+def demand_interval(seconds: int) -> None:
+    """Demand that endpoints may be told to check in every so many seconds.
+
+    Raises:
+        UsageError: it is too short or too long.
+    """
+    if not MIN_INTERVAL <= seconds <= MAX_INTERVAL:
+        raise UsageError(f"an interval lies between {MIN_INTERVAL} and {MAX_INTERVAL} seconds")
+
 
 SEQ_MAX = 2**53 - 1
 AGE_MAX = 10 * 365 * 86400

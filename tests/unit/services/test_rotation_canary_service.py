@@ -19,12 +19,17 @@ def url(request, tmp_path) -> str:
     return new_database(request.param, tmp_path)
 
 
-async def test_every_operating_system_and_ring_goes_first(site):
+async def a_fleet_of_thirty(site):
+    """With an account that it uses, and another that it may move to."""
     world = rotation_site(site)
     for name in ("svc-a", "svc-b"):
         site.directory.set_password(name, f"First-{name}")
         await world.accounts.add(name, Secret(f"First-{name}".encode()), (), "admin")
-    ids = await world.fleet(30)
+    return world, await world.fleet(30)
+
+
+async def test_every_operating_system_and_ring_goes_first(site):
+    world, ids = await a_fleet_of_thirty(site)
     async with site.database.write() as conn:
         await conn.execute(update(tables.endpoint).where(tables.endpoint.c.id == ids[7]).values(ring="lab"))
         for endpoint_id, system in [*((one, "Windows") for one in ids[:20]), (ids[25], "macOS")]:
@@ -44,11 +49,7 @@ async def test_every_operating_system_and_ring_goes_first(site):
 
 
 async def test_whoever_was_heard_lately_goes_first(site):
-    world = rotation_site(site)
-    for name in ("svc-a", "svc-b"):
-        site.directory.set_password(name, f"First-{name}")
-        await world.accounts.add(name, Secret(f"First-{name}".encode()), (), "admin")
-    ids = await world.fleet(30)
+    world, ids = await a_fleet_of_thirty(site)
     async with site.database.write() as conn:
         seen = tables.presence.c
         await conn.execute(update(tables.presence).values(seen_at=NOW - LATELY - 1))

@@ -43,6 +43,14 @@ class Lockouts(msgspec.Struct, frozen=True):
         """When the next machine is locked, as far as that can be told; None if it cannot."""
         return self.days[0].at if self.days else self.latest or None
 
+    def locked_at(self, seen_at: int) -> int:
+        """When a machine is locked that was last heard at ``seen_at``."""
+        return _locked_at(seen_at, self.after_days)
+
+
+def _locked_at(seen_at: int, after_days: int) -> int:
+    return seen_at + after_days * DAY
+
 
 def lockouts(seen: Mapping[int, int], machines: int, since: int | None, after_days: int, now: int) -> Lockouts:
     """Forecast the lockouts of a group.
@@ -57,7 +65,7 @@ def lockouts(seen: Mapping[int, int], machines: int, since: int | None, after_da
     locked = 0
     firsts: dict[int, int] = {}
     counts: dict[int, int] = {}
-    for at, count in sorted((moment + after_days * DAY, count) for moment, count in seen.items()):
+    for at, count in sorted((_locked_at(moment, after_days), count) for moment, count in seen.items()):
         if at <= now:
             locked += count
         else:
@@ -70,4 +78,5 @@ def lockouts(seen: Mapping[int, int], machines: int, since: int | None, after_da
         total += counts[day]
         days.append(Day(at, counts[day], total))
     unknown = max(machines - total, 0)
-    return Lockouts(after_days, locked, tuple(days), unknown, since + after_days * DAY if since and unknown else 0)
+    latest = _locked_at(since, after_days) if since and unknown else 0
+    return Lockouts(after_days, locked, tuple(days), unknown, latest)
