@@ -40,8 +40,8 @@ class Story:
     async def pauses_by_itself(self, rotation: str, *, deferred: str = "") -> RotationView:
         """The fleet checks in all the time until the rotation has paused, and on; nobody misses one.
 
-        Refusals of the class ``deferred`` are no miss until then, nor while the server settles what it asked somebody to
-        wait for, which takes seconds. Nobody misses one after that.
+        Refusals of the class ``deferred`` are no miss until then, nor while the server settles what it asked somebody
+        to wait for, which takes seconds. Nobody misses one after that.
         """
         for awhile in (self.site.pauses(rotation), asyncio.sleep(SETTLING if deferred else 0)):
             load = await self.fleet.under_load(awhile)
