@@ -21,7 +21,7 @@ from keyfast.wire.incident import HoldingLine, IncidentLine, IncidentView, Optio
 
 app = typer.Typer(no_args_is_help=True, help="Incidents: who fell silent together, why, and what can be done.")
 
-STATE_COLOUR = {"open": "red", "recovering": "yellow", "resolved": "green", "given_up": "dim"}
+STATE_COLOUR = {"open": "red", "recovering": "yellow", "resolved": "green", "given_up": "dim", "merged": "dim"}
 _BARS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 48
 

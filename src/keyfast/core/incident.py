@@ -9,7 +9,8 @@ from enum import StrEnum
 import msgspec
 
 from keyfast.core import machine
-from keyfast.core.roll_call import NO_END, Explained, Group, Key, Kind
+from keyfast.core.roll_call import NO_END, STEP, Explained, Group, Key, Kind
+from keyfast.core.schedule import SPREAD
 from keyfast.core.silence import Suspect
 
 RECOVERED = 0.8
@@ -22,6 +23,8 @@ CALM = 2
 """Looks in a row that must find it over."""
 BEFORE = 3600
 """Seconds before its beginning from which silence counts to it: the first are a few, and may be taken for chance."""
+FALLING = 2 * (1 + SPREAD)
+"""Intervals until everybody who fell silent at one time is known: the longest one, and as much time again."""
 MOST_POINTS = 200
 """Points of its course that are kept; every second is dropped when there are more."""
 
@@ -33,6 +36,7 @@ class IncidentState(StrEnum):
     RECOVERING = "recovering"
     RESOLVED = "resolved"
     GIVEN_UP = "given_up"
+    MERGED = "merged"
 
 
 class IncidentEvent(StrEnum):
@@ -42,6 +46,7 @@ class IncidentEvent(StrEnum):
     ROSE = "rose"
     OVER = "over"
     GIVEN_UP = "given_up"
+    MERGED = "merged"
 
 
 S, E = IncidentState, IncidentEvent
@@ -50,11 +55,12 @@ TABLE: dict[tuple[IncidentState, IncidentEvent], IncidentState] = {
     (S.OPEN, E.FELL): S.RECOVERING,
     (S.OPEN, E.OVER): S.RESOLVED,
     (S.OPEN, E.GIVEN_UP): S.GIVEN_UP,
+    (S.OPEN, E.MERGED): S.MERGED,
     (S.RECOVERING, E.ROSE): S.OPEN,
     (S.RECOVERING, E.OVER): S.RESOLVED,
     (S.RECOVERING, E.GIVEN_UP): S.GIVEN_UP,
 }
-ENDED = frozenset({S.RESOLVED, S.GIVEN_UP})
+ENDED = frozenset({S.RESOLVED, S.GIVEN_UP, S.MERGED})
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -116,6 +122,10 @@ class Incident(msgspec.Struct, frozen=True):
         """Whether it is over."""
         return self.state in ENDED
 
+    def is_young(self, interval_s: int, now: int) -> bool:
+        """Tell whether its endpoints still fall silent, so that another group may turn out to explain it better."""
+        return self.state is S.OPEN and now <= self.began_at + self.width_s + FALLING * interval_s + STEP
+
 
 def step(state: IncidentState, event: IncidentEvent) -> IncidentState:
     """Return the state after ``event``; raise TransitionError for a cell that is not in the table."""
@@ -143,6 +153,18 @@ def opened(incident_id: str, suspect: Suspect, usual: float, now: int) -> Incide
         usual=usual,
         names=tuple(group.names),
         course=(Point(suspect.onset.at, 0), Point(now, silent)),
+    )
+
+
+def renamed(incident: Incident, suspect: Suspect, usual: float, now: int) -> Incident:
+    """Return the incident with the group that explains its silence better; see ``opened``."""
+    anew = opened(incident.id, suspect, usual, now)
+    return msgspec.structs.replace(
+        anew,
+        opened_at=incident.opened_at,
+        changed_at=incident.changed_at,
+        most=max(anew.most, incident.most),
+        course=_course(incident.course, Point(now, anew.silent)),
     )
 
 

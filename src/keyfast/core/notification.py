@@ -118,6 +118,9 @@ RULES: Mapping[str, Rule] = {
     "incident_opened": Rule(
         "{silent} of {endpoints} endpoints of {group} {name} are silent", ("incident",), ("cause",)
     ),
+    "incident_renamed": Rule(
+        "it is {silent} of {endpoints} endpoints of {group} {name} that are silent", ("incident",), ("cause",)
+    ),
     "incident_closed": Rule("an incident is over: {state}", ("incident",), ("silent", "by")),
     "notification_tested": Rule("this is a test, ordered by {by}", ("test",), quiet_s=0),
 }

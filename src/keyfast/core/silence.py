@@ -125,13 +125,43 @@ def explain(groups: Mapping[Key, Group], known: Known) -> Suspect | None:
 
     If that is a group which has an incident already, it is that incident which grows again, and no other.
     """
+    named = _named(_alike(groups, known))
+    return None if named is None or named.key in known.under_way else named
+
+
+def better(
+    young: Collection[Key], groups: Mapping[Key, Group], afresh: Mapping[Key, Group], known: Known
+) -> Suspect | None:
+    """Return the group that explains better what young incidents explain, None if they have the best names.
+
+    While endpoints still fall silent, the first few may have less in common than all of them will.
+
+    Args:
+        young: groups of the young incidents.
+        groups: the counts.
+        afresh: the same counts, had there been no young incidents.
+        known: what is known beside them.
+    """
+    alike = _alike(afresh, known)
+    named = _named(alike)
+    if named is None or named.key not in groups or any(suspect.key in known.under_way for suspect in alike):
+        return None
+    theirs = sum(groups[key].own for key in young)
+    covered = named.group.unexplained - groups[named.key].unexplained
+    return named if 0 < theirs * _ALIKE <= covered else None
+
+
+def _alike(groups: Mapping[Key, Group], known: Known) -> list[Suspect]:
+    """Return the groups that explain the silence best; where what some hold is refused, of those."""
     judged = (_suspect(key, group, groups, known) for key, group in groups.items())
     found = [suspect for suspect in judged if suspect is not None]
-    refused = [suspect for suspect in found if suspect.refused]
-    best = max((_gain(suspect.group, groups) for suspect in refused or found), default=0.0)
-    alike = [suspect for suspect in refused or found if _gain(suspect.group, groups) >= best * _ALIKE]
-    named = min(alike, key=_telling, default=None)
-    return None if named is None or named.key in known.under_way else named
+    found = [suspect for suspect in found if suspect.refused] or found
+    best = max((_gain(suspect.group, groups) for suspect in found), default=0.0)
+    return [suspect for suspect in found if _gain(suspect.group, groups) >= best * _ALIKE]
+
+
+def _named(alike: list[Suspect]) -> Suspect | None:
+    return min(alike, key=_telling, default=None)
 
 
 def _telling(suspect: Suspect) -> tuple[int, int, Key]:

@@ -12,6 +12,7 @@ from keyfast.core.incident import (
     BEFORE,
     CALM,
     ENDED,
+    FALLING,
     MOST_POINTS,
     TABLE,
     Incident,
@@ -20,6 +21,7 @@ from keyfast.core.incident import (
     happened,
     looked,
     opened,
+    renamed,
     step,
 )
 from keyfast.core.roll_call import NO_END, Explained, Group, Kind
@@ -106,6 +108,28 @@ def test_nobody_is_left_in_its_group():
 def test_it_is_given_up_with_what_is_missing():
     found = happened(incident(), IncidentEvent.GIVEN_UP, NOW + 9)
     assert (found.state, found.changed_at, found.silent) == (IncidentState.GIVEN_UP, NOW + 9, 50)
+
+
+def test_it_is_young_while_it_is_open_and_not_everybody_is_known():
+    found = incident()
+    last = int(found.began_at + 300 + FALLING * 900 + 300)
+    assert found.is_young(900, last)
+    assert not found.is_young(900, last + 1)
+    assert found.is_young(86_400, last + 1)
+    recovering, _ = looked(found, Group(60, 10), NOW + 300)
+    assert not recovering.is_young(900, NOW + 300)
+
+
+def test_a_better_name_is_one_of_the_same_incident():
+    found, _ = looked(incident(), Group(60, 55), NOW + 300)
+    group = Group(80, 58, names=["pc-2"])
+    site = Suspect((Kind.SITE, "s"), group, Onset(NOW - 1200, 300, 58, 1.0), refused=False)
+    made = renamed(found, site, 0.1, NOW + 600)
+    assert (made.id, made.key, made.state) == ("id", (Kind.SITE, "s"), IncidentState.OPEN)
+    assert (made.opened_at, made.changed_at, made.began_at) == (NOW, NOW, NOW - 1200)
+    assert (made.endpoints, made.silent, made.most, made.names) == (80, 58, 58, ("pc-2",))
+    assert (made.refused, made.usual) == (False, 0.1)
+    assert [point.silent for point in made.course] == [0, 50, 55, 58]
 
 
 @given(st.lists(st.integers(0, 60), max_size=400), st.floats(0, 0.5))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyfast.core.roll_call import EVERYBODY, OTHERS, STEP, Explained, Group, Kind, Line, RollCall
-from keyfast.core.silence import Known, explain, onset
+from keyfast.core.silence import Known, better, explain, onset
 
 NOW = 1_800_000_000
 INTERVAL = 900
@@ -94,6 +94,54 @@ def test_one_of_two_causes_is_named_then_the_other():
     assert {first.key, second.key} == {(Kind.CREDENTIAL, "CORP\\a #1"), (Kind.RING, "r1")}
     both = (first.key, second.key)
     assert judged(machines, explained=both, under_way=set(both)) is None
+
+
+def counted(lines, *keys):
+    call = RollCall(NOW, [Explained(key, 0) for key in keys])
+    call.count(lines)
+    return call.groups
+
+
+def better_than(young, machines, *old, **known):
+    lines = [machine.line(NOW) for machine in machines]
+    under_way = {*young, *old}
+    return better(young, counted(lines, *young, *old), counted(lines, *old), Known(NOW, INTERVAL, under_way=under_way))
+
+
+PACKAGE, SITE, RING = (Kind.PACKAGE, "p0"), (Kind.SITE, "192.0.1.0/24"), (Kind.RING, "r1")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_a_few_had_in_common_gives_way_to_what_all_have(seed):
+    silent = silenced(fleet(seed), NOW - HOUR, address="192.0.1.9")
+    # Only those of one package were known to be silent; then all of the site are.
+    machines = [m for m in silent if m.more["address"] == "192.0.1.9" or m.more["package"] == "p1"]
+    assert better_than([PACKAGE], machines).key == SITE
+    assert better_than([PACKAGE, (Kind.CREDENTIAL, "CORP\\b #1")], machines).key == SITE
+
+
+def test_a_name_that_explains_about_as_well_stays():
+    machines = silenced(fleet(), NOW - HOUR, account="CORP\\a")
+    # The credential would be named first; the package holds the same endpoints.
+    assert judged(machines).key[0] is Kind.CREDENTIAL
+    assert better_than([PACKAGE], machines) is None
+
+
+def test_another_cause_does_not_take_the_name():
+    machines = silenced(silenced(fleet(), NOW - HOUR, ring="r1"), NOW - HOUR, account="CORP\\a")
+    for first, second in ((RING, (Kind.CREDENTIAL, "CORP\\a #1")), ((Kind.CREDENTIAL, "CORP\\a #1"), RING)):
+        assert better_than([first], machines) is None
+        assert judged(machines, explained=(first,), under_way={first}).key == second
+
+
+def test_what_is_not_young_keeps_its_name_and_what_it_explains():
+    machines = silenced(fleet(), NOW - HOUR, address="192.0.1.9")
+    assert better_than([RING], machines, SITE) is None
+
+
+def test_a_young_incident_of_which_nobody_is_silent_any_more_is_left_alone():
+    machines = silenced(fleet(), NOW - HOUR, address="192.0.1.9")
+    assert better_than([(Kind.RING, "none")], machines) is None
 
 
 @pytest.mark.parametrize("seed", range(20))

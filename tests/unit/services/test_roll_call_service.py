@@ -1,14 +1,16 @@
 """The roll call as a job: paced, by one node at a time, begun anew after a crash; and what it writes."""
 
 import os
+import uuid
 from dataclasses import replace
 
+import msgspec
 import pytest
 from sqlalchemy import update
 from tests.support.databases import KINDS, NOW, endpoint_row, new_database
 
 from keyfast.core.endpoint import EndpointState
-from keyfast.core.incident import IncidentState
+from keyfast.core.incident import IncidentEvent, IncidentState, happened
 from keyfast.core.mode import Mechanism, Mode
 from keyfast.core.node import Accepts, Node
 from keyfast.core.roll_call import EVERYBODY, Kind
@@ -18,6 +20,7 @@ from keyfast.services.modes import ModeService
 from keyfast.services.roll_call import RollCallService
 from keyfast.services.server_evidence import ServerEvidence
 from keyfast.store import endpoints, incidents, nodes, roll_calls, traffic
+from keyfast.store.incidents import IncidentRow
 from keyfast.store.tables import presence
 from keyfast.store.traffic import Minute
 
@@ -55,6 +58,11 @@ async def check_in(site, ids):
             seen = now - number * INTERVAL // len(ids)
             hot = {"seen_at": seen, "next_due": seen + INTERVAL}
             await conn.execute(update(presence).where(presence.c.endpoint_id == endpoint_id).values(hot))
+
+
+async def move(site, ids, address):
+    async with site.database.write() as conn:
+        await conn.execute(update(presence).where(presence.c.endpoint_id.in_(ids)).values(address=address))
 
 
 async def read(site):
@@ -218,3 +226,67 @@ async def test_an_incident_that_grows_again_is_no_other(site, fleets):
     await pass_time(site, calls, 3 * INTERVAL, mine)
     (found,) = (await read(site))[1]
     assert (found.key, found.state, found.silent) == ((Kind.RING, "others"), IncidentState.OPEN, 8)
+
+
+SITE = (Kind.SITE, "198.51.100.0/24")
+
+
+async def test_the_first_few_name_an_incident_and_all_of_them_name_it_better(site, fleets):
+    mine, others = fleets
+    here = await enrol(site, 8, ring="here")
+    await move(site, mine + here, "198.51.100.9")
+    calls = service(site)
+    await pass_time(site, calls, 2 * EVERY, mine + here + others)
+    # The site is cut off; those of one account were the first to be due.
+    await pass_time(site, calls, EVERY, here + others)
+    await pass_time(site, calls, 2 * INTERVAL - EVERY, others)
+    (found,) = (await read(site))[1]
+    assert found.key == (Kind.CREDENTIAL, f"{KEY} #1")
+    await pass_time(site, calls, 2 * EVERY, others)
+    (better,) = (await read(site))[1]
+    assert (better.id, better.key, better.silent, better.state) == (found.id, SITE, 16, IncidentState.OPEN)
+    ((_, detail),) = await site.events("incident_renamed")
+    assert (detail["incident"], detail["group"], detail["name"]) == (found.id, *map(str, SITE))
+    # It ends like any other.
+    await pass_time(site, calls, 3 * EVERY, mine + here + others)
+    (ended,) = (await read(site))[1]
+    assert (ended.key, ended.state) == (SITE, IncidentState.RESOLVED)
+
+
+async def test_young_incidents_that_one_group_explains_become_one(site, fleets):
+    mine, others = fleets
+    here = await enrol(site, 8, ring="here")
+    await move(site, mine + here, "198.51.100.9")
+    calls = service(site)
+    await pass_time(site, calls, 2 * EVERY, mine + here + others)
+    await pass_time(site, calls, 2 * INTERVAL + EVERY, others)
+    (found,) = (await read(site))[1]
+    assert found.key == SITE
+    # As if its two rings had come to light one after the other, and each had been named.
+    second = str(uuid.UUID(int=1, version=4))
+    for key, named, opened_at in (((Kind.RING, "here"), found.id, 0), ((Kind.RING, "default"), second, 1)):
+        one = msgspec.structs.replace(found, id=named, kind=key[0], name=key[1], opened_at=found.opened_at + opened_at)
+        async with site.database.write() as conn:
+            await incidents.put(conn, IncidentRow(one))
+    await pass_time(site, calls, EVERY, others)
+    states = {one.id: (one.key, one.state) for one in (await read(site))[1]}
+    assert states[found.id] == (SITE, IncidentState.OPEN)
+    assert states[second] == ((Kind.RING, "default"), IncidentState.MERGED)
+    ((_, detail),) = await site.events("incident_closed")
+    assert (detail["state"], detail["into"]) == ("merged", found.id)
+
+
+async def test_an_incident_that_was_given_up_during_a_walk_is_not_named_again(site, fleets):
+    mine, others = fleets
+    calls = service(site, batch=5)
+    await pass_time(site, calls, EVERY, mine + others)
+    await pass_time(site, calls, 2 * INTERVAL + EVERY, others)
+    (found,) = (await read(site))[1]
+    site.clock.now += EVERY
+    await check_in(site, others)
+    await calls.tick()
+    async with site.database.write() as conn:
+        await incidents.put(conn, IncidentRow(happened(found, IncidentEvent.GIVEN_UP, int(site.clock.now))))
+    await calls.now()
+    (after,) = (await read(site))[1]
+    assert (after.id, after.key, after.state) == (found.id, found.key, IncidentState.GIVEN_UP)
