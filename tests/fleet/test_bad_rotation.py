@@ -40,12 +40,15 @@ class Story:
     async def pauses_by_itself(self, rotation: str, *, deferred: str = "") -> RotationView:
         """The fleet checks in all the time until the rotation has paused, and on; nobody misses one.
 
-        Refusals of the class ``deferred`` are no miss until then, nor while the server settles what it asked somebody
-        to wait for, which takes seconds. Nobody misses one after that.
+        Refusals of the class ``deferred`` are no miss of a canary until then, nor while the server settles what it
+        asked the canary to wait for, which takes seconds. Nobody misses one after that, and nobody else ever.
         """
+        asked = set()
         for awhile in (self.site.pauses(rotation), asyncio.sleep(SETTLING if deferred else 0)):
             load = await self.fleet.under_load(awhile)
             assert [miss for miss in load.missed if not deferred or not miss.startswith(f"{deferred}:")] == []
+            asked.update(load.who)
+        assert len(asked) <= CANARY
         load = await self.fleet.under_load(asyncio.sleep(WHILE_PAUSED))
         assert load.missed == []
         assert load.check_ins > FLEET

@@ -103,6 +103,34 @@ def test_progress_is_told_and_no_page_asks(town, rotation, tmp_path):
     assert town.run(act()) == []
 
 
+def test_an_act_that_ends_a_phase_says_what_it_did(town, rotation, tmp_path):
+    """The page learns that it is of the past before the answer to the button is there, and waits for the answer."""
+
+    async def act():
+        async with town.served(tmp_path) as url, walker(url, tmp_path) as browser:
+            await browser.sign_in("ada")
+            page, told = browser.page, asyncio.Event()
+            page.on("response", lambda answer: told.set() if "hx-refresh" in answer.headers else None)
+
+            async def hold(route):
+                headers = {**await route.request.all_headers(), "sec-fetch-site": "same-origin"}
+                answer = await route.fetch(headers=headers, max_redirects=0)
+                await asyncio.wait_for(told.wait(), 30)
+                await asyncio.sleep(0.5)  # what the page does about it, it does at once
+                await route.fulfill(response=answer)
+
+            await page.route("**/pause", hold)
+            await browser.open(rotation)
+            asked = Asked(page)
+            await browser.press("Pause", within="Pause", reason="one question first")
+            await page.get_by_text("Done.").wait_for()
+            await page.get_by_text("Paused: one question first").first.wait_for()
+            assert [load.partition("?")[0] for load in asked.loads] == [f"{url}{rotation}/pause", url + rotation]
+            return browser.faults
+
+    assert town.run(act()) == []
+
+
 def test_a_session_that_ended_is_shown_the_sign_in(town, rotation, tmp_path):
     async def act():
         async with town.served(tmp_path) as url, walker(url, tmp_path) as browser:

@@ -23,10 +23,12 @@ class Load:
     Attributes:
         check_ins: accepted.
         missed: visits that tried and ended without one, with what the agent said. Some only try a new access.
+        who: whose visits these were, in the same order; places of the agents in their fleet.
     """
 
     check_ins: int = 0
     missed: list[str] = field(default_factory=list)
+    who: list[int] = field(default_factory=list)
 
 
 class RigFleet:
@@ -89,6 +91,7 @@ class RigFleet:
                         load.check_ins += 1
                     elif after.seq != before.seq or after.failures:
                         load.missed.append(f"{rig.said}: {after.trouble}")
+                        load.who.append(self.rigs.index(rig))
                     if visits % RESTART_EVERY == 0:
                         rig.restart()
 

@@ -196,6 +196,8 @@ def test_a_name_stays_one_argument_of_powershell(name):
         assert quote not in inner
 
 
+NOT_READY = "refused-not-ready"
+
 FACTS = [
     pytest.param(one, other, id=f"{one}+{other}")
     for one, other in itertools.pairwise(kind.value for kind in RefusalClass)
@@ -207,3 +209,18 @@ def test_of_two_refusal_classes_both_are_told(one, other):
     found = diagnose(evidence(refusals={RefusalClass(one): 3, RefusalClass(other): 2}))
     codes = {f.code for f in found}
     assert {f"refused-{kind.replace('_', '-')}" for kind in (one, other)} <= codes
+
+
+@pytest.mark.parametrize(("deferred", "first"), [(0, "password-changed"), (65, "password-changed"), (200, NOT_READY)])
+def test_some_who_are_asked_to_wait_hide_no_cause(deferred, first):
+    """Beside any other trouble some are asked to wait; it is the cause where most of them are."""
+    refusals = {RefusalClass.NOT_READY: deferred, RefusalClass.ACCOUNT_REFUSED: 135}
+    changed = account(reading(set_at=NOW - 2 * DAY), built_at=NOW - 90 * DAY)
+    told = {kind: count for kind, count in refusals.items() if count}
+    found = diagnose(evidence(account=changed, since=NOW - 2 * DAY + 1200, refusals=told))
+    assert found[0].code == first
+    assert [f.confidence for f in found if f.code == NOT_READY] == {
+        0: [],
+        65: [Confidence.POSSIBLE],
+        200: [Confidence.CERTAIN],
+    }[deferred]

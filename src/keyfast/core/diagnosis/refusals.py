@@ -46,6 +46,8 @@ _REPAIRS: dict[R, tuple[Stage, str, str]] = {
 
 PASSING = frozenset({R.USE_NONCE, R.STALE_TIME, R.TOKEN_EXPIRED, R.REPLAYED, R.UNKNOWN_DEVICE, R.KEY_SUPERSEDED})
 """Classes that an agent gets over by itself: a cause only where they are the rule."""
+DEFERRING = frozenset({R.NOT_READY})
+"""Classes that some are told beside any other trouble, as while an account is being read: certain for the most only."""
 _MOST = 0.5
 
 
@@ -81,7 +83,7 @@ def _rule(kind: R) -> Rule:
         weight=Weight.CAUSE,
         base=Confidence.POSSIBLE,
         supports=(most,) if kind in PASSING else (),
-        proofs=() if kind in PASSING else (refused,),
+        proofs=() if kind in PASSING else (most,) if kind in DEFERRING else (refused,),
     )
 
 

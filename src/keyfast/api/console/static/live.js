@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const PATIENCE = 45000; // milliseconds: whoever is told nothing for so long asks once, in case something is in between
+  const LEAVING = 10000; // milliseconds for which a page that was asked for is waited for
   let told = 0; // when the server told something last; 0 while it tells nothing
   const now = () => performance.now();
   const on = (name, act) => document.addEventListener(name, act);
@@ -12,6 +13,11 @@
     told = 0;
     htmx.trigger("#live", "stopped");
   };
+  // Who has pressed a button or followed a link waits for that page: this one is not loaded anew in between, which
+  // would lose what the act has to say.
+  let left = -LEAVING;
+  window.addEventListener("beforeunload", () => { left = now(); });
+  on("htmx:beforeOnLoad", (event) => { if (now() - left < LEAVING) event.preventDefault(); });
   on("htmx:sseBeforeMessage", () => { told = now(); });
   on("htmx:sseError", stopped);
   on("htmx:sseClose", stopped);
