@@ -3,6 +3,7 @@
 import asyncio
 import re
 
+from playwright.async_api import expect
 from tests.support.console_first import PASSWORD, builds
 from tests.support.console_site import BRANCH, ConsoleSite
 from tests.support.device import read_bundle
@@ -147,6 +148,8 @@ async def _closes_over_all_of_them(browser: Walker) -> None:
         if not await page.get_by_role("heading", name="That was not done").count():
             return
         await browser.go("Back")
+        # What moves on the page may be a second behind: the number that was refused goes by itself.
+        await expect(page.locator("#live")).not_to_contain_text(f"Missing still: {told[1]}", timeout=30_000)
 
 
 async def tidies_up(browser: Walker, account: Account) -> None:

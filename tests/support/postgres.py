@@ -4,6 +4,7 @@ One cluster per test process, started when first needed; a fresh database costs 
 """
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import os
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 import asyncpg
+import psutil
 from tests.support.require import require
 from tests.support.shared import UNTIL_THE_SESSION_ENDS
 
@@ -119,7 +121,7 @@ class Cluster:
         if self._server is None:
             return
         if how is signal.SIGKILL:
-            os.killpg(self._server.pid, how)
+            _kill_with_children(self._server.pid)
         else:
             self._server.send_signal(how)
         self._server.wait(START_SECONDS)
@@ -127,6 +129,21 @@ class Cluster:
 
     def _run(self, command: list[str]) -> None:
         subprocess.run(command, check=True, capture_output=True, cwd=self._folder, **self._user)
+
+
+def _kill_with_children(pid: int) -> None:
+    """Kill a PostgreSQL server and wait until no process of it is left.
+
+    Each of its processes is in a session of its own, and one whose server is gone goes on serving until it notices.
+    """
+    server = psutil.Process(pid)
+    server.suspend()  # it starts no other one meanwhile
+    children = server.children(recursive=True)
+    for process in (*children, server):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    _, left = psutil.wait_procs(children, START_SECONDS)
+    assert not left, left
 
 
 @functools.cache
