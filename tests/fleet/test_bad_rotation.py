@@ -23,7 +23,7 @@ ONLY_CANARY: dict[str, Any] = {"canary_percent": 25.0, "canary_most": CANARY}
 WHILE_PAUSED = 3.0
 """Seconds that the fleet goes on for while nobody does anything."""
 SETTLING = 10.0
-"""Seconds after a pause for which somebody may still be asked to wait."""
+"""Seconds after a pause for which a canary may still be asked to wait."""
 
 
 class Story:

@@ -119,7 +119,7 @@ RULES: Mapping[str, Rule] = {
         "{silent} of {endpoints} endpoints of {group} {name} are silent", ("incident",), ("cause",)
     ),
     "incident_renamed": Rule(
-        "it is {silent} of {endpoints} endpoints of {group} {name} that are silent", ("incident",), ("cause",)
+        "it is {silent} of {endpoints} endpoints of {group} {name} that are silent", ("incident", "name"), ("cause",)
     ),
     "incident_closed": Rule("an incident is over: {state}", ("incident",), ("silent", "by")),
     "notification_tested": Rule("this is a test, ordered by {by}", ("test",), quiet_s=0),

@@ -1,7 +1,7 @@
 """What follows from a roll call for incidents: they are looked at, named better, opened and ended."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +10,8 @@ from keyfast.core.diagnosis.engine import diagnose
 from keyfast.core.diagnosis.finding import Finding
 from keyfast.core.holding import closed_modes, refused_credentials
 from keyfast.core.incident import Incident, IncidentEvent, happened, looked, opened, renamed
-from keyfast.core.roll_call import Group, Key, Line, RollCall
+from keyfast.core.incident_counts import Counts
+from keyfast.core.roll_call import Group, Key
 from keyfast.core.schedule import BACKOFF_CAP
 from keyfast.core.silence import Known, Suspect, better, explain
 from keyfast.core.visible import visible
@@ -23,29 +24,6 @@ _REMEMBERED = 8 * 86_400
 """Seconds for which an incident that is over keeps its silence from opening another."""
 
 Groups = Mapping[Key, Group]
-
-
-class Counts:
-    """Counts of one roll call, and while there are young incidents the same as if there were none.
-
-    Args:
-        now: when it began.
-        incidents: those that have not ended.
-        interval_s: between two check-ins.
-    """
-
-    def __init__(self, now: int, incidents: Iterable[Incident], interval_s: int) -> None:
-        open_ = list(incidents)
-        old = [one for one in open_ if not one.is_young(interval_s, now)]
-        self.young = {one.id for one in open_} - {one.id for one in old}
-        self.all = RollCall(now, [one.explains for one in open_])
-        self.afresh = RollCall(now, [one.explains for one in old]) if self.young else self.all
-
-    def count(self, lines: Sequence[Line]) -> None:
-        """Count endpoints."""
-        self.all.count(lines)
-        if self.afresh is not self.all:
-            self.afresh.count(lines)
 
 
 @dataclass(frozen=True, slots=True)

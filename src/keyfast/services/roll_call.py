@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from math import ceil
 
 from keyfast.core import usual
+from keyfast.core.incident_counts import Counts
 from keyfast.core.roll_call import EVERYBODY, Key, Kind
 from keyfast.services.follow import follow
-from keyfast.services.incident_judge import Counts, IncidentJudge, Verdict
+from keyfast.services.incident_judge import IncidentJudge, Verdict
 from keyfast.services.live import LiveState
 from keyfast.services.server_evidence import ServerEvidence
 from keyfast.store import incidents, roll_calls

@@ -102,7 +102,7 @@ def counted(lines, *keys):
     return call.groups
 
 
-def better_than(young, machines, *old, **known):
+def better_than(young, machines, *old):
     lines = [machine.line(NOW) for machine in machines]
     under_way = {*young, *old}
     return better(young, counted(lines, *young, *old), counted(lines, *old), Known(NOW, INTERVAL, under_way=under_way))

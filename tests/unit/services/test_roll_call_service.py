@@ -231,10 +231,17 @@ async def test_an_incident_that_grows_again_is_no_other(site, fleets):
 SITE = (Kind.SITE, "198.51.100.0/24")
 
 
-async def test_the_first_few_name_an_incident_and_all_of_them_name_it_better(site, fleets):
+@pytest.fixture
+async def branch(site, fleets):
+    """One account's endpoints and a ring in one place, and others elsewhere."""
     mine, others = fleets
     here = await enrol(site, 8, ring="here")
     await move(site, mine + here, "198.51.100.9")
+    return mine, here, others
+
+
+async def test_the_first_few_name_an_incident_and_all_of_them_name_it_better(site, branch):
+    mine, here, others = branch
     calls = service(site)
     await pass_time(site, calls, 2 * EVERY, mine + here + others)
     # The site is cut off; those of one account were the first to be due.
@@ -253,10 +260,8 @@ async def test_the_first_few_name_an_incident_and_all_of_them_name_it_better(sit
     assert (ended.key, ended.state) == (SITE, IncidentState.RESOLVED)
 
 
-async def test_young_incidents_that_one_group_explains_become_one(site, fleets):
-    mine, others = fleets
-    here = await enrol(site, 8, ring="here")
-    await move(site, mine + here, "198.51.100.9")
+async def test_young_incidents_that_one_group_explains_become_one(site, branch):
+    mine, here, others = branch
     calls = service(site)
     await pass_time(site, calls, 2 * EVERY, mine + here + others)
     await pass_time(site, calls, 2 * INTERVAL + EVERY, others)

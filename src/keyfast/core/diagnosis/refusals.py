@@ -72,6 +72,7 @@ def _rule(kind: R) -> Rule:
 
     refused = Sign(f"the server refuses as {kind}", holds, Source.REFUSALS, detail)
     most = Sign("it is the reason for most of them", mostly, Source.REFUSALS)
+    proof = most if kind in DEFERRING else refused
     return Rule(
         f"refused-{kind.replace('_', '-')}",
         stage,
@@ -83,7 +84,7 @@ def _rule(kind: R) -> Rule:
         weight=Weight.CAUSE,
         base=Confidence.POSSIBLE,
         supports=(most,) if kind in PASSING else (),
-        proofs=() if kind in PASSING else (most,) if kind in DEFERRING else (refused,),
+        proofs=() if kind in PASSING else (proof,),
     )
 
 
