@@ -72,6 +72,8 @@ class TrailKeeper:
         sealed, all_old = 0, True
         while all_old or sealed < old.number:
             async with self._database.read() as conn:
+                if (await self._start(conn)).number > start.number:
+                    return 0  # another node has removed meanwhile what this one was to look at
                 entries = await audit.list_after(conn, start.number, PORTION)
             if not entries:
                 break
